@@ -1,0 +1,1 @@
+"""Where tables come from: each data set yields the tables of the data contract."""

@@ -1,0 +1,384 @@
+"""The contract between the method and the processor it runs on.
+
+Everything above :mod:`gpu_coldstart.engine` is written against :class:`Engine` alone. An engine
+takes and returns arrays of its own kind (NumPy on the CPU, CuPy on a GPU); code above it may use
+the array namespace ``engine.xp`` for elementwise work, and never asks which processor it is on.
+
+Two conventions hold everywhere:
+
+* Tracks are numbered by popularity, the most popular first and equals by smaller id. The one tie
+  rule of the project (higher score, then more popular, then smaller id) is therefore "higher
+  score, then smaller index" in every primitive.
+* Indices are int32, row offsets int64, embeddings and scores float32.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import torch
+
+__all__ = ["Array", "Column", "Csr", "Engine", "HostArray", "Kmeans", "RankMetrics", "Svd"]
+
+Array: TypeAlias = Any
+"""An array of the engine's own kind: ``numpy.ndarray`` or ``cupy.ndarray``."""
+
+HostArray: TypeAlias = npt.NDArray[Any]
+"""An array in host memory, whatever the engine."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes
+    ----------
+    values : Array [rows]
+        int64 for integers; int64 microseconds since 1970 (UTC) for timestamps; int32 codes into
+        ``names`` for strings. What stands where ``valid`` is False means nothing.
+    valid : Array [rows] of bool, or None
+        False where the cell is null; None when no cell is.
+    names : tuple of str
+        The distinct strings of a string column, sorted; empty for other types.
+    """
+
+    values: Array
+    valid: Array | None = None
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Csr:
+    """A sparse matrix by rows; column indices ascend within a row and are distinct.
+
+    Attributes
+    ----------
+    indptr : Array [rows + 1] of int64
+    indices : Array [entries] of int32
+    data : Array [entries] of float32
+    shape : (rows, columns)
+    """
+
+    indptr: Array
+    indices: Array
+    data: Array
+    shape: tuple[int, int]
+
+    @property
+    def nnz(self) -> int:
+        """Number of stored entries."""
+        return int(self.indices.shape[0])
+
+    def with_data(self, data: Array) -> Csr:
+        """The same places holding other values, ``data`` [entries]."""
+        return Csr(self.indptr, self.indices, data, self.shape)
+
+
+@dataclass(frozen=True)
+class Svd:
+    """Leading singular triplets: ``u`` [m, r], ``s`` [r] descending, ``vt`` [r, n], float32."""
+
+    u: Array
+    s: Array
+    vt: Array
+
+
+@dataclass(frozen=True)
+class Kmeans:
+    """A k-means result.
+
+    Attributes
+    ----------
+    centroids : Array [k, d] of float32
+        The mean of each segment's members.
+    labels : Array [n] of int32
+        Every one of the k labels occurs.
+    inertia : float
+        Sum over points of the squared distance to their segment's centroid.
+    """
+
+    centroids: Array
+    labels: Array
+    inertia: float
+
+
+@dataclass(frozen=True)
+class RankMetrics:
+    """Per-user precision, recall and NDCG, each a list (one for every K) of Array [users]."""
+
+    ks: tuple[int, ...]
+    precision: list[Array] = field(default_factory=list)
+    recall: list[Array] = field(default_factory=list)
+    ndcg: list[Array] = field(default_factory=list)
+
+
+class Engine(ABC):
+    """What a processor must be able to do for the whole flow to run on it."""
+
+    name: str
+    """``"cpu"`` or ``"cuda"``."""
+
+    xp: Any
+    """Array namespace for elementwise work: the module ``numpy`` or ``cupy``."""
+
+    # -- moving data ---------------------------------------------------------------------------
+
+    @abstractmethod
+    def asarray(self, host: HostArray) -> Array:
+        """Host array to an array of this engine (no copy where it already is one)."""
+
+    @abstractmethod
+    def to_host(self, array: Array) -> HostArray:
+        """Array of this engine to the host, to be reported or saved."""
+
+    @abstractmethod
+    def to_torch(self, array: Array) -> torch.Tensor:
+        """Share an array with PyTorch, without a copy, on this engine's device."""
+
+    @abstractmethod
+    def from_torch(self, tensor: torch.Tensor) -> Array:
+        """Share a tensor on this engine's device with the engine, without a copy."""
+
+    @abstractmethod
+    def read(self, source: Path | pa.Table, columns: Sequence[str]) -> dict[str, Column]:
+        """Load named columns of a Parquet file or an Arrow table.
+
+        The caller has checked that the columns exist and have a supported type.
+
+        Raises
+        ------
+        gpu_coldstart.errors.UserError
+            When the file's pages are damaged, naming the file.
+        """
+
+    # -- events to matrices --------------------------------------------------------------------
+
+    @abstractmethod
+    def lookup(self, ids: Array, keys: Array) -> Array:
+        """Position of each of ``ids`` in the ascending, distinct ``keys``; -1 where absent.
+
+        Parameters
+        ----------
+        ids : Array [n] of int64
+        keys : Array [m] of int64
+
+        Returns
+        -------
+        Array [n] of int32
+        """
+
+    @abstractmethod
+    def csr(self, rows: Array, columns: Array, values: Array, shape: tuple[int, int]) -> Csr:
+        """Sparse matrix from triplets in any order; values of the same place are added.
+
+        Parameters
+        ----------
+        rows, columns : Array [n] of integers
+        values : Array [n] of float32
+        shape : (rows, columns)
+        """
+
+    @abstractmethod
+    def transpose(self, matrix: Csr) -> Csr:
+        """The transposed matrix."""
+
+    @abstractmethod
+    def product(self, left: Csr, right: Csr) -> Csr:
+        """Sparse times sparse."""
+
+    @abstractmethod
+    def take_rows(self, matrix: Csr, rows: Array) -> Csr:
+        """The given rows, in the given order (repeats allowed)."""
+
+    @abstractmethod
+    def row_top(self, matrix: Csr, depth: int) -> tuple[Array, Array]:
+        """The ``depth`` largest positive entries of each row, best first.
+
+        Equal values: smaller column first. A row with fewer entries is filled with the smallest
+        columns it does not hold, at value 0, so that a row always names ``depth`` distinct
+        columns.
+
+        Returns
+        -------
+        columns : Array [rows, depth] of int32
+        values : Array [rows, depth] of float32
+
+        Raises
+        ------
+        ValueError
+            When ``depth`` exceeds the number of columns.
+        """
+
+    # -- embedding spaces ----------------------------------------------------------------------
+
+    @abstractmethod
+    def pmi(self, counts: Csr, *, shift: float, smoothing: float, min_count: float) -> Csr:
+        """Positive pointwise mutual information of a symmetric co-occurrence matrix.
+
+        ``max(log(n_ij * N / (n_i * n_j^a)) - log(shift), 0)``, where ``n_i`` is a row's sum,
+        ``N`` the sum of ``n_j^a`` and ``a`` the context smoothing (Levy & Goldberg 2014; Levy,
+        Goldberg & Dagan 2015). Places with a count below ``min_count`` or a value of 0 are not
+        stored; the sums are taken over what passes ``min_count``.
+
+        Parameters
+        ----------
+        counts : Csr [n, n], symmetric, zero diagonal
+        shift : float
+            Number of negative samples k of the shifted PMI; 1 is no shift.
+        smoothing : float
+            Exponent a on the context counts; 1 is none.
+        min_count : float
+            Rarer pairs are left out.
+        """
+
+    @abstractmethod
+    def svd(
+        self, matrix: Csr, rank: int, *, oversamples: int, power_iterations: int, seed: int
+    ) -> Svd:
+        """Truncated singular value decomposition, never made dense, by a randomised range finder.
+
+        Signs are fixed: the entry of largest magnitude of each left vector is positive.
+        """
+
+    @abstractmethod
+    def als(
+        self,
+        affinity: Csr,
+        *,
+        factors: int,
+        iterations: int,
+        regularization: float,
+        confidence: float,
+        cg_steps: int,
+        seed: int,
+        progress: Callable[[int, float], None],
+    ) -> tuple[Array, Array]:
+        """Weighted matrix factorisation of implicit feedback (Hu, Koren & Volinsky 2008).
+
+        Minimises ``sum_ui c_ui (p_ui - x_u.y_i)^2 + l (sum|x|^2 + sum|y|^2)`` over all cells,
+        with ``p = 1`` and ``c = 1 + confidence * affinity`` where the affinity is positive and
+        ``p = 0, c = 1`` elsewhere, by alternating conjugate-gradient steps (Takács, Pilászy &
+        Tikk 2011).
+
+        Parameters
+        ----------
+        affinity : Csr [users, tracks]
+            Positive entries.
+        progress : callable (iteration, loss)
+            Called after each iteration, from 0, with the objective divided by the number of cells.
+
+        Returns
+        -------
+        users : Array [users, factors] of float32
+        tracks : Array [tracks, factors] of float32
+        """
+
+    @abstractmethod
+    def pool(self, weights: Csr, embeddings: Array) -> Array:
+        """Weighted mean of embedding rows for each row of ``weights``; null for an empty row.
+
+        Parameters
+        ----------
+        weights : Csr [n, m], entries > 0
+        embeddings : Array [m, d] of float32
+
+        Returns
+        -------
+        Array [n, d] of float32
+        """
+
+    @abstractmethod
+    def kmeans(self, points: Array, k: int, *, iterations: int, seed: int) -> Kmeans:
+        """Lloyd's k-means from a k-means++ start, with no empty segment.
+
+        Parameters
+        ----------
+        points : Array [n, d] of float32, k <= n
+        """
+
+    # -- recommending --------------------------------------------------------------------------
+
+    @abstractmethod
+    def nearest(self, points: Array, centroids: Array, n: int) -> tuple[Array, Array]:
+        """The ``n`` Euclidean-nearest centroids of each point, nearest first.
+
+        Returns
+        -------
+        labels : Array [points, n] of int32
+        distances : Array [points, n] of float32
+            Euclidean, not squared.
+        """
+
+    @abstractmethod
+    def top_k(self, queries: Array, items: Array, k: int) -> tuple[Array, Array]:
+        """The ``k`` items of largest inner product with each query, best first.
+
+        Parameters
+        ----------
+        queries : Array [n, d] of float32
+        items : Array [m, d] of float32, k <= m
+
+        Returns
+        -------
+        items : Array [n, k] of int32
+        scores : Array [n, k] of float32
+        """
+
+    @abstractmethod
+    def soft_allocate(
+        self, segments: Array, weights: Array, shares: Csr, k: int, overshoot: int
+    ) -> tuple[Array, Array]:
+        """Share ``k`` places among several segments by weight (soft allocation).
+
+        A user's ``k + overshoot`` slots are divided in proportion to the weights, by largest
+        remainder (equal remainders: heavier segment first). The segments' favourites are taken in
+        order of weight, a track once, until ``k`` are there; if too few, the rest comes from the
+        blended ranking. The list is ordered by the blended score ``sum_c w_c * share_c(track)``.
+
+        Parameters
+        ----------
+        segments : Array [n, s] of int32
+            Each user's segments, heaviest first.
+        weights : Array [n, s] of float32
+            Positive, each row sums to 1, descending.
+        shares : Csr [segments, tracks]
+            Popularity of each track in each segment.
+
+        Returns
+        -------
+        tracks : Array [n, k] of int32
+        scores : Array [n, k] of float32
+        """
+
+    @abstractmethod
+    def drop_seen(self, tracks: Array, scores: Array, seen: Csr, k: int) -> tuple[Array, Array]:
+        """The first ``k`` of each ranked list that the user has not seen.
+
+        Parameters
+        ----------
+        tracks, scores : Array [n, m]
+            ``m`` is at least ``k`` plus the longest row of ``seen``.
+        seen : Csr [n, tracks]
+        """
+
+    @abstractmethod
+    def rank_metrics(self, tracks: Array, truth: Csr, ks: Sequence[int]) -> RankMetrics:
+        """Precision, recall and NDCG of ranked lists at several lengths.
+
+        Precision divides by ``min(K, |truth|)``, recall by ``|truth|``; NDCG is binary with a
+        log2 discount and the ideal over ``min(K, |truth|)`` (facts of the released code). Each
+        user's truth must hold at least one track.
+
+        Parameters
+        ----------
+        tracks : Array [n, m] of int32, distinct within a row, m >= max(ks)
+        truth : Csr [n, tracks]
+        """

@@ -1,0 +1,1 @@
+"""How good the recommendations would have been (4.1)."""

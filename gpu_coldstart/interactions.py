@@ -1,0 +1,111 @@
+"""Interactions whose user and entity are known, as the numbers the rest works with."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gpu_coldstart.catalogue import Catalogue
+from gpu_coldstart.engine.base import Array, Column, Engine
+from gpu_coldstart.errors import UserError
+from gpu_coldstart.tables import ACTIONS, ENTITIES, Tables
+
+__all__ = ["DAY", "Events", "known_events"]
+
+DAY = 86_400_000_000
+"""Microseconds."""
+
+
+class Events(NamedTuple):
+    """Interactions whose user and entity are known, as parallel arrays."""
+
+    user: Array
+    day: Array  # counted from 1970
+    since: Array  # days since the user's registration day
+    action: Array  # code in ACTIONS
+    kind: Array  # code in ENTITIES
+    entity: Array  # number among all entities
+    count: Array  # float32
+
+    def where(self, kept: Array) -> Events:
+        """The events picked by a mask."""
+        return Events(*(column[kept] for column in self))
+
+    def are(self, action: str, kind: str) -> Array:
+        """Mask of the events of one action on one kind of entity."""
+        return (self.action == ACTIONS.index(action)) & (self.kind == ENTITIES.index(kind))
+
+
+def known_events(
+    engine: Engine, tables: Tables, user_keys: Array, registered: Array, catalogue: Catalogue
+) -> tuple[Events, list[str]]:
+    """Interactions with known users and entities, from the registration day on.
+
+    Parameters
+    ----------
+    user_keys, registered : Array [users] of int64
+        Ids, ascending, and registration days counted from 1970.
+
+    Returns
+    -------
+    events : Events
+        ``user`` is a place in ``user_keys``.
+    notes : list of str
+        What was left out.
+
+    Raises
+    ------
+    UserError
+        When more than half of the interactions name unknown users or entities.
+    """
+    xp = engine.xp
+    table = tables.interactions
+    user = engine.lookup(table["user_id"].values, user_keys)
+    kind, action = table["entity"].values, table["action"].values
+    entity = xp.full(len(user), -1, dtype=xp.int32)
+    for code, name in enumerate(ENTITIES):
+        of_kind = kind == code
+        found = engine.lookup(table["entity_id"].values[of_kind], catalogue.ids[name])
+        entity[of_kind] = xp.where(found >= 0, found + catalogue.first(name), -1)
+    unknown = (user < 0) | (entity < 0)
+    if tables.playlists is None:
+        unlisted = kind == ENTITIES.index("playlist")
+        unknown = unknown & ~unlisted
+    else:
+        unlisted = xp.zeros(len(user), dtype=bool)
+    notes = _count_unknown(engine, table, user, unknown)
+
+    day = table["timestamp"].values // DAY
+    since = day - registered[xp.maximum(user, 0)]
+    early = ~unknown & ~unlisted & (since < 0)
+    if int(early.sum()):
+        notes.append(
+            f"{int(early.sum())} interactions come before their user's registration day; left out"
+        )
+    if int(unlisted.sum()):
+        notes.append(
+            f"{int(unlisted.sum())} interactions name playlists, but there is no "
+            "playlists.parquet; left out"
+        )
+    count = table["count"].values if "count" in table else xp.ones(len(user))
+    events = Events(
+        user, day, since.astype(xp.int32), action, kind, entity, count.astype(xp.float32)
+    )
+    return events.where(~(unknown | early | unlisted)), notes
+
+
+def _count_unknown(
+    engine: Engine, table: dict[str, Column], user: Array, unknown: Array
+) -> list[str]:
+    """Note how many interactions name unknown ids; refuse a table where most do."""
+    total, lost = len(user), int(unknown.sum())
+    if not lost:
+        return []
+    if 2 * lost > total:
+        row = int(engine.xp.argmax(unknown))
+        column = "user_id" if int(user[row]) < 0 else "entity_id"
+        raise UserError(
+            f"interactions.parquet: {lost} of {total} rows name ids that the other tables do not "
+            f"have, the first in row {row} (counting from 0), column {column}, value "
+            f"{int(table[column].values[row])}: check that all files come from the same logs"
+        )
+    return [f"{lost} of {total} interactions name unknown users or entities; left out"]

@@ -1,0 +1,186 @@
+"""Training a network on the warm users, and predicting for the cold ones (3.2.3).
+
+Batch normalisation stays in training mode while training and is frozen only to predict; the
+public release froze it after eleven epochs by accident. Nothing here looks at test users: early
+stopping reads the validation users' following days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from gpu_coldstart.config import Mlp as Options
+from gpu_coldstart.engine.base import Array, Engine
+from gpu_coldstart.features import InputVectors
+from gpu_coldstart.models.mlp import Mlp
+from gpu_coldstart.spaces import Progress, unit_rows
+
+__all__ = ["Network", "predict", "train"]
+
+_PREDICT_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network and how its training went.
+
+    Attributes
+    ----------
+    model : Mlp
+    train_loss : tuple of float
+        Mean squared error over each epoch, averaged over users and dimensions.
+    validation_cosine : tuple of float
+        After each epoch, the mean cosine of validation users' predictions with their targets.
+    best_epoch : int
+        The epoch whose weights were kept, from 1.
+    """
+
+    model: Mlp
+    train_loss: tuple[float, ...]
+    validation_cosine: tuple[float, ...]
+    best_epoch: int
+
+
+def train(
+    engine: Engine,
+    inputs: InputVectors,
+    *,
+    warm: tuple[Array, Array],
+    validation: tuple[Array, Array],
+    options: Options,
+    epochs: int,
+    seed: int,
+    progress: Progress,
+) -> Network:
+    """Fit the network to warm users' embeddings.
+
+    Parameters
+    ----------
+    warm, validation : (users, targets)
+        Numbers of users [n], and where they should land [n, d] of float32. The targets of
+        validation users are only measured against.
+    epochs : int
+        At most so many.
+    seed : int
+        Of the initial weights and of the order of the users in each epoch.
+    """
+    device = engine.to_torch(warm[1][:1]).device
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Mlp(
+            inputs.width,
+            options.hidden,
+            int(warm[1].shape[1]),
+            normalize=options.normalize_output,
+        ).to(device)
+    optimizer = _optimizer(model, options)
+    losses: list[float] = []
+    cosines: list[float] = []
+    best, best_weights = 0, _copy(model)
+    for epoch in range(epochs):
+        batches = _batches(len(warm[0]), options.batch_size, seed, epoch)
+        loss = _epoch(engine, inputs, warm, model=model, optimizer=optimizer, batches=batches)
+        losses.append(loss)
+        cosines.append(_cosine(engine, inputs, model, validation))
+        progress(epoch + 1, epochs, f"loss {losses[-1]:.5f}, validation cosine {cosines[-1]:.4f}")
+        if not options.patience:
+            best = epoch
+        elif epoch == 0 or cosines[-1] > cosines[best]:
+            best, best_weights = epoch, _copy(model)
+        elif epoch - best >= options.patience:
+            break
+    if options.patience:
+        model.load_state_dict(best_weights)
+    return Network(model.eval(), tuple(losses), tuple(cosines), best + 1)
+
+
+def _optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:
+    if options.optimizer == "sgd":
+        return torch.optim.SGD(
+            model.parameters(),
+            lr=options.learning_rate,
+            momentum=options.momentum,
+            weight_decay=options.weight_decay,
+        )
+    return torch.optim.Adam(
+        model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+    )
+
+
+def _batches(n: int, size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
+    """Places of each batch's users in a fresh order; a last batch of one joins the one before.
+
+    Batch normalisation has no variance to work with in a batch of one.
+    """
+    order = np.random.default_rng((seed, epoch)).permutation(n)
+    stops = list(range(size, n, size))
+    if stops and n - stops[-1] == 1:
+        stops.pop()
+    return iter(np.split(order, stops))
+
+
+def _epoch(
+    engine: Engine,
+    inputs: InputVectors,
+    warm: tuple[Array, Array],
+    *,
+    model: Mlp,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterator[np.ndarray],
+) -> float:
+    """One pass over the warm users; returns the mean squared error met on the way."""
+    users, targets = warm
+    model.train()
+    total = torch.zeros((), dtype=torch.float64, device=engine.to_torch(targets[:1]).device)
+    for places in batches:
+        picked = engine.asarray(places)
+        vectors = engine.to_torch(inputs.batch(users[picked]))
+        loss = nn.functional.mse_loss(model(vectors), engine.to_torch(targets[picked]))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        optimizer.step()
+        total += loss.detach() * len(places)
+    return float(total) / len(users)
+
+
+def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def _cosine(
+    engine: Engine, inputs: InputVectors, model: Mlp, validation: tuple[Array, Array]
+) -> float:
+    """Mean cosine between predictions and targets."""
+    users, targets = validation
+    found = unit_rows(predict(engine, inputs, model, users))
+    return float((found * unit_rows(targets)).sum(axis=1).mean())
+
+
+def predict(
+    engine: Engine,
+    inputs: InputVectors,
+    model: Mlp,
+    users: Array,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Array:
+    """Where the network puts users: embeddings [n, d] of float32.
+
+    Parameters
+    ----------
+    users : Array [n] of integers
+    progress : callable
+        Called with the number of users done so far.
+    """
+    model.eval()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(users), _PREDICT_BATCH):
+            batch = users[start : start + _PREDICT_BATCH]
+            parts.append(engine.from_torch(model(engine.to_torch(inputs.batch(batch)))))
+            progress(start + len(batch))
+    return engine.xp.concatenate(parts)

@@ -1,0 +1,330 @@
+"""The stages of a run, in the order of the paper's Section 3; each reads and writes artifacts.
+
+Every stage is a function from what came before to a value, and a way to turn that value into
+files and back. A stage that an interrupted run has finished is read instead of done.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+
+import numpy as np
+import pyarrow.parquet as pq
+from safetensors.torch import save as save_weights
+
+from gpu_coldstart import features, logs, segments, spaces, strategies, tables
+from gpu_coldstart.artifacts import RunDirectory, decode, encode, parquet_bytes
+from gpu_coldstart.config import Config
+from gpu_coldstart.engine.base import Array, Engine, HostArray
+from gpu_coldstart.errors import UserError
+from gpu_coldstart.evaluation.protocol import MEASURES, Protocol, Row
+from gpu_coldstart.models import Network, predict, train
+from gpu_coldstart.progress import Reporter, StageTime
+
+__all__ = ["Outcome", "Pipeline"]
+
+T = TypeVar("T")
+_TIMES = "times.json"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Where the network puts the cold users [validation + test users, d]."""
+
+    embeddings: Array
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run found.
+
+    Attributes
+    ----------
+    rows : list of Row
+    logs : Logs
+    notes : list of str
+        What was left out, assumed or fallen back on, for the report.
+    """
+
+    rows: list[Row]
+    logs: logs.Logs
+    notes: list[str]
+
+
+class Pipeline:
+    """Runs the stages of one configuration on one engine into one directory.
+
+    Parameters
+    ----------
+    engine : Engine
+    config : Config
+    directory : RunDirectory
+        Started or resumed.
+    reporter : Reporter
+    source : callable
+        Makes the tables; called only when they are needed.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        config: Config,
+        directory: RunDirectory,
+        reporter: Reporter,
+        source: Callable[[], tables.Source],
+    ):
+        self.engine = engine
+        self.config = config
+        self.directory = directory
+        self.reporter = reporter
+        self._source = source
+        self._earlier = self._read_times()
+
+    def run(self) -> Outcome:
+        """Run what is left to run."""
+        config, reporter = self.config, self.reporter
+        reporter.expect(1 + len(config.spaces) * (3 + len(config.strategies.names)))
+        indexed = self._logs()
+        measures: dict[tuple[str, str], HostArray] = {}
+        notes = list(indexed.notes)
+        for name in config.spaces:
+            space = self._space(name, indexed)
+            notes += space.notes
+            situation = self._situation(indexed, space)
+            for strategy in config.strategies.names:
+                measures[name, strategy] = self._recommend(situation, strategy)
+        return Outcome(self._rows(measures), indexed, notes)
+
+    # -- stages --------------------------------------------------------------------------------
+
+    def _logs(self) -> logs.Logs:
+        """Tables, checked and indexed."""
+
+        def make() -> logs.Logs:
+            self.reporter.step(0, 3, "making or opening the tables")
+            source = self._source()
+            self.reporter.step(1, 3, "reading and checking")
+            loaded = tables.load(self.engine, source)
+            self.reporter.step(2, 3, "indexing")
+            indexed = logs.index(self.engine, loaded, self.config)
+            self._check_lengths(indexed)
+            return indexed
+
+        return self._stage_of(logs.Logs, "logs", make)
+
+    def _space(self, name: str, indexed: logs.Logs) -> spaces.Space:
+        """3.1.1 and 3.1.2."""
+        return self._stage_of(
+            spaces.Space,
+            f"{name}/space",
+            lambda: spaces.FITTERS[name](self.engine, indexed, self.config, self.reporter.step),
+        )
+
+    def _situation(self, indexed: logs.Logs, space: spaces.Space) -> strategies.Situation:
+        """3.1.3 to 3.2.3: segments, input vectors, network, predictions."""
+        cut = self._segments(indexed, space)
+        inputs = features.InputVectors(self.engine, indexed, space, self.config.features)
+        predictions = self._network(indexed, space, inputs)
+        return strategies.Situation(
+            self.engine, indexed, self.config, space, cut, inputs, predictions
+        )
+
+    def _segments(self, indexed: logs.Logs, space: spaces.Space) -> segments.Segments:
+        name = f"{space.name}/segments"
+
+        def files(found: segments.Segments) -> dict[str, bytes]:
+            described = segments.describe(self.engine, indexed, found, self.config)
+            return {
+                f"artifacts/{name}.safetensors": encode(self.engine, found),
+                f"artifacts/{name}.parquet": parquet_bytes(dict(described)),
+            }
+
+        return self._stage(
+            name,
+            lambda: segments.fit(self.engine, indexed, space, self.config),
+            files,
+            lambda saved: decode(
+                self.engine, saved[f"artifacts/{name}.safetensors"], segments.Segments
+            ),
+        )
+
+    def _network(
+        self, indexed: logs.Logs, space: spaces.Space, inputs: features.InputVectors
+    ) -> Array:
+        """Train the network and predict the cold users; returns the predictions."""
+        name, engine = f"{space.name}/network", self.engine
+
+        def make() -> tuple[Network | None, Predictions]:
+            network = self._train(indexed, space, inputs)
+            cold = engine.xp.arange(indexed.n_warm, indexed.n_users)
+            return network, Predictions(predict(engine, inputs, network.model, cold))
+
+        def files(made: tuple[Network | None, Predictions]) -> dict[str, bytes]:
+            network, predictions = made
+            assert network is not None
+            weights = {
+                key: value.cpu().contiguous() for key, value in network.model.state_dict().items()
+            }
+            curve = {
+                "train_loss": network.train_loss,
+                "validation_cosine": network.validation_cosine,
+                "best_epoch": network.best_epoch,
+            }
+            return {
+                f"artifacts/{name}.safetensors": save_weights(weights),
+                f"artifacts/{name}.json": (json.dumps(curve, indent=1) + "\n").encode(),
+                f"artifacts/{space.name}/predictions.safetensors": encode(engine, predictions),
+            }
+
+        def load(saved: Mapping[str, bytes]) -> tuple[None, Predictions]:
+            content = saved[f"artifacts/{space.name}/predictions.safetensors"]
+            return None, decode(engine, content, Predictions)
+
+        return self._stage(name, make, files, load)[1].embeddings
+
+    def _train(
+        self, indexed: logs.Logs, space: spaces.Space, inputs: features.InputVectors
+    ) -> Network:
+        xp, engine, options = self.engine.xp, self.engine, self.config.mlp
+        epochs = {"tt-svd": options.epochs_tt_svd, "ut-als": options.epochs_ut_als}[space.name]
+        # Validation users have no place in the space; the mean of what they go on to stream is
+        # the nearest thing to one.
+        heard = engine.take_rows(indexed.truth, xp.arange(indexed.n_validation))
+        targets = engine.pool(
+            heard.with_data(xp.ones(heard.nnz, dtype=xp.float32)),
+            spaces.unit_rows(space.tracks),
+        )
+        every = xp.arange(indexed.n_users)
+        return train(
+            engine,
+            inputs,
+            warm=(every[indexed.users("warm")], space.users),
+            validation=(every[indexed.users("validation")], targets),
+            options=options,
+            epochs=epochs,
+            seed=self.config.seed,
+            progress=self.reporter.step,
+        )
+
+    def _recommend(self, situation: strategies.Situation, name: str) -> HostArray:
+        """3.2.4 for the test users, and each user's measures [K, measure, users]."""
+        engine, indexed, ks = self.engine, situation.logs, self.config.evaluation.k
+        place = f"recommendations/{situation.space.name}/{name}.parquet"
+        measured = f"artifacts/{situation.space.name}/{name}.measures.parquet"
+
+        def make() -> tuple[strategies.Ranking | None, dict[str, HostArray]]:
+            users = engine.xp.arange(indexed.n_users)[indexed.users("test")]
+            ranking = strategies.recommend(
+                strategies.STRATEGIES[name](situation),
+                users,
+                max(ks),
+                lambda done: self.reporter.step(done, len(users), "users"),
+            )
+            truth = engine.take_rows(indexed.truth, users - indexed.n_warm)
+            metrics = engine.rank_metrics(ranking.tracks, truth, ks)
+            return ranking, {
+                f"{measure}@{k}": engine.to_host(getattr(metrics, measure)[i])
+                for i, k in enumerate(ks)
+                for measure in MEASURES
+            }
+
+        def files(made: tuple[strategies.Ranking | None, dict[str, HostArray]]) -> dict[str, bytes]:
+            ranking = made[0]
+            assert ranking is not None
+            users = engine.to_host(indexed.user_ids[indexed.users("test")])
+            tracks = engine.to_host(indexed.track_ids[ranking.tracks])
+            ranks = np.arange(1, max(ks) + 1, dtype=np.int32)
+            return {
+                place: parquet_bytes(
+                    {
+                        "user_id": np.repeat(users, max(ks)),
+                        "rank": np.tile(ranks, len(users)),
+                        "track_id": tracks.ravel(),
+                        "score": engine.to_host(ranking.scores).ravel(),
+                    }
+                ),
+                measured: parquet_bytes({"user_id": users, **made[1]}),
+            }
+
+        def load(saved: Mapping[str, bytes]) -> tuple[None, dict[str, HostArray]]:
+            table = pq.read_table(io.BytesIO(saved[measured])).drop_columns("user_id")
+            return None, {key: table.column(key).to_numpy() for key in table.column_names}
+
+        values = self._stage(f"{situation.space.name}/{name}", make, files, load)[1]
+        return np.array([[values[f"{measure}@{k}"] for measure in MEASURES] for k in ks])
+
+    def _rows(self, measures: Mapping[tuple[str, str], HostArray]) -> list[Row]:
+        """4.1.4: means, deviations and intervals over the test users."""
+        options = self.config.evaluation
+        users = next(iter(measures.values())).shape[-1]
+        protocol = Protocol(
+            users, folds=options.folds, bootstrap=options.bootstrap, seed=self.config.seed
+        )
+        return [
+            protocol.row(space, strategy, k, dict(zip(MEASURES, values[i], strict=True)))
+            for (space, strategy), values in measures.items()
+            for i, k in enumerate(options.k)
+        ]
+
+    # -- how a stage runs ----------------------------------------------------------------------
+
+    def _stage_of(self, kind: type[T], name: str, make: Callable[[], T]) -> T:
+        """A stage whose value is one dataclass of arrays."""
+        file = f"artifacts/{name}.safetensors"
+        return self._stage(
+            name,
+            make,
+            lambda value: {file: encode(self.engine, value)},
+            lambda saved: decode(self.engine, saved[file], kind),
+        )
+
+    def _stage(
+        self,
+        name: str,
+        make: Callable[[], T],
+        files: Callable[[T], dict[str, bytes]],
+        load: Callable[[Mapping[str, bytes]], T],
+    ) -> T:
+        """Do a stage and save it, or read it where it is done already."""
+        if self.directory.has(name):
+            value = load(self.directory.read(name))
+            self.reporter.kept(name, self._earlier.get(name))
+            return value
+        with self.reporter.stage(name):
+            value = make()
+            self.directory.write(name, files(value))
+        self.reporter.log_to(self.directory.path / "run.log")
+        self._save_times()
+        return value
+
+    def _check_lengths(self, indexed: logs.Logs) -> None:
+        """Refuse settings the data cannot serve before anything is written."""
+        dimension = self.config.tt_svd.dimension
+        if "tt-svd" in self.config.spaces and dimension > indexed.n_tracks:
+            raise UserError(
+                f"setting 'tt_svd.dimension' is {dimension}, more than the {indexed.n_tracks} "
+                "tracks: set it lower"
+            )
+        longest = max(self.config.evaluation.k)
+        if longest > indexed.n_tracks:
+            raise UserError(
+                f"setting 'evaluation.k' asks for {longest} tracks, more than the "
+                f"{indexed.n_tracks} there are: set it lower"
+            )
+        segments.number_of_segments(self.config, indexed.n_warm)
+
+    def _read_times(self) -> dict[str, StageTime]:
+        """Times of stages an interrupted run has done; they are for information only."""
+        try:
+            saved = json.loads((self.directory.path / _TIMES).read_bytes())
+            return {entry["name"]: StageTime(**entry) for entry in saved}
+        except (OSError, ValueError, TypeError, KeyError):
+            return {}
+
+    def _save_times(self) -> None:
+        text = json.dumps([asdict(entry) for entry in self.reporter.times], indent=1)
+        (self.directory.path / _TIMES).write_text(text + "\n", encoding="utf-8")

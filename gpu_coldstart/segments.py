@@ -1,0 +1,138 @@
+"""Warm user segments, their popular tracks and their descriptions (3.1.3, 4.2.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpu_coldstart.catalogue import entries
+from gpu_coldstart.config import Config
+from gpu_coldstart.engine.base import Array, Csr, Engine, HostArray
+from gpu_coldstart.errors import UserError
+from gpu_coldstart.features import age_class_names, age_classes
+from gpu_coldstart.logs import Logs
+from gpu_coldstart.spaces import Space
+
+__all__ = ["Segments", "describe", "fit", "number_of_segments", "shares_of"]
+
+_WARM_USERS_EACH = 70  # 70 000 warm users in 1000 segments
+_MOST = 1000
+_GENRES_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Segments:
+    """A segmentation of the warm users.
+
+    Attributes
+    ----------
+    centroids : Array [k, d] of float32
+        Mean of the members' embeddings.
+    labels : Array [warm users] of int32
+    shares : Csr [k, tracks]
+        Probability that a member streamed the track: members who did, over all members.
+    inertia : float
+        Sum of squared distances to the centroids.
+    """
+
+    centroids: Array
+    labels: Array
+    shares: Csr
+    inertia: float
+
+
+def number_of_segments(config: Config, n_warm: int) -> int:
+    """The k of k-means: as set, or one for 70 warm users, at most 1000.
+
+    Raises
+    ------
+    UserError
+        When more segments are asked for than there are warm users.
+    """
+    k = config.segments.k
+    if k > n_warm:
+        raise UserError(
+            f"setting 'segments.k' is {k}, more than the {n_warm} warm users: set it lower, or to "
+            "0 for a number that fits"
+        )
+    return k or max(1, min(_MOST, n_warm // _WARM_USERS_EACH))
+
+
+def fit(engine: Engine, logs: Logs, space: Space, config: Config) -> Segments:
+    """Cut the warm users of a space into segments and rank each segment's tracks."""
+    k = number_of_segments(config, logs.n_warm)
+    found = engine.kmeans(space.users, k, iterations=config.segments.iterations, seed=config.seed)
+    shares = shares_of(engine, logs.plays, found.labels, k)
+    return Segments(found.centroids, found.labels, shares, found.inertia)
+
+
+def shares_of(engine: Engine, plays: Csr, labels: Array, k: int) -> Csr:
+    """Share of each segment's members who streamed each track; a member counts once per track.
+
+    Parameters
+    ----------
+    plays : Csr [users, tracks]
+    labels : Array [users] of int32
+
+    Returns
+    -------
+    Csr [k, tracks]
+    """
+    xp = engine.xp
+    users, tracks = entries(engine, plays)
+    once = xp.ones(plays.nnz, dtype=xp.float32)
+    counts = engine.csr(labels[users], tracks, once, (k, plays.shape[1]))
+    segments, _ = entries(engine, counts)
+    sizes = xp.bincount(labels, minlength=k).astype(xp.float32)
+    return counts.with_data(counts.data / sizes[segments])
+
+
+def describe(
+    engine: Engine, logs: Logs, segments: Segments, config: Config
+) -> dict[str, HostArray | list[object]]:
+    """Each segment's size, commonest country, age class and genres, as table columns.
+
+    Genres are those most often streamed by the members, up to three. What is unknown for most
+    is None.
+    """
+    xp = engine.xp
+    k = int(segments.centroids.shape[0])
+    sizes = xp.bincount(segments.labels, minlength=k)
+    warm = logs.users("warm")
+    country = _commonest(engine, segments.labels, logs.country[warm], logs.countries, k)
+    names = age_class_names(config.features.age_classes)
+    ages = age_classes(engine, logs.age[warm], config.features.age_classes)
+    age = _commonest(engine, segments.labels, ages, names, k)
+    users, tracks = entries(engine, logs.history)
+    genre = logs.genre[tracks]
+    known = genre >= 0
+    counts = xp.bincount(
+        segments.labels[users[known]].astype(xp.int64) * max(1, len(logs.genres)) + genre[known],
+        minlength=k * max(1, len(logs.genres)),
+    ).reshape(k, -1)
+    table = engine.to_host(counts)
+    order = (-table).argsort(axis=1, kind="stable")[:, :_GENRES_NAMED]
+    genres: list[object] = [
+        [logs.genres[g] for g in row if len(logs.genres) and table[segment, g]]
+        for segment, row in enumerate(order)
+    ]
+    return {
+        "segment": engine.to_host(xp.arange(k)),
+        "size": engine.to_host(sizes),
+        "country": country,
+        "age_class": age,
+        "genres": genres,
+    }
+
+
+def _commonest(
+    engine: Engine, labels: Array, codes: Array, names: tuple[str, ...], k: int
+) -> list[object]:
+    """Most frequent known name in each segment; None where nothing is known."""
+    xp = engine.xp
+    known = (codes >= 0) & (codes < len(names))
+    width = max(1, len(names))
+    counts = xp.bincount(
+        labels[known].astype(xp.int64) * width + codes[known], minlength=k * width
+    ).reshape(k, width)
+    best, most = engine.to_host(counts.argmax(axis=1)), engine.to_host(counts.max(axis=1))
+    return [names[code] if count else None for code, count in zip(best, most, strict=True)]

@@ -1,0 +1,56 @@
+"""What an embedding space is (3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from gpu_coldstart.engine.base import Array
+
+__all__ = ["Progress", "Space", "unit_rows"]
+
+Progress: TypeAlias = Callable[[int, int, str], None]
+"""Called with steps done, steps in all, and a few words on how it goes."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """Tracks and warm users as points of one space.
+
+    Attributes
+    ----------
+    name : str
+    tracks : Array [tracks, d] of float32
+        UT-ALS: as factorised. TT-SVD: unit, or null for a track in no collection with others.
+    users : Array [warm users, d] of float32
+        Unit, in both spaces.
+    losses : tuple of float
+        Objective after each iteration, where the space is fitted by iterations.
+    notes : tuple of str
+        What the reader of the results should know.
+    """
+
+    name: str
+    tracks: Array
+    users: Array
+    losses: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def dimension(self) -> int:
+        """The dimension d."""
+        return int(self.tracks.shape[1])
+
+
+def unit_rows(vectors: Array) -> Array:
+    """Rows scaled to unit length; null rows stay null.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]], np.float32)).tolist()
+    [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+    """
+    lengths = (vectors * vectors).sum(axis=1, keepdims=True) ** 0.5
+    return vectors / (lengths + (lengths == 0))

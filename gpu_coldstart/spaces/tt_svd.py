@@ -1,0 +1,104 @@
+"""TT-SVD (3.1.2): PMI of tracks that share collections, factorised by truncated SVD."""
+
+from __future__ import annotations
+
+from gpu_coldstart.catalogue import entries
+from gpu_coldstart.config import Config, TtSvd
+from gpu_coldstart.engine.base import Csr, Engine
+from gpu_coldstart.errors import UserError
+from gpu_coldstart.logs import Logs
+from gpu_coldstart.spaces.base import Progress, Space, unit_rows
+
+__all__ = ["collections", "cooccurrence", "fit"]
+
+
+def collections(engine: Engine, logs: Logs, config: TtSvd) -> tuple[Csr, tuple[str, ...]]:
+    """The sets of tracks that co-occur [collections, tracks]: playlists, else histories.
+
+    A set longer than ``max_tracks`` keeps its most played tracks; in a playlist, where nothing
+    says how often, the most popular.
+
+    Returns
+    -------
+    sets : Csr of ones
+    notes : tuple of str
+    """
+    xp = engine.xp
+    notes: tuple[str, ...] = ()
+    rows = xp.arange(logs.members.shape[0])[logs.playlists]
+    if len(rows):
+        sets = engine.take_rows(logs.members, rows)
+    else:
+        sets = logs.history
+        notes = ("no playlists: TT-SVD counts tracks that share a listening history instead",)
+    long = xp.diff(sets.indptr) > config.max_tracks
+    if bool(long.any()):
+        sets = _shortened(engine, sets, long, config.max_tracks)
+    return sets.with_data(xp.ones(sets.nnz, dtype=xp.float32)), notes
+
+
+def _shortened(engine: Engine, sets: Csr, long: object, limit: int) -> Csr:
+    """Keep the ``limit`` largest entries of the long rows."""
+    xp = engine.xp
+    mask = xp.asarray(long)
+    numbers = xp.arange(sets.shape[0])[mask]
+    best, _ = engine.row_top(engine.take_rows(sets, numbers), limit)
+    row, column = entries(engine, sets)
+    short = ~mask[row]
+    rows = xp.concatenate([row[short], xp.repeat(numbers, limit).astype(xp.int32)])
+    columns = xp.concatenate([column[short], best.ravel()])
+    return engine.csr(rows, columns, xp.ones(len(rows), dtype=xp.float32), sets.shape)
+
+
+def cooccurrence(engine: Engine, sets: Csr) -> Csr:
+    """In how many sets each two different tracks are together [tracks, tracks], symmetric."""
+    counts = engine.product(engine.transpose(sets), sets)
+    rows, columns = entries(engine, counts)
+    apart = rows != columns
+    return engine.csr(rows[apart], columns[apart], counts.data[apart], counts.shape)
+
+
+def fit(engine: Engine, logs: Logs, config: Config, progress: Progress) -> Space:
+    """Learn the space: unit track vectors, and warm users as the unit mean of their history.
+
+    Raises
+    ------
+    UserError
+        When the dimension exceeds the number of tracks, or no two tracks ever co-occur.
+    """
+    options = config.tt_svd
+    if options.dimension > logs.n_tracks:
+        raise UserError(
+            f"setting 'tt_svd.dimension' is {options.dimension}, more than the {logs.n_tracks} "
+            "tracks: set it lower"
+        )
+    sets, notes = collections(engine, logs, options)
+    progress(1, 4, "counting co-occurrences")
+    counts = cooccurrence(engine, sets)
+    progress(2, 4, f"PMI of {counts.nnz} pairs")
+    pmi = engine.pmi(
+        counts,
+        shift=options.shift,
+        smoothing=options.smoothing,
+        min_count=options.min_count,
+    )
+    if not pmi.nnz:
+        raise UserError(
+            "no two tracks co-occur more than by chance, so TT-SVD has nothing to factorise: give "
+            "playlists.parquet or longer histories, or set tt_svd.min_count and tt_svd.shift lower"
+        )
+    progress(3, 4, f"SVD of {pmi.nnz} entries")
+    svd = engine.svd(
+        pmi,
+        options.dimension,
+        oversamples=options.oversamples,
+        power_iterations=options.power_iterations,
+        seed=config.seed,
+    )
+    tracks = unit_rows(svd.u * svd.s**options.exponent)
+    weights = logs.history
+    if options.history == "distinct":
+        weights = weights.with_data(engine.xp.ones(weights.nnz, dtype=engine.xp.float32))
+    users = unit_rows(engine.pool(weights, tracks))
+    progress(4, 4, "done")
+    return Space("tt-svd", tracks, users, notes=notes)

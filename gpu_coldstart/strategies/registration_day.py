@@ -1,0 +1,32 @@
+"""Registration Day Streams: neighbours of what was played on the first day (4.1.3)."""
+
+from __future__ import annotations
+
+from gpu_coldstart.engine.base import Array
+from gpu_coldstart.features import streamed_on_day_one
+from gpu_coldstart.strategies.base import Ranking, Strategy, most_popular, retrieve
+
+__all__ = ["RegistrationDay"]
+
+
+class RegistrationDay(Strategy):
+    """Nearest tracks to the mean of the tracks streamed on registration day.
+
+    Users without a stream, or whose tracks have no place in the space, get the most popular
+    tracks, as the paper states. (The public release leaves them with scores of zero.)
+    """
+
+    name = "registration-day"
+
+    def recommend(self, users: Array, k: int) -> Ranking:
+        """See :meth:`Strategy.recommend`."""
+        situation, xp = self.situation, self.situation.engine.xp
+        streamed = streamed_on_day_one(situation.engine, situation.logs, users)
+        queries = situation.engine.pool(streamed, situation.space.tracks)
+        found = retrieve(situation, queries, k)
+        chart = most_popular(situation, len(users), k)
+        placed = (queries != 0).any(axis=1)[:, None]
+        return Ranking(
+            xp.where(placed, found.tracks, chart.tracks),
+            xp.where(placed, found.scores, chart.scores),
+        )

@@ -1,0 +1,536 @@
+"""Small worlds for the tests, and what plain Python says should become of them.
+
+Nothing here calls the code under test except to load tables and to hold arrays.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gpu_coldstart.config import Config
+from gpu_coldstart.engine import Engine
+from gpu_coldstart.engine.base import Array, Csr, HostArray
+from gpu_coldstart.logs import Logs, index
+from gpu_coldstart.tables import Tables, load
+
+START = datetime(2020, 11, 1)
+START_DAY = 18_567  # START, in days since 1970
+
+# -- sparse matrices -------------------------------------------------------------------------------
+
+
+def sparse(engine: Engine, dense: Any, holes: float = 0.0) -> Csr:
+    """A sparse matrix that stores what is not ``holes`` in a dense one."""
+    table = np.asarray(dense, np.float32)
+    lengths = (table != holes).sum(axis=1)
+    rows, columns = np.nonzero(table != holes)
+    return Csr(
+        engine.asarray(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)),
+        engine.asarray(columns.astype(np.int32)),
+        engine.asarray(table[rows, columns]),
+        (table.shape[0], table.shape[1]),
+    )
+
+
+def dense(engine: Engine, matrix: Csr) -> HostArray:
+    """A sparse matrix as a dense one, after a check that it keeps the promises of ``Csr``."""
+    indptr, indices, data = (
+        engine.to_host(part) for part in (matrix.indptr, matrix.indices, matrix.data)
+    )
+    assert (indptr.dtype, indices.dtype, data.dtype) == (np.int64, np.int32, np.float32)
+    assert indptr.shape == (matrix.shape[0] + 1,)
+    assert indptr[0] == 0
+    assert indptr[-1] == len(indices) == len(data) == matrix.nnz
+    table = np.zeros(matrix.shape, np.float32)
+    for row in range(matrix.shape[0]):
+        columns = indices[indptr[row] : indptr[row + 1]]
+        assert (np.diff(columns) > 0).all()
+        assert len(columns) == 0 or (columns[0] >= 0 and columns[-1] < matrix.shape[1])
+        table[row, columns] = data[indptr[row] : indptr[row + 1]]
+    return table
+
+
+def stored(engine: Engine, matrix: Csr) -> HostArray:
+    """Where a sparse matrix stores something, as a dense mask."""
+    ones = engine.asarray(np.ones(matrix.nnz, np.float32))
+    return dense(engine, matrix.with_data(ones)) > 0
+
+
+def sparse_rows(matrix: Csr, engine: Engine) -> list[dict[int, float]]:
+    """Each row as a dict of column to value."""
+    table, mask = dense(engine, matrix), stored(engine, matrix)
+    return [
+        {int(column): float(table[row, column]) for column in np.flatnonzero(mask[row])}
+        for row in range(matrix.shape[0])
+    ]
+
+
+# -- tables ----------------------------------------------------------------------------------------
+
+_COLUMNS: dict[str, dict[str, Any]] = {
+    "users": {
+        "user_id": pa.int64(),
+        "registered_at": pa.timestamp("us"),
+        "country": pa.string(),
+        "age": pa.int64(),
+        "split": pa.string(),
+    },
+    "tracks": {
+        "track_id": pa.int64(),
+        "artist_id": pa.int64(),
+        "album_id": pa.int64(),
+        "genre": pa.string(),
+    },
+    "interactions": {
+        "user_id": pa.int64(),
+        "timestamp": pa.timestamp("us"),
+        "action": pa.string(),
+        "entity": pa.string(),
+        "entity_id": pa.int64(),
+        "count": pa.int64(),
+    },
+    "playlists": {
+        "playlist_id": pa.int64(),
+        "track_id": pa.int64(),
+        "user_id": pa.int64(),
+        "created_at": pa.timestamp("us"),
+    },
+}
+
+Row = dict[str, Any]
+
+
+def at(day: int, seconds: int = 0) -> datetime:
+    """A moment of a day counted from ``START``."""
+    return START + timedelta(days=day, seconds=seconds)
+
+
+def day_of(moment: datetime) -> int:
+    """The day of a moment, counted from ``START``."""
+    return (moment - START).days
+
+
+@dataclass
+class Raw:
+    """The tables as rows; a column that no row has is left out."""
+
+    users: list[Row]
+    tracks: list[Row]
+    interactions: list[Row]
+    playlists: list[Row] | None = None
+
+    def source(self) -> dict[str, pa.Table]:
+        """As Arrow tables."""
+        tables = {
+            "users": self.users,
+            "tracks": self.tracks,
+            "interactions": self.interactions,
+        }
+        if self.playlists is not None:
+            tables["playlists"] = self.playlists
+        return {
+            name: pa.table(
+                {
+                    column: pa.array([row.get(column) for row in rows], kind)
+                    for column, kind in _COLUMNS[name].items()
+                    if any(column in row for row in rows)
+                }
+            )
+            for name, rows in tables.items()
+        }
+
+    def tables(self, engine: Engine) -> Tables:
+        """Loaded."""
+        return load(engine, self.source())
+
+    def logs(self, engine: Engine, config: Config | None = None) -> Logs:
+        """Loaded and indexed."""
+        return index(engine, self.tables(engine), config or Config())
+
+
+def user(number: int, registered: int, split: str | None = None, **more: Any) -> Row:
+    """A user registered on a day counted from ``START``, at noon."""
+    row = {"user_id": number, "registered_at": at(registered, 43_200), **more}
+    return row if split is None else {**row, "split": split}
+
+
+def event(who: int, day: int, action: str, entity: str, what: int, **more: Any) -> Row:
+    """Something a user did on a day counted from ``START``, at dawn."""
+    return {
+        "user_id": who,
+        "timestamp": at(day, 3600),
+        "action": action,
+        "entity": entity,
+        "entity_id": what,
+        **more,
+    }
+
+
+def stream(who: int, day: int, track: int, **more: Any) -> Row:
+    """A stream of a track."""
+    return event(who, day, "stream", "track", track, **more)
+
+
+ACTIONS = ("stream", "skip", "favorite", "ban", "search", "onboarding")
+KINDS = ("track", "artist", "album", "playlist")
+
+
+def some_world(
+    seed: int,
+    *,
+    n_users: int = 18,
+    n_tracks: int = 23,
+    n_events: int = 700,
+    split: bool = True,
+    playlists: bool = True,
+    counts: bool = True,
+) -> Raw:
+    """A random world with every oddity the contract allows."""
+    draw = random.Random(seed)
+    artists = [draw.randrange(-(2**62), 2**62) for _ in range(6)]
+    albums = [draw.randrange(-(2**62), 2**62) for _ in range(9)]
+    track_ids = draw.sample(range(-500, 500), n_tracks)
+    tracks = [
+        {
+            "track_id": number,
+            "artist_id": draw.choice([*artists, None]),
+            "album_id": draw.choice([*albums, None]),
+            "genre": draw.choice(["jazz", "rock", "folk", None]),
+        }
+        for number in track_ids
+    ]
+    user_ids = draw.sample(range(-(2**40), 2**40), n_users)
+    cohorts = [draw.choice(["warm", "warm", "validation", "test"]) for _ in user_ids]
+    cohorts[:4] = ["warm", "warm", "validation", "test"]
+    users = [
+        user(
+            number,
+            draw.randrange(60),
+            cohort if split else None,
+            country=draw.choice(["FR", "BR", "DE", None]),
+            age=draw.choice([None, 12, 17, 18, 24, 25, 40, 64, 65, 90]),
+        )
+        for number, cohort in zip(user_ids, cohorts, strict=True)
+    ]
+    playlist_ids = draw.sample(range(100), 5)
+    things = {
+        "track": track_ids,
+        "artist": sorted({row["artist_id"] for row in tracks} - {None}),
+        "album": sorted({row["album_id"] for row in tracks} - {None}),
+        "playlist": playlist_ids,
+    }
+    interactions = []
+    for _ in range(n_events):
+        who = draw.choice(users)
+        since = draw.choice([0, 0, 0, 0, 1, 2, 5, 15, 29, 30, 31, 33, -1])
+        day = day_of(who["registered_at"]) + since
+        kind = draw.choices(KINDS, [8, 1, 1, 1 if playlists else 0])[0]
+        action = draw.choices(ACTIONS, [8, 1, 1, 1, 1, 1])[0]
+        row = event(who["user_id"], day, action, kind, draw.choice(things[kind]))
+        row["timestamp"] = at(day, draw.randrange(86_400))
+        if counts:
+            row["count"] = draw.choice([1, 1, 2, 7])
+        interactions.append(row)
+    for who in users:  # nobody is left out for want of streams
+        day = day_of(who["registered_at"])
+        interactions.append(stream(who["user_id"], day, draw.choice(track_ids)))
+        interactions.append(stream(who["user_id"], day + 1, draw.choice(track_ids)))
+        if counts:
+            interactions[-1]["count"] = interactions[-2]["count"] = 1
+    draw.shuffle(interactions)
+    listed = None
+    if playlists:
+        listed = [
+            {"playlist_id": number, "track_id": draw.choice(track_ids)}
+            for number in playlist_ids
+            for _ in range(draw.randrange(1, 12))
+        ]
+        draw.shuffle(listed)
+    return Raw(users, tracks, interactions, listed)
+
+
+# -- what should become of them --------------------------------------------------------------------
+
+BLOCKS = (
+    "age country "
+    "favorite_songs favorite_artists favorite_albums favorite_playlists "
+    "onboarding_like_artists "
+    "skipped_songs skipped_artists skipped_albums "
+    "streamed_songs streamed_artists streamed_albums "
+    "banned_songs banned_artists banned_albums "
+    "search_songs search_artists search_albums search_playlists"
+).split()
+"""The 20 blocks as the design lists them."""
+
+SCALARS = (
+    "age_value "
+    "nb_favorite_songs nb_favorite_albums nb_favorite_artists nb_favorite_playlists "
+    "nb_skipped_songs nb_skipped_artists nb_skipped_albums "
+    "nb_banned_songs nb_banned_artists nb_banned_albums "
+    "nb_streamed_songs nb_streamed_artists nb_streamed_albums "
+    "nb_search_songs nb_search_albums nb_search_artists nb_search_playlists "
+    "nb_onboarding_like_artists"
+).split()
+"""The 19 scalars as the design lists them."""
+
+_VERBS = {
+    "favorite": "favorite",
+    "onboarding": "onboarding_like",
+    "skip": "skipped",
+    "stream": "streamed",
+    "ban": "banned",
+    "search": "search",
+}
+_NOUNS = {"track": "songs", "artist": "artists", "album": "albums", "playlist": "playlists"}
+
+Thing = tuple[str, int]
+"""A kind of entity and an id."""
+
+
+@dataclass
+class Expected:
+    """What the logs of a world should say, in ids and dicts."""
+
+    warm: list[int]
+    validation: list[int]
+    test: list[int]
+    tracks: list[int]
+    popularity: dict[int, int]
+    artists: list[int]
+    albums: list[int]
+    playlists: list[int]
+    members: dict[Thing, set[int]]
+    registration: dict[tuple[int, str], Counter[Thing]]
+    history: dict[int, Counter[int]]
+    favorites: dict[int, Counter[Thing]]
+    plays: dict[int, Counter[int]]
+    truth: dict[int, Counter[int]]
+    people: dict[int, Row] = field(default_factory=dict)
+
+    @property
+    def users(self) -> list[int]:
+        """Ids in the order of the logs."""
+        return [*self.warm, *self.validation, *self.test]
+
+    @property
+    def entities(self) -> list[Thing]:
+        """Entities in the order of the logs."""
+        return [
+            *(("track", number) for number in self.tracks),
+            *(("artist", number) for number in self.artists),
+            *(("album", number) for number in self.albums),
+            *(("playlist", number) for number in self.playlists),
+        ]
+
+
+def expect(raw: Raw, config: Config) -> Expected:
+    """Read a world by the design, with loops and dicts."""
+    people = {row["user_id"]: row for row in raw.users}
+    songs = {row["track_id"]: row for row in raw.tracks}
+    members: dict[Thing, set[int]] = defaultdict(set)
+    for number, song in songs.items():
+        members["track", number].add(number)
+        for kind in ("artist", "album"):
+            if song.get(f"{kind}_id") is not None:
+                members[kind, song[f"{kind}_id"]].add(number)
+    for row in raw.playlists or ():
+        members["playlist", row["playlist_id"]] |= {row["track_id"]} & set(songs)
+
+    known = []
+    for row in raw.interactions:
+        if row["user_id"] in people and (row["entity"], row["entity_id"]) in members:
+            day = day_of(row["timestamp"])
+            since = day - day_of(people[row["user_id"]]["registered_at"])
+            if since >= 0:
+                known.append({"count": 1, **row, "day": day, "since": since})
+    cohort = _cohorts(people, known, config)
+    streams = [row for row in known if row["action"] == "stream" and row["entity"] == "track"]
+    truth = _count(
+        (row["user_id"], row["entity_id"], row["count"])
+        for row in streams
+        if 1 <= row["since"] <= config.split.truth_days and cohort[row["user_id"]] != "warm"
+    )
+    for number, name in cohort.items():
+        if name in ("validation", "test") and len(truth[number]) < config.split.min_truth:
+            cohort[number] = ""
+    known = _up_to_last_warm_day(known, people, cohort, config)
+    streams = [row for row in known if row["action"] == "stream" and row["entity"] == "track"]
+    played = {row["user_id"] for row in streams}
+    for number, name in cohort.items():
+        if name == "warm" and number not in played:
+            cohort[number] = ""
+
+    def of(name: str) -> list[int]:
+        return sorted(number for number in cohort if cohort[number] == name)
+
+    warm = set(of("warm"))
+    days = config.segments.popularity_days
+    history, plays = (
+        _count(
+            (row["user_id"], row["entity_id"], row["count"])
+            for row in streams
+            if row["user_id"] in warm and (every or 1 <= row["since"] <= days)
+        )
+        for every in (True, days == 0)
+    )
+    favorites = _count(
+        (row["user_id"], (row["entity"], row["entity_id"]), row["count"])
+        for row in known
+        if row["user_id"] in warm and row["action"] == "favorite" and row["entity"] != "playlist"
+    )
+    popularity = {number: sum(number in plays[who] for who in warm) for number in songs}
+    kept = {number for number in cohort if cohort[number]}
+    return Expected(
+        of("warm"),
+        of("validation"),
+        of("test"),
+        sorted(songs, key=lambda number: (-popularity[number], number)),
+        popularity,
+        *(sorted(n for k, n in members if k == kind) for kind in KINDS[1:]),
+        dict(members),
+        _signals([row for row in known if row["user_id"] in kept], songs),
+        history,
+        favorites,
+        plays,
+        {number: truth[number] for number in (*of("validation"), *of("test"))},
+        people,
+    )
+
+
+def _count(triples: Iterable[tuple[Any, Any, int]]) -> dict[Any, Counter[Any]]:
+    counts: dict[Any, Counter[Any]] = defaultdict(Counter)
+    for who, what, times in triples:
+        counts[who][what] += times
+    return counts
+
+
+def _cohorts(people: Mapping[int, Row], known: Sequence[Row], config: Config) -> dict[int, str]:
+    """Cohort of each user; an empty name is left out."""
+    if any("split" in row for row in people.values()):
+        return {number: row["split"] for number, row in people.items()}
+    end = max(row["day"] for row in known)
+    registered = {number: day_of(row["registered_at"]) for number, row in people.items()}
+    whole = sorted(day for day in registered.values() if day + config.split.truth_days <= end)
+    cut = whole[min(len(whole) - 1, int((1 - config.split.cold_share) * len(whole)))]
+    cohort, turn = {}, 0
+    for number in sorted(people):
+        if registered[number] < cut:
+            cohort[number] = "warm"
+        elif registered[number] > whole[-1]:
+            cohort[number] = ""
+        else:
+            cohort[number] = ("validation", "test")[turn % 2]
+            turn += 1
+    return cohort
+
+
+def _up_to_last_warm_day(
+    known: list[Row], people: Mapping[int, Row], cohort: Mapping[int, str], config: Config
+) -> list[Row]:
+    first_cold = min(
+        day_of(row["registered_at"])
+        for number, row in people.items()
+        if cohort[number] in ("validation", "test")
+    )
+    warm = [row for row in known if cohort[row["user_id"]] == "warm"]
+    late = [row for row in warm if row["day"] > first_cold]
+    if config.split.warm_until == "all":
+        return known
+    if config.split.warm_until == "auto" and len(late) > len(warm) / 2:
+        return known
+    return [
+        row for row in known if cohort[row["user_id"]] != "warm" or row["day"] <= first_cold
+    ]
+
+
+def _signals(
+    known: Sequence[Row], songs: Mapping[int, Row]
+) -> dict[tuple[int, str], Counter[Thing]]:
+    """Registration-day events of each user and block."""
+    signals: dict[tuple[int, str], Counter[Thing]] = defaultdict(Counter)
+    for row in known:
+        if row["since"]:
+            continue
+        things = [(row["entity"], row["entity_id"])]
+        if row["action"] in ("stream", "skip", "ban") and row["entity"] == "track":
+            song = songs[row["entity_id"]]
+            for kind in ("artist", "album"):
+                if song.get(f"{kind}_id") is not None:
+                    things.append((kind, song[f"{kind}_id"]))
+        for kind, number in things:
+            name = f"{_VERBS[row['action']]}_{_NOUNS[kind]}"
+            if name in BLOCKS:
+                signals[row["user_id"], name][kind, number] += row["count"]
+    return signals
+
+
+# -- logs made by hand -----------------------------------------------------------------------------
+
+
+def hand_logs(
+    engine: Engine,
+    history: Any,
+    *,
+    cold_day_one: Any,
+    truth: Any | None = None,
+    n_validation: int = 1,
+    n_artists: int = 0,
+    n_albums: int = 0,
+    members: Any | None = None,
+    favorites: Any | None = None,
+    **more: Array,
+) -> Logs:
+    """Logs of warm users with a history [warm, tracks] and cold users with day-one streams.
+
+    ``members`` [artists + albums + playlists, tracks] and ``favorites`` [warm, entities] are
+    dense; everything else about the users is unknown.
+    """
+    played = np.asarray(history, np.float32)
+    first = np.asarray(cold_day_one, np.float32)
+    n_warm, n_tracks = played.shape
+    owners = np.zeros((0, n_tracks)) if members is None else np.asarray(members)
+    entities = np.concatenate([np.eye(n_tracks), owners])
+    n_entities = len(entities)
+    n_playlists = len(owners) - n_artists - n_albums
+    n_users = n_warm + len(first)
+    registration = np.zeros((n_users * 18, n_entities))
+    registration[n_warm * 18 + 8 :: 18, :n_tracks] = first  # streamed_songs is the ninth signal
+    popularity = (played > 0).sum(axis=0).astype(np.int32)
+    assert (np.diff(popularity) <= 0).all(), "number tracks by popularity"
+    if favorites is None:
+        favorites = np.zeros((n_warm, n_entities))
+    if truth is None:
+        truth = np.ones((len(first), n_tracks))
+    values: dict[str, Any] = {
+        "user_ids": engine.asarray(np.arange(n_users)),
+        "n_warm": n_warm,
+        "n_validation": n_validation,
+        "n_test": len(first) - n_validation,
+        "age": engine.asarray(np.full(n_users, np.nan, np.float32)),
+        "country": engine.asarray(np.full(n_users, -1, np.int32)),
+        "countries": (),
+        "track_ids": engine.asarray(np.arange(n_tracks)),
+        "popularity": engine.asarray(popularity),
+        "genre": engine.asarray(np.full(n_tracks, -1, np.int32)),
+        "genres": (),
+        "artist_ids": engine.asarray(np.arange(n_artists)),
+        "album_ids": engine.asarray(np.arange(n_albums)),
+        "playlist_ids": engine.asarray(np.arange(n_playlists)),
+        "members": sparse(engine, entities),
+        "registration": sparse(engine, registration),
+        "history": sparse(engine, played),
+        "favorites": sparse(engine, favorites),
+        "plays": sparse(engine, played),
+        "truth": sparse(engine, truth),
+        "split_rule": "by hand",
+        "notes": (),
+    }
+    return Logs(**(values | more))
