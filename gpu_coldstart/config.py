@@ -107,7 +107,8 @@ class TtSvd:
     exponent : float
         Track vectors are ``U * S**exponent`` before they are made unit.
     min_count : int
-        Pairs of tracks together in fewer collections are left out.
+        Pairs of tracks together in fewer collections are left out: most of them are chance, and
+        they are most of the pairs.
     max_tracks : int
         A longer collection contributes only this many of its tracks, the most played first: pairs
         grow with the square of the length.
@@ -121,10 +122,10 @@ class TtSvd:
     shift: float = 1.0
     smoothing: float = 1.0
     exponent: float = 0.5
-    min_count: int = 1
+    min_count: int = 2
     max_tracks: int = 100
     oversamples: int = 30
-    power_iterations: int = 4
+    power_iterations: int = 2
     history: str = "distinct"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gpu_coldstart.catalogue import Catalogue
 from gpu_coldstart.engine.base import Array, Column, Engine
@@ -18,21 +18,29 @@ DAY = 86_400_000_000
 class Events(NamedTuple):
     """Interactions whose user and entity are known, as parallel arrays."""
 
-    user: Array
-    day: Array  # counted from 1970
-    since: Array  # days since the user's registration day
-    action: Array  # code in ACTIONS
-    kind: Array  # code in ENTITIES
-    entity: Array  # number among all entities
+    user: Array  # int32
+    day: Array  # int32, counted from 1970
+    since: Array  # int32, days since the user's registration day
+    what: Array  # int16, code of action and kind of entity
+    entity: Array  # int32, number among all entities
     count: Array  # float32
 
     def where(self, kept: Array) -> Events:
         """The events picked by a mask."""
-        return Events(*(column[kept] for column in self))
+        # Places are found once; picking by a mask would search all of it for each column.
+        places = kept.nonzero()[0]
+        if len(places) == len(kept):
+            return self
+        return Events(*(column[places] for column in self))
 
     def are(self, action: str, kind: str) -> Array:
         """Mask of the events of one action on one kind of entity."""
-        return (self.action == ACTIONS.index(action)) & (self.kind == ENTITIES.index(kind))
+        return self.what == _code(ACTIONS.index(action), ENTITIES.index(kind))
+
+
+def _code(action: Any, kind: Any) -> Any:
+    """One code for an action on a kind of entity."""
+    return action * len(ENTITIES) + kind
 
 
 def known_events(
@@ -74,8 +82,8 @@ def known_events(
         unlisted = xp.zeros(len(user), dtype=bool)
     notes = _count_unknown(engine, table, user, unknown)
 
-    day = table["timestamp"].values // DAY
-    since = day - registered[xp.maximum(user, 0)]
+    day = (table["timestamp"].values // DAY).astype(xp.int32)
+    since = day - registered.astype(xp.int32)[xp.maximum(user, 0)]
     early = ~unknown & ~unlisted & (since < 0)
     if int(early.sum()):
         notes.append(
@@ -87,9 +95,8 @@ def known_events(
             "playlists.parquet; left out"
         )
     count = table["count"].values if "count" in table else xp.ones(len(user))
-    events = Events(
-        user, day, since.astype(xp.int32), action, kind, entity, count.astype(xp.float32)
-    )
+    what = _code(action.astype(xp.int16), kind.astype(xp.int16))
+    events = Events(user, day, since, what, entity, count.astype(xp.float32))
     return events.where(~(unknown | early | unlisted)), notes
 
 

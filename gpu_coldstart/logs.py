@@ -20,7 +20,7 @@ from gpu_coldstart.engine.base import Array, Column, Csr, Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.interactions import DAY, Events, known_events
 from gpu_coldstart.signals import SIGNALS
-from gpu_coldstart.tables import ACTIONS, SPLITS, Tables
+from gpu_coldstart.tables import SPLITS, Tables
 
 __all__ = ["Logs", "index"]
 
@@ -137,8 +137,8 @@ def index(engine: Engine, tables: Tables, config: Config) -> Logs:
     cohort, short = _with_truth(engine, events, cohort, config)
     _check_cohorts(cohort)
     events, last_day_counted, cut = _until(events, cohort, registered, config)
-    listed, hidden = _playlists_to_believe(engine, tables, user_keys, cohort, last_day_counted)
     cohort, idle = _with_history(engine, events, cohort)
+    listed, hidden = _playlists_to_believe(engine, tables, user_keys, cohort, last_day_counted)
     _check_cohorts(cohort)
 
     users, place = _order_users(engine, cohort)
@@ -308,8 +308,9 @@ def _matrices(
     )
     events = events._replace(entity=place[events.entity])
     plays = _pairs(engine, events.where(counted), (n_warm, n_tracks))
-    wanted = events.are("favorite", "playlist")
-    liked = warm & (events.action == ACTIONS.index("favorite")) & ~wanted
+    liked = events.are("favorite", "track")
+    for kind in ("artist", "album"):
+        liked |= events.are("favorite", kind)
     cold = ~warm & _is_truth(events, config)
     later = events.where(cold)
     later = later._replace(user=later.user - n_warm)
@@ -331,7 +332,7 @@ def _matrices(
         members=catalogue.members(engine, listed),
         registration=_registration(engine, events, catalogue, (n_users, n_entities)),
         history=_pairs(engine, events.where(warm & streamed), (n_warm, n_tracks)),
-        favorites=_pairs(engine, events.where(liked), (n_warm, n_entities)),
+        favorites=_pairs(engine, events.where(warm & liked), (n_warm, n_entities)),
         plays=plays,
         truth=_pairs(engine, later, (n_users - n_warm, n_tracks)),
     )

@@ -97,6 +97,7 @@ class Pipeline:
             situation = self._situation(indexed, space)
             for strategy in config.strategies.names:
                 measures[name, strategy] = self._recommend(situation, strategy)
+        self._save_times()
         return Outcome(self._rows(measures), indexed, notes)
 
     # -- stages --------------------------------------------------------------------------------

@@ -86,10 +86,12 @@ class Reporter:
         self.say(f"[{done:>2}/{total}] {name:<34} {seconds:8.1f} s")
 
     def kept(self, name: str, earlier: StageTime | None) -> None:
-        """Say that a stage is taken over from an interrupted run."""
+        """Say that a stage is taken over from an interrupted run.
+
+        A kill between the end of a stage and the note of its time leaves no time, which is 0 then.
+        """
         self._numbers = (self._numbers[0] + 1, self._numbers[1])
-        if earlier is not None:
-            self.times.append(earlier)
+        self.times.append(earlier or StageTime(name, 0.0, 0.0))
         done, total = self._numbers
         self.say(f"[{done:>2}/{total}] {name:<34} kept from before")
 

@@ -12,7 +12,6 @@ import tomli_w
 
 from gpu_coldstart.config import DATASETS, PRESETS, SPACES, STRATEGIES, Config, flat
 from gpu_coldstart.datasets.world import PRESETS as WORLDS
-from gpu_coldstart.datasets.world import World
 from gpu_coldstart.errors import UserError
 
 __all__ = ["from_toml", "resolve", "to_toml"]
@@ -22,6 +21,7 @@ _PRESET_VALUES: dict[str, dict[str, Any]] = {
         "ut_als.factors": 32,
         "ut_als.iterations": 5,
         "tt_svd.dimension": 24,
+        "tt_svd.min_count": 1,
         "tt_svd.oversamples": 10,
         "mlp.epochs_tt_svd": 5,
         "mlp.epochs_ut_als": 5,
@@ -117,14 +117,16 @@ def resolve(
     preset = str(overrides.get("preset", preset))
     for key, value in (("dataset", dataset), ("preset", preset)):
         _check_choice(key, value)
+    world = dataclasses.asdict(WORLDS[preset])
     values = {"dataset": dataset, "preset": preset}
+    values |= {f"world.{name}": value for name, value in world.items()}
     values |= _PRESET_VALUES[preset] | _DATASET_VALUES.get(dataset, {}) | overrides
-    return _build(values, WORLDS[preset])
+    return _build(values)
 
 
-def _build(values: Mapping[str, Any], world: World) -> Config:
+def _build(values: Mapping[str, Any]) -> Config:
     """Lay dotted values over the defaults, checking each."""
-    known = flat(Config(world=world))
+    known = flat(Config())
     sections: dict[str, dict[str, Any]] = {"": {}}
     for key, value in values.items():
         if key not in known:
@@ -134,7 +136,7 @@ def _build(values: Mapping[str, Any], world: World) -> Config:
         section, _, name = key.rpartition(".")
         sections.setdefault(section, {})[name] = _checked(key, value, known[key])
     parts: dict[str, Any] = dict(sections.pop(""))
-    base = Config(world=world)
+    base = Config()
     for section, changes in sections.items():
         parts[section] = dataclasses.replace(getattr(base, section), **changes)
     return dataclasses.replace(base, **parts)

@@ -105,7 +105,7 @@ def last_warm_day(
             "without them; set split.warm_until = 'first-cold-day' to leave them out"
         ]
     if not late:
-        return None, []
+        return first_cold, []  # playlists may still come later
     return first_cold, [
         f"{late} of {len(warm_days)} events of warm users come after the first cold registration "
         f"day {day_name(first_cold)} and are left out (split.warm_until)"

@@ -146,6 +146,13 @@ def test_a_file_lies_over_the_preset_and_a_setting_over_the_file(tmp_path: Path)
     assert config.tt_svd.oversamples == 10  # the preset's
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_types_do_not_depend_on_the_preset(preset: str) -> None:
+    found = {key: type(value) for key, value in flat(resolve(preset=preset)).items()}
+    assert found == {key: type(value) for key, value in KEYS.items()}
+    assert resolve(preset=preset, settings={"world.warm_tracks_mean": 41.5})
+
+
 def test_a_later_file_lies_over_an_earlier_one(tmp_path: Path) -> None:
     paths = [tmp_path / "one.toml", tmp_path / "two.toml"]
     paths[0].write_text("seed = 1\n[segments]\nk = 5\n")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -45,7 +45,7 @@ def dense(engine: Engine, matrix: Csr) -> HostArray:
     indptr, indices, data = (
         engine.to_host(part) for part in (matrix.indptr, matrix.indices, matrix.data)
     )
-    assert (indptr.dtype, indices.dtype, data.dtype) == (np.int64, np.int32, np.float32)
+    assert types(indptr, indices, data) == ["int64", "int32", "float32"]
     assert indptr.shape == (matrix.shape[0] + 1,)
     assert indptr[0] == 0
     assert indptr[-1] == len(indices) == len(data) == matrix.nnz
@@ -56,6 +56,11 @@ def dense(engine: Engine, matrix: Csr) -> HostArray:
         assert len(columns) == 0 or (columns[0] >= 0 and columns[-1] < matrix.shape[1])
         table[row, columns] = data[indptr[row] : indptr[row + 1]]
     return table
+
+
+def types(*arrays: HostArray) -> list[str]:
+    """Names of the arrays' element types."""
+    return [str(array.dtype) for array in arrays]
 
 
 def stored(engine: Engine, matrix: Csr) -> HostArray:
@@ -139,7 +144,7 @@ class Raw:
         return {
             name: pa.table(
                 {
-                    column: pa.array([row.get(column) for row in rows], kind)
+                    column: pa.array([{"count": 1, **row}.get(column) for row in rows], kind)
                     for column, kind in _COLUMNS[name].items()
                     if any(column in row for row in rows)
                 }
@@ -188,7 +193,7 @@ def some_world(
     *,
     n_users: int = 18,
     n_tracks: int = 23,
-    n_events: int = 700,
+    n_events: int = 900,
     split: bool = True,
     playlists: bool = True,
     counts: bool = True,
@@ -198,7 +203,7 @@ def some_world(
     artists = [draw.randrange(-(2**62), 2**62) for _ in range(6)]
     albums = [draw.randrange(-(2**62), 2**62) for _ in range(9)]
     track_ids = draw.sample(range(-500, 500), n_tracks)
-    tracks = [
+    tracks: list[Row] = [
         {
             "track_id": number,
             "artist_id": draw.choice([*artists, None]),
@@ -213,7 +218,7 @@ def some_world(
     users = [
         user(
             number,
-            draw.randrange(60),
+            draw.randrange(40) + (20 if split and cohort != "warm" else 0),
             cohort if split else None,
             country=draw.choice(["FR", "BR", "DE", None]),
             age=draw.choice([None, 12, 17, 18, 24, 25, 40, 64, 65, 90]),
@@ -221,7 +226,7 @@ def some_world(
         for number, cohort in zip(user_ids, cohorts, strict=True)
     ]
     playlist_ids = draw.sample(range(100), 5)
-    things = {
+    things: dict[str, list[int]] = {
         "track": track_ids,
         "artist": sorted({row["artist_id"] for row in tracks} - {None}),
         "album": sorted({row["album_id"] for row in tracks} - {None}),
@@ -232,8 +237,8 @@ def some_world(
         who = draw.choice(users)
         since = draw.choice([0, 0, 0, 0, 1, 2, 5, 15, 29, 30, 31, 33, -1])
         day = day_of(who["registered_at"]) + since
-        kind = draw.choices(KINDS, [8, 1, 1, 1 if playlists else 0])[0]
-        action = draw.choices(ACTIONS, [8, 1, 1, 1, 1, 1])[0]
+        kind = draw.choices(KINDS, [6, 2, 2, 2 if playlists else 0])[0]
+        action = draw.choices(ACTIONS, [6, 2, 2, 2, 2, 2])[0]
         row = event(who["user_id"], day, action, kind, draw.choice(things[kind]))
         row["timestamp"] = at(day, draw.randrange(86_400))
         if counts:
@@ -242,15 +247,20 @@ def some_world(
     for who in users:  # nobody is left out for want of streams
         day = day_of(who["registered_at"])
         interactions.append(stream(who["user_id"], day, draw.choice(track_ids)))
-        interactions.append(stream(who["user_id"], day + 1, draw.choice(track_ids)))
-        if counts:
-            interactions[-1]["count"] = interactions[-2]["count"] = 1
+        one, other = draw.sample(track_ids, 2)
+        interactions += [stream(who["user_id"], day + 1, track) for track in (one, other)]
     draw.shuffle(interactions)
     listed = None
     if playlists:
         listed = [
-            {"playlist_id": number, "track_id": draw.choice(track_ids)}
+            {
+                "playlist_id": number,
+                "track_id": draw.choice(track_ids),
+                "user_id": owner,
+                "created_at": made,
+            }
             for number in playlist_ids
+            for owner, made in [(draw.choice([None, *user_ids]), at(draw.randrange(60)))]
             for _ in range(draw.randrange(1, 12))
         ]
         draw.shuffle(listed)
@@ -259,26 +269,51 @@ def some_world(
 
 # -- what should become of them --------------------------------------------------------------------
 
-BLOCKS = (
-    "age country "
-    "favorite_songs favorite_artists favorite_albums favorite_playlists "
-    "onboarding_like_artists "
-    "skipped_songs skipped_artists skipped_albums "
-    "streamed_songs streamed_artists streamed_albums "
-    "banned_songs banned_artists banned_albums "
-    "search_songs search_artists search_albums search_playlists"
-).split()
+BLOCKS = [
+    "age",
+    "country",
+    "favorite_songs",
+    "favorite_artists",
+    "favorite_albums",
+    "favorite_playlists",
+    "onboarding_like_artists",
+    "skipped_songs",
+    "skipped_artists",
+    "skipped_albums",
+    "streamed_songs",
+    "streamed_artists",
+    "streamed_albums",
+    "banned_songs",
+    "banned_artists",
+    "banned_albums",
+    "search_songs",
+    "search_artists",
+    "search_albums",
+    "search_playlists",
+]
 """The 20 blocks as the design lists them."""
 
-SCALARS = (
-    "age_value "
-    "nb_favorite_songs nb_favorite_albums nb_favorite_artists nb_favorite_playlists "
-    "nb_skipped_songs nb_skipped_artists nb_skipped_albums "
-    "nb_banned_songs nb_banned_artists nb_banned_albums "
-    "nb_streamed_songs nb_streamed_artists nb_streamed_albums "
-    "nb_search_songs nb_search_albums nb_search_artists nb_search_playlists "
-    "nb_onboarding_like_artists"
-).split()
+SCALARS = [
+    "age_value",
+    "nb_favorite_songs",
+    "nb_favorite_albums",
+    "nb_favorite_artists",
+    "nb_favorite_playlists",
+    "nb_skipped_songs",
+    "nb_skipped_artists",
+    "nb_skipped_albums",
+    "nb_banned_songs",
+    "nb_banned_artists",
+    "nb_banned_albums",
+    "nb_streamed_songs",
+    "nb_streamed_artists",
+    "nb_streamed_albums",
+    "nb_search_songs",
+    "nb_search_albums",
+    "nb_search_artists",
+    "nb_search_playlists",
+    "nb_onboarding_like_artists",
+]
 """The 19 scalars as the design lists them."""
 
 _VERBS = {
@@ -313,7 +348,7 @@ class Expected:
     favorites: dict[int, Counter[Thing]]
     plays: dict[int, Counter[int]]
     truth: dict[int, Counter[int]]
-    people: dict[int, Row] = field(default_factory=dict)
+    people: dict[int, Row]
 
     @property
     def users(self) -> list[int]:
@@ -342,7 +377,7 @@ def expect(raw: Raw, config: Config) -> Expected:
             if song.get(f"{kind}_id") is not None:
                 members[kind, song[f"{kind}_id"]].add(number)
     for row in raw.playlists or ():
-        members["playlist", row["playlist_id"]] |= {row["track_id"]} & set(songs)
+        members["playlist", row["playlist_id"]] = set()
 
     known = []
     for row in raw.interactions:
@@ -361,12 +396,18 @@ def expect(raw: Raw, config: Config) -> Expected:
     for number, name in cohort.items():
         if name in ("validation", "test") and len(truth[number]) < config.split.min_truth:
             cohort[number] = ""
-    known = _up_to_last_warm_day(known, people, cohort, config)
+    last = _last_warm_day(known, people, cohort, config)
+    known = [row for row in known if cohort[row["user_id"]] != "warm" or row["day"] <= last]
     streams = [row for row in known if row["action"] == "stream" and row["entity"] == "track"]
     played = {row["user_id"] for row in streams}
     for number, name in cohort.items():
         if name == "warm" and number not in played:
             cohort[number] = ""
+    for row in raw.playlists or ():
+        owner, made = row.get("user_id"), row.get("created_at")
+        theirs = owner is not None and cohort.get(owner) != "warm"
+        if row["track_id"] in songs and not theirs and (made is None or day_of(made) <= last):
+            members["playlist", row["playlist_id"]].add(row["track_id"])
 
     def of(name: str) -> list[int]:
         return sorted(number for number in cohort if cohort[number] == name)
@@ -388,20 +429,23 @@ def expect(raw: Raw, config: Config) -> Expected:
     )
     popularity = {number: sum(number in plays[who] for who in warm) for number in songs}
     kept = {number for number in cohort if cohort[number]}
+    ids = {kind: sorted(n for k, n in members if k == kind) for kind in KINDS}
     return Expected(
-        of("warm"),
-        of("validation"),
-        of("test"),
-        sorted(songs, key=lambda number: (-popularity[number], number)),
-        popularity,
-        *(sorted(n for k, n in members if k == kind) for kind in KINDS[1:]),
-        dict(members),
-        _signals([row for row in known if row["user_id"] in kept], songs),
-        history,
-        favorites,
-        plays,
-        {number: truth[number] for number in (*of("validation"), *of("test"))},
-        people,
+        warm=of("warm"),
+        validation=of("validation"),
+        test=of("test"),
+        tracks=sorted(songs, key=lambda number: (-popularity[number], number)),
+        popularity=popularity,
+        artists=ids["artist"],
+        albums=ids["album"],
+        playlists=ids["playlist"],
+        members=dict(members),
+        registration=_signals([row for row in known if row["user_id"] in kept], songs),
+        history=history,
+        favorites=favorites,
+        plays=plays,
+        truth={number: truth[number] for number in (*of("validation"), *of("test"))},
+        people=people,
     )
 
 
@@ -420,7 +464,8 @@ def _cohorts(people: Mapping[int, Row], known: Sequence[Row], config: Config) ->
     registered = {number: day_of(row["registered_at"]) for number, row in people.items()}
     whole = sorted(day for day in registered.values() if day + config.split.truth_days <= end)
     cut = whole[min(len(whole) - 1, int((1 - config.split.cold_share) * len(whole)))]
-    cohort, turn = {}, 0
+    cohort: dict[int, str] = {}
+    turn = 0
     for number in sorted(people):
         if registered[number] < cut:
             cohort[number] = "warm"
@@ -432,9 +477,10 @@ def _cohorts(people: Mapping[int, Row], known: Sequence[Row], config: Config) ->
     return cohort
 
 
-def _up_to_last_warm_day(
-    known: list[Row], people: Mapping[int, Row], cohort: Mapping[int, str], config: Config
-) -> list[Row]:
+def _last_warm_day(
+    known: Sequence[Row], people: Mapping[int, Row], cohort: Mapping[int, str], config: Config
+) -> float:
+    """Last day whose warm events count."""
     first_cold = min(
         day_of(row["registered_at"])
         for number, row in people.items()
@@ -443,12 +489,10 @@ def _up_to_last_warm_day(
     warm = [row for row in known if cohort[row["user_id"]] == "warm"]
     late = [row for row in warm if row["day"] > first_cold]
     if config.split.warm_until == "all":
-        return known
+        return float("inf")
     if config.split.warm_until == "auto" and len(late) > len(warm) / 2:
-        return known
-    return [
-        row for row in known if cohort[row["user_id"]] != "warm" or row["day"] <= first_cold
-    ]
+        return float("inf")
+    return first_cold
 
 
 def _signals(

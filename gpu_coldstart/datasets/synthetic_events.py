@@ -24,6 +24,7 @@ ENTITIES = ("track", "artist", "album", "playlist")
 _STREAM, _SKIP, _FAVORITE, _BAN, _SEARCH, _ONBOARDING = range(6)
 _TRACK, _ARTIST, _ALBUM, _PLAYLIST = range(4)
 _BLOCK = 4096  # users
+_PATIENCE = 20.0  # draws for each distinct track wanted
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,11 @@ def _history(rng: np.random.Generator, taste: Taste, want: Ints) -> tuple[Ints, 
         draws = np.zeros(want.size, dtype=np.int64)
         draws[left] = np.ceil(want[left] * factor).astype(np.int64)
         user = np.repeat(np.arange(want.size), draws)
-        user, track, count = _distinct(user, taste.draw(rng, user))
+        track = taste.draw(rng, user)
+        if factor > _PATIENCE:  # a taste too narrow for so many tracks: let them wander
+            wander = np.flatnonzero(rng.random(track.size) < 0.5)
+            track[wander] = rng.integers(0, taste.catalogue.scene.size, size=wander.size)
+        user, track, count = _distinct(user, track)
         start = np.searchsorted(user, np.arange(want.size + 1))
         enough = np.diff(start) >= want
         enough[draws == 0] = False
@@ -135,7 +140,7 @@ def _history_events(
 ) -> Events:
     """Streams after the registration day: 30 days of cold users, all history of warm ones.
 
-    A track that came more than once in the draw is spread over two days. The days of warm
+    A track that came more than three times in the draw is spread over two days. The days of warm
     users thin out with time since registration and end before the cold week.
     """
     people, block = crowd
@@ -146,16 +151,21 @@ def _history_events(
     most = taste.catalogue.scene.size // 2
     want = np.minimum(np.rint(least + extra).astype(np.int64), most)
     user, track, count = _history(rng, taste, want)
+    today = people.registered[block] // DAY
+    cold_week = int(np.datetime64(world.cold_week, "D").astype(np.int64))
+    days = np.where(warm, cold_week - 1 - today, 30)
+    place = (days[user] * rng.random(user.size) ** 1.5).astype(np.int64)
     again = np.flatnonzero(count > 3)
     later = count[again] // 2
     count[again] -= later
+    span = days[user[again]]
+    # One to span - 1 days on, round the end: never the same day.
+    shift = 1 + (rng.random(again.size) * (span - 1)).astype(np.int64)
+    place = np.concatenate([place, (place[again] + shift) % span])
     user = np.concatenate([user, user[again]])
     track = np.concatenate([track, track[again]])
     count = np.concatenate([count, later])
-    today = people.registered[block] // DAY
-    cold_week = int(np.datetime64(world.cold_week, "D").astype(np.int64))
-    days = np.where(warm, cold_week - 1 - today, 30)[user]
-    day = today[user] + 1 + (days * rng.random(user.size) ** 1.5).astype(np.int64)
+    day = today[user] + 1 + place
     moment = day * DAY + (rng.beta(2.0, 1.5, user.size) * (DAY - 1)).astype(np.int64)
     ids = taste.catalogue.track_id[track]
     return _rows((_STREAM, _TRACK), block[user], moment, ids, count)

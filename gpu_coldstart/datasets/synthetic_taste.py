@@ -95,6 +95,13 @@ def make_people(world: World, rng: np.random.Generator, catalogue: Catalogue) ->
     )
 
 
+def _softmax(log_odds: Floats) -> Floats:
+    """Shares along the last axis from log-odds, any shape."""
+    odds = np.exp(log_odds - log_odds.max(axis=-1, keepdims=True))
+    shares: Floats = odds / odds.sum(axis=-1, keepdims=True)
+    return shares
+
+
 def _cumulated(weight: Floats) -> Floats:
     """Rows of weights to one sorted array: row r's cumulated shares run from r to r + 1."""
     share = np.cumsum(weight, axis=1)
@@ -219,10 +226,9 @@ def make_taste(
     expected = world.home_pull * home - world.abroad_push * abroad - far**2 / 2
     genre = rng.normal(0.0, world.genre_noise, size=(block, world.n_genres))[:, scenes.genre]
     own = genre + rng.normal(0.0, world.scene_noise, size=expected.shape)
-    scene = np.exp(expected + own)
-    scene /= scene.sum(axis=1, keepdims=True)
-    mood = np.exp(rng.normal(0.0, world.mood_noise, size=(*scene.shape, world.moods)))
-    mood *= (scene / mood.sum(axis=2))[:, :, None]
+    scene = _softmax(expected + own)
+    mood = _softmax(rng.normal(0.0, world.mood_noise, size=(*scene.shape, world.moods)))
+    mood *= scene[:, :, None]
     likes = _cumulated(mood.reshape(block, -1))
     fans = np.repeat(np.arange(block), world.loyal_artists)
     admired = catalogue.in_mood.draw(
@@ -234,7 +240,7 @@ def make_taste(
         catalogue=catalogue,
         country=country,
         likes=likes,
-        dislikes=_cumulated(np.exp(expected - own)),
+        dislikes=_cumulated(_softmax(expected - own)),
         idols=catalogue.artist[admired].reshape(block, -1),
         idol_ends=plays / plays[-1],
         shares=np.cumsum(parts),

@@ -201,7 +201,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "moods": (1, 100),
     "tracks_per_artist": (1, 10**4),
     "tracks_per_album": (1, 10**4),
-    "warm_gap": (2, 10**4),
+    "warm_gap": (3, 10**4),
     "age_median": (13, 90),
     "age_width": (0.1, 10**6),
     "loyal_artists": (1, 1000),

@@ -80,11 +80,9 @@ class CpuEngine(Engine):
     # -- events to matrices --------------------------------------------------------------------
 
     def lookup(self, ids: Array, keys: Array) -> Array:
-        if len(keys) == 0:
-            return np.full(len(ids), -1, np.int32)
-        places = np.minimum(np.searchsorted(keys, ids), len(keys) - 1).astype(np.int32)
-        places[keys[places] != ids] = -1
-        return places
+        # Arrow's hash table: several times faster than a binary search for each id.
+        places = pc.index_in(pa.array(ids, pa.int64()), value_set=pa.array(keys, pa.int64()))
+        return np.array(places.fill_null(-1), np.int32)
 
     def csr(self, rows: Array, columns: Array, values: Array, shape: tuple[int, int]) -> Csr:
         places = (np.asarray(rows, np.int32), np.asarray(columns, np.int32))

@@ -26,7 +26,8 @@ def kmeans(points: HostArray, k: int, *, iterations: int, seed: int) -> Kmeans:
 
     points = np.ascontiguousarray(points, np.float32)
     sample = np.sort(np.random.default_rng(seed).permutation(len(points))[: _SEEDING_POINTS * k])
-    start, _ = kmeans_plusplus(points[sample], k, random_state=seed)
+    # In double precision: scikit-learn would convert single precision anew at every step.
+    start, _ = kmeans_plusplus(points[sample].astype(np.float64), k, random_state=seed)
     trainer = faiss.Kmeans(
         points.shape[1],
         k,

@@ -39,7 +39,7 @@ def svd(matrix: sp.csr_array, rank: int, oversamples: int, power_iterations: int
         rank,
         n_oversamples=oversamples,
         n_iter=power_iterations,
-        power_iteration_normalizer="QR",
+        power_iteration_normalizer="LU",
         random_state=seed,
         flip_sign=True,
     )

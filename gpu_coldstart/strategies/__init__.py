@@ -66,7 +66,9 @@ def _recommend(strategy: Strategy, users: Array, k: int) -> Ranking:
     if not situation.config.strategies.exclude_seen:
         return strategy.recommend(users, k)
     engine, logs = situation.engine, situation.logs
-    seen = streamed_on_day_one(engine, logs, users)
-    most = int(engine.xp.diff(seen.indptr).max())
+    # The longest of all cold users, not of this batch: soft allocation depends on the length.
+    cold = engine.xp.arange(logs.n_warm, logs.n_users)
+    most = int(engine.xp.diff(streamed_on_day_one(engine, logs, cold).indptr).max())
     ranking = strategy.recommend(users, min(k + most, logs.n_tracks))
+    seen = streamed_on_day_one(engine, logs, users)
     return Ranking(*engine.drop_seen(ranking.tracks, ranking.scores, seen, k))

@@ -295,8 +295,9 @@ def test_extreme_worlds_can_be_made() -> None:
     lonely = replace(SPECK, n_validation=0, n_test=0, n_countries=1, n_genres=1, local_scenes=1)
     everyone_silent = replace(SPECK, share_silent=1.0, share_no_stream=1.0)
     no_playlist_theme = replace(SPECK, playlist_stray=1.0, playlist_length=1, n_playlists=1)
-    greedy = replace(SPECK, cold_tracks_mean=60, chart_length=10**6, share_world=0.55)
-    for world in (lonely, everyone_silent, no_playlist_theme, greedy):
+    greedy = replace(SPECK, cold_tracks_mean=60, chart_length=10**6, share_world=0.3)
+    narrow = replace(SPECK, cold_tracks_mean=60, mood_noise=1000.0, abroad_push=1000.0)
+    for world in (lonely, everyone_silent, no_playlist_theme, greedy, narrow):
         tables = generate(world, seed=0)
         assert tables["interactions"].num_rows > 0
 

@@ -11,6 +11,7 @@ from sklearn.cluster import KMeans
 
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
+from tests.worlds import types
 
 # -- k-means ---------------------------------------------------------------------------------------
 
@@ -129,7 +130,7 @@ def test_nearest(
         engine.to_host(part)
         for part in engine.nearest(engine.asarray(points), engine.asarray(centroids), asked)
     )
-    assert (labels.dtype, distances.dtype) == (np.int32, np.float32)
+    assert types(labels, distances) == ["int32", "float32"]
     assert labels.shape == distances.shape == (n, asked)
     for i in range(n):
         exact = [float(np.square(points[i].astype(float) - c).sum()) ** 0.5 for c in centroids]
@@ -165,7 +166,7 @@ def test_top_k_settles_ties_by_index(
         engine.to_host(part)
         for part in engine.top_k(engine.asarray(queries), engine.asarray(items), k)
     )
-    assert (found.dtype, scores.dtype) == (np.int32, np.float32)
+    assert types(found, scores) == ["int32", "float32"]
     assert found.shape == scores.shape == (n, k)
     exact = queries.astype(np.float64) @ items.T
     for i in range(n):

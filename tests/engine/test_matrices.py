@@ -17,7 +17,7 @@ from numpy.testing import assert_array_equal
 from gpu_coldstart.engine import Engine, choose
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.errors import UserError
-from tests.worlds import dense, sparse, sparse_rows, stored
+from tests.worlds import dense, sparse, sparse_rows, stored, types
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 
@@ -104,7 +104,7 @@ def test_csr_keeps_its_arguments(engine: Engine) -> None:
     rows, columns = np.array([1, 0, 1, 1], np.int32), np.array([2, 1, 0, 2], np.int32)
     values = np.array([1, 2, 3, 4], np.float32)
     arrays = [engine.asarray(part.copy()) for part in (rows, columns, values)]
-    engine.csr(*arrays, (2, 3))
+    engine.csr(arrays[0], arrays[1], arrays[2], (2, 3))
     for array, before in zip(arrays, (rows, columns, values), strict=True):
         assert_array_equal(engine.to_host(array), before)
 
@@ -157,7 +157,7 @@ def test_row_top(engine: Engine, table: HostArray, data: st.DataObject) -> None:
     columns, values = (
         engine.to_host(part) for part in engine.row_top(sparse(engine, table), depth)
     )
-    assert (columns.dtype, values.dtype) == (np.int32, np.float32)
+    assert types(columns, values) == ["int32", "float32"]
     for i, row in enumerate(table):
         held = {int(c): float(row[c]) for c in np.flatnonzero(row)}
         wanted = naive_row_top(held, n_columns, depth)
@@ -174,9 +174,7 @@ def test_row_top_orders_values_of_all_sizes(engine: Engine) -> None:
 def test_row_top_of_one_huge_row_among_empty_ones(engine: Engine) -> None:
     table = np.zeros((5, 5000), np.float32)
     table[2] = np.random.default_rng(0).integers(1, 50, 5000)
-    columns, values = (
-        engine.to_host(part) for part in engine.row_top(sparse(engine, table), 1025)
-    )
+    columns, values = (engine.to_host(part) for part in engine.row_top(sparse(engine, table), 1025))
     order = sorted(range(5000), key=lambda column: (-table[2, column], column))[:1025]
     assert columns[2].tolist() == order
     assert_array_equal(values[2], table[2, order])

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
-from tests.worlds import sparse
+from tests.worlds import sparse, types
 
 # -- soft allocation -------------------------------------------------------------------------------
 
@@ -102,7 +102,7 @@ def test_soft_allocation(
     segments = np.array([random.permutation(n_segments)[:n] for _ in range(n_users)])
     weights = np.array([WEIGHTS[n][int(random.integers(len(WEIGHTS[n])))] for _ in range(n_users)])
     tracks, scores = soft(engine, segments, weights, shares, k, overshoot)
-    assert (tracks.dtype, scores.dtype) == (np.int32, np.float32)
+    assert types(tracks, scores) == ["int32", "float32"]
     for i in range(n_users):
         wanted = naive_soft(segments[i].tolist(), weights[i].tolist(), shares, k, overshoot)
         assert tracks[i].tolist() == wanted[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,8 @@ def low_rank(seed: int, m: int, n: int) -> HostArray:
     random = np.random.default_rng(seed)
     left = np.linalg.qr(random.normal(size=(m, min(m, n))))[0]
     right = np.linalg.qr(random.normal(size=(n, min(m, n))))[0]
-    return ((left * 0.6 ** np.arange(min(m, n))) @ right.T * 50).astype(np.float32)
+    table: HostArray = (left * 0.6 ** np.arange(min(m, n))) @ right.T * 50
+    return table.astype(np.float32)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +191,7 @@ def test_als_reports_the_objective_and_lowers_it(
         assert users.dtype == tracks.dtype == np.float32
         assert len(losses) == iterations
         assert_allclose(losses[-1], objective(table, users, tracks, l2, confidence), rtol=1e-5)
-        assert all(after < before * 1.001 for before, after in zip(losses, losses[1:], strict=False))
+        assert all(after < before * 1.001 for before, after in pairwise(losses))
     assert losses[-1] < losses[0]
 
 
@@ -202,7 +204,9 @@ def exact(table: HostArray, other: HostArray, l2: float, confidence: float) -> H
         right = sum(
             w * y for w, y, a in zip(weights, other.astype(float), row, strict=True) if a > 0
         )
-        rows.append(np.linalg.solve(gram + l2 * np.eye(other.shape[1]), right + np.zeros(len(gram))))
+        rows.append(
+            np.linalg.solve(gram + l2 * np.eye(other.shape[1]), right + np.zeros(len(gram)))
+        )
     return np.array(rows)
 
 

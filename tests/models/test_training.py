@@ -1,0 +1,314 @@
+"""Training: what is kept, what repeats, and what it must leave alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from torch import nn
+
+from gpu_coldstart.config import Mlp as Options
+from gpu_coldstart.engine import Engine
+from gpu_coldstart.engine.base import Array, HostArray
+from gpu_coldstart.features import InputVectors
+from gpu_coldstart.models import Mlp, Network, predict, train
+from gpu_coldstart.models import training as module
+
+N_WARM, N_VALIDATION, WIDTH, D = 50, 20, 9, 4
+OPTIONS = Options(hidden=(16, 8), batch_size=16, learning_rate=0.01, patience=0)
+
+
+class Inputs:
+    """Stands in for the input vectors: rows of one table."""
+
+    def __init__(self, engine: Engine, n: int = N_WARM + N_VALIDATION):
+        self.width = WIDTH
+        self.host = np.random.default_rng(1).normal(size=(n, WIDTH)).astype(np.float32)
+        self._rows = engine.asarray(self.host)
+
+    def batch(self, users: Array) -> Array:
+        return self._rows[users]
+
+
+def inputs_of(engine: Engine, n: int = N_WARM + N_VALIDATION) -> InputVectors:
+    return cast("InputVectors", Inputs(engine, n))
+
+
+def targets_of(inputs: InputVectors) -> HostArray:
+    """Unit targets that the vectors determine."""
+    host = cast("Inputs", inputs).host
+    raw = np.tanh(host @ np.random.default_rng(2).normal(size=(WIDTH, D)))
+    unit: HostArray = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
+    return unit
+
+
+def fit(
+    engine: Engine,
+    options: Options = OPTIONS,
+    *,
+    epochs: int = 3,
+    seed: int = 0,
+    n_warm: int = N_WARM,
+    validation: HostArray | None = None,
+    inputs: InputVectors | None = None,
+    progress: Any = lambda done, of, text: None,
+) -> Network:
+    inputs = inputs or inputs_of(engine)
+    targets = targets_of(inputs)
+    if validation is None:
+        validation = targets[N_WARM:]
+    return train(
+        engine,
+        inputs,
+        warm=(engine.asarray(np.arange(n_warm)), engine.asarray(targets[:n_warm])),
+        validation=(
+            engine.asarray(np.arange(N_WARM, N_WARM + N_VALIDATION)),
+            engine.asarray(validation),
+        ),
+        options=options,
+        epochs=epochs,
+        seed=seed,
+        progress=progress,
+    )
+
+
+def weights(network: Network) -> dict[str, HostArray]:
+    return {name: value.cpu().numpy() for name, value in network.model.state_dict().items()}
+
+
+def cosine(engine: Engine, network: Network) -> float:
+    """Mean cosine of the validation users, from the network's predictions."""
+    inputs = inputs_of(engine)
+    users = engine.asarray(np.arange(N_WARM, N_WARM + N_VALIDATION))
+    found = engine.to_host(predict(engine, inputs, network.model, users)).astype(np.float64)
+    wanted = targets_of(inputs)[N_WARM:]
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
+    return float(((found * wanted).sum(axis=1) / lengths).mean())
+
+
+class Watched(Mlp):
+    """Notes every pass through the network."""
+
+    passes: list[tuple[bool, bool, int]] = []  # noqa: RUF012 - filled by every instance
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        norms = [layer.training for layer in self.modules() if isinstance(layer, nn.BatchNorm1d)]
+        self.passes.append((torch.is_grad_enabled(), all(norms), len(vectors)))
+        assert all(norms) or not any(norms)
+        return super().forward(vectors)
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, bool, int]]:
+    """(gradients on, batch normalisation in training mode, users) of each pass."""
+    monkeypatch.setattr(module, "Mlp", Watched)
+    Watched.passes = []
+    return Watched.passes
+
+
+# -- the loop --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_it_learns(engine: Engine, optimizer: str) -> None:
+    options = dataclasses.replace(
+        OPTIONS, optimizer=optimizer, learning_rate=0.01 if optimizer == "adam" else 0.2
+    )
+    network = fit(engine, options, epochs=40)
+    assert network.train_loss[-1] < 0.3 * network.train_loss[0]
+    assert network.validation_cosine[-1] > network.validation_cosine[0] + 0.1
+    assert network.validation_cosine[-1] > 0.6
+
+
+def test_batch_normalisation_stays_in_training_mode(
+    engine: Engine, passes: list[tuple[bool, bool, int]]
+) -> None:
+    network = fit(engine, epochs=14)
+    learning = [(norms, n) for gradients, norms, n in passes if gradients]
+    assert len(learning) == 14 * 4
+    assert all(norms for norms, _ in learning)
+    assert all(not norms for gradients, norms, _ in passes if not gradients)
+    assert not network.model.training
+    assert int(weights(network)["layers.2.num_batches_tracked"]) == 14 * 4
+
+
+@pytest.mark.parametrize(
+    ("n_warm", "size", "wanted"),
+    [
+        (50, 16, [2, 16, 16, 16]),
+        (49, 16, [16, 16, 17]),
+        (48, 16, [16, 16, 16]),
+        (17, 16, [17]),
+        (16, 16, [16]),
+        (5, 16, [5]),
+        (3, 2, [3]),
+        (50, 500, [50]),
+    ],
+)
+def test_every_user_once_an_epoch_and_never_alone(
+    engine: Engine,
+    passes: list[tuple[bool, bool, int]],
+    n_warm: int,
+    size: int,
+    wanted: list[int],
+) -> None:
+    fit(engine, dataclasses.replace(OPTIONS, batch_size=size), epochs=1, n_warm=n_warm)
+    assert sorted(n for gradients, _, n in passes if gradients) == wanted
+
+
+def test_epochs_go_through_the_users_in_fresh_orders(engine: Engine) -> None:
+    met: list[list[int]] = []
+
+    class Noting(Inputs):
+        def batch(self, users: Array) -> Array:
+            met.append(engine.to_host(users).tolist())
+            return super().batch(users)
+
+    noting = cast("InputVectors", Noting(engine))
+    fit(engine, dataclasses.replace(OPTIONS, batch_size=50), epochs=3, inputs=noting)
+    orders = [users for users in met if users[0] < N_WARM]
+    assert [sorted(order) for order in orders] == [list(range(N_WARM))] * 3
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+    assert orders[0] != list(range(N_WARM))
+
+
+def test_loss_is_the_mean_over_users_and_dimensions(engine: Engine) -> None:
+    # With a learning rate this small the first epoch meets the initial weights throughout; with
+    # one batch, batch normalisation sees all users at once.
+    options = dataclasses.replace(OPTIONS, learning_rate=1e-12, batch_size=50)
+    network = fit(engine, options, epochs=1)
+    inputs = inputs_of(engine)
+    model = network.model.train()
+    found = model(engine.to_torch(inputs.batch(engine.asarray(np.arange(N_WARM)))))
+    wanted = targets_of(inputs)[:N_WARM]
+    error = np.square(found.detach().cpu().numpy().astype(np.float64) - wanted).mean()
+    assert_allclose(network.train_loss, [error], rtol=1e-4)
+
+
+def test_progress(engine: Engine) -> None:
+    steps: list[tuple[int, int, str]] = []
+    network = fit(engine, progress=lambda done, of, text: steps.append((done, of, text)))
+    assert [step[:2] for step in steps] == [(1, 3), (2, 3), (3, 3)]
+    assert f"{network.train_loss[-1]:.5f}" in steps[-1][2]
+    assert f"{network.validation_cosine[-1]:.4f}" in steps[-1][2]
+
+
+# -- which epoch is kept ---------------------------------------------------------------------------
+
+
+def test_without_patience_the_last_epoch_is_kept(engine: Engine) -> None:
+    network = fit(engine, epochs=5)
+    assert len(network.train_loss) == len(network.validation_cosine) == 5
+    assert network.best_epoch == 5
+    assert_allclose(cosine(engine, network), network.validation_cosine[-1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("patience", [1, 2, 4])
+def test_early_stopping_keeps_the_best_epoch(engine: Engine, patience: int) -> None:
+    options = dataclasses.replace(OPTIONS, patience=patience, learning_rate=0.05)
+    network = fit(engine, options, epochs=60)
+    curve = network.validation_cosine
+    best = max(range(len(curve)), key=lambda epoch: (curve[epoch], -epoch))
+    assert network.best_epoch == best + 1
+    assert len(curve) == best + 1 + patience, "it stops after that many epochs without a better"
+    assert len(curve) < 60
+    assert_allclose(cosine(engine, network), curve[best], rtol=1e-5)
+    # The same as having stopped there.
+    short = fit(engine, dataclasses.replace(options, patience=0), epochs=best + 1)
+    for name, value in weights(short).items():
+        assert_allclose(weights(network)[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_a_validation_that_only_worsens_keeps_the_first_epoch(engine: Engine) -> None:
+    inputs = inputs_of(engine)
+    options = dataclasses.replace(OPTIONS, patience=3)
+    network = fit(engine, options, epochs=30, validation=-targets_of(inputs)[N_WARM:])
+    curve = network.validation_cosine
+    assert len(curve) < 30
+    assert network.best_epoch == 1 + int(np.argmax(curve))
+    assert curve[network.best_epoch - 1] > curve[-1]
+
+
+def test_validation_targets_are_only_measured_against(engine: Engine) -> None:
+    inputs = inputs_of(engine)
+    one = fit(engine)
+    other = fit(engine, validation=-targets_of(inputs)[N_WARM:])
+    for name, value in weights(one).items():
+        assert_array_equal(value, weights(other)[name])
+    assert_allclose(one.validation_cosine, [-c for c in other.validation_cosine], rtol=1e-4)
+
+
+# -- what repeats ----------------------------------------------------------------------------------
+
+
+def test_the_seed_decides_everything(engine: Engine) -> None:
+    torch.manual_seed(1)
+    one = fit(engine, seed=5)
+    torch.manual_seed(2)
+    again, other = fit(engine, seed=5), fit(engine, seed=6)
+    assert one.train_loss == again.train_loss
+    assert one.validation_cosine == again.validation_cosine
+    for name, value in weights(one).items():
+        assert_array_equal(value, weights(again)[name])
+    assert np.abs(weights(one)["layers.0.weight"] - weights(other)["layers.0.weight"]).max() > 1e-3
+
+
+def test_no_global_random_state_is_touched(engine: Engine) -> None:
+    before = torch.get_rng_state().clone(), random.getstate()
+    numpy_before = str(np.random.get_state(legacy=False))  # noqa: NPY002
+    fit(engine, epochs=1)
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1] == random.getstate()
+    assert numpy_before == str(np.random.get_state(legacy=False))  # noqa: NPY002
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"optimizer": "sgd"},
+        {"learning_rate": 0.02},
+        {"weight_decay": 0.1},
+        {"batch_size": 8},
+        {"normalize_output": False},
+    ],
+    ids=str,
+)
+def test_options_are_heeded(engine: Engine, change: dict[str, Any]) -> None:
+    one, other = fit(engine), fit(engine, dataclasses.replace(OPTIONS, **change))
+    assert np.abs(weights(one)["layers.3.weight"] - weights(other)["layers.3.weight"]).max() > 1e-4
+
+
+def test_momentum_is_for_sgd(engine: Engine) -> None:
+    for optimizer, differs in (("sgd", True), ("adam", False)):
+        one, other = (
+            fit(engine, dataclasses.replace(OPTIONS, optimizer=optimizer, momentum=momentum))
+            for momentum in (0.0, 0.9)
+        )
+        apart = np.abs(weights(one)["layers.3.weight"] - weights(other)["layers.3.weight"]).max()
+        assert (apart > 1e-5) == differs
+
+
+# -- predicting ------------------------------------------------------------------------------------
+
+
+def test_predict_in_batches(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, inputs = fit(engine), inputs_of(engine)
+    users = np.array([3, 60, 3, 11, 0, 69, 20])
+    model = network.model.train()  # predicting must not depend on who called last
+    before = weights(network)
+    monkeypatch.setattr(module, "_PREDICT_BATCH", 3)
+    done: list[int] = []
+    found = engine.to_host(predict(engine, inputs, model, engine.asarray(users), done.append))
+    assert done == [3, 6, 7]
+    assert found.dtype == np.float32
+    for name, value in weights(network).items():
+        assert_array_equal(value, before[name])
+    vectors = torch.from_numpy(cast("Inputs", inputs).host[users])
+    wanted = model.cpu().eval()(vectors).detach().numpy()
+    assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+    assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)

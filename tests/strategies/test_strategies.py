@@ -1,0 +1,288 @@
+"""Each way to recommend against one user at a time in plain Python."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import gpu_coldstart.strategies
+from gpu_coldstart.config import STRATEGIES as NAMES
+from gpu_coldstart.config import Config, Strategies
+from gpu_coldstart.engine import Engine
+from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.strategies import STRATEGIES, recommend
+from tests.engine.test_ranking import naive_soft
+from tests.strategies.situations import N_COLD, N_TRACKS, N_WARM, World, lists, numbers
+
+K = 8
+
+
+def test_all_are_registered() -> None:
+    assert set(STRATEGIES) == set(NAMES)
+    assert all(STRATEGIES[name].name == name for name in NAMES)
+
+
+# -- popularity ------------------------------------------------------------------------------------
+
+
+def test_popularity(engine: Engine) -> None:
+    world = World()
+    strategy = STRATEGIES["popularity"](world.situation(engine))
+    tracks, scores = lists(engine, strategy.recommend(numbers(engine), K))
+    assert tracks == [list(range(K))] * N_COLD
+    assert_allclose(scores, np.tile(world.popularity[:K] / N_WARM, (N_COLD, 1)), rtol=1e-6)
+
+
+# -- by embedding ----------------------------------------------------------------------------------
+
+
+def similarities(world: World, query: HostArray, similarity: str) -> HostArray:
+    found = world.tracks.astype(np.float64) @ query
+    if similarity == "cosine":
+        lengths = np.linalg.norm(world.tracks, axis=1) * np.linalg.norm(query)
+        found = np.divide(found, lengths, out=np.zeros(N_TRACKS), where=lengths > 0)
+    return found
+
+
+def check_nearest(tracks: list[int], scores: HostArray, wanted: HostArray, k: int) -> None:
+    """The best ``k``, in order; what is equal in exact arithmetic may differ by a rounding."""
+    assert len(set(tracks)) == k
+    assert_allclose(scores, np.sort(wanted)[::-1][:k], atol=1e-5)
+    assert_allclose(scores, wanted[tracks], atol=1e-5)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "inner"])
+def test_full(engine: Engine, similarity: str) -> None:
+    world = World()
+    strategy = STRATEGIES["full"](world.situation(engine, similarity=similarity))
+    tracks, scores = lists(engine, strategy.recommend(numbers(engine), K))
+    for i in range(N_COLD):
+        wanted = similarities(world, world.predictions[i], similarity)
+        check_nearest(tracks[i], scores[i], wanted, K)
+        if similarity == "inner":  # exact, so that ties are ties
+            order = sorted(range(N_TRACKS), key=lambda track: (-wanted[track], track))
+            assert tracks[i] == order[:K]
+
+
+def test_similarities_differ(engine: Engine) -> None:
+    world = World()
+    world.tracks *= np.arange(1, N_TRACKS + 1, dtype=np.float32)[:, None]
+    one, other = (
+        lists(
+            engine,
+            STRATEGIES["full"](world.situation(engine, similarity=similarity)).recommend(
+                numbers(engine), K
+            ),
+        )[0]
+        for similarity in ("cosine", "inner")
+    )
+    assert one != other
+
+
+def test_full_takes_the_users_asked_for(engine: Engine) -> None:
+    strategy = STRATEGIES["full"](World().situation(engine))
+    every, _ = lists(engine, strategy.recommend(numbers(engine), K))
+    some, _ = lists(engine, strategy.recommend(numbers(engine, 6, 2, 2), K))
+    assert some == [every[6], every[2], every[2]]
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "inner"])
+def test_registration_day(engine: Engine, similarity: str) -> None:
+    world = World()
+    strategy = STRATEGIES["registration-day"](world.situation(engine, similarity=similarity))
+    tracks, scores = lists(engine, strategy.recommend(numbers(engine), K))
+    for i in range(N_COLD):
+        streams = world.day_one[i]
+        query = np.zeros(world.tracks.shape[1])
+        for track in np.flatnonzero(streams):
+            query += streams[track] * world.tracks[track] / streams.sum()
+        if i in (3, 5):  # nothing streamed, or nothing with a place in the space: the chart
+            assert not query.any()
+            assert tracks[i] == list(range(K))
+            assert_allclose(scores[i], world.popularity[:K] / N_WARM, rtol=1e-6)
+        else:
+            assert query.any()
+            check_nearest(tracks[i], scores[i], similarities(world, query, similarity), K)
+
+
+# -- by segment ------------------------------------------------------------------------------------
+
+
+def naive_favourites(shares: HostArray, k: int) -> list[int]:
+    """By share, then popularity; a segment that knows fewer tracks is completed by the chart."""
+    return sorted(range(len(shares)), key=lambda track: (-shares[track], track))[:k]
+
+
+def test_semi(engine: Engine) -> None:
+    world = World()
+    strategy = STRATEGIES["semi"](world.situation(engine))
+    tracks, scores = lists(engine, strategy.recommend(numbers(engine), K))
+    seen = set()
+    for i in range(N_COLD):
+        away = [float(np.square(world.predictions[i] - c).sum()) for c in world.centroids]
+        segment = away.index(min(away))
+        seen.add(segment)
+        assert tracks[i] == naive_favourites(world.shares[segment], K)
+        assert_array_equal(scores[i], world.shares[segment][tracks[i]])
+    assert len(seen) > 1
+
+
+def test_semi_completes_a_small_segment_by_the_chart(engine: Engine) -> None:
+    world = World()
+    world.predictions[0] = world.centroids[2]
+    strategy = STRATEGIES["semi"](world.situation(engine))
+    tracks, scores = lists(engine, strategy.recommend(numbers(engine, 0), K))
+    assert tracks == [[13, 11, 17, 0, 1, 2, 3, 4]]
+    assert scores.tolist() == [[1.0, 0.5, 0.5, 0, 0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(("n_segments", "overshoot"), [(1, 0), (3, 4), (4, 0), (9, 2)])
+def test_soft(engine: Engine, n_segments: int, overshoot: int) -> None:
+    world = World()
+    strategy = STRATEGIES["soft"](
+        world.situation(engine, soft_segments=n_segments, soft_overshoot=overshoot)
+    )
+    tracks, scores = lists(engine, strategy.recommend(numbers(engine), K))
+    for i in range(N_COLD):
+        away = [
+            math.sqrt(float(np.square(world.predictions[i].astype(float) - c).sum()))
+            for c in world.centroids
+        ]
+        near = sorted(range(len(away)), key=lambda segment: away[segment])[:n_segments]
+        total = sum(1 / away[segment] for segment in near)
+        weights = [1 / away[segment] / total for segment in near]
+        wanted, blend = naive_soft(near, weights, world.shares, K, overshoot)
+        assert set(tracks[i]) == set(wanted)
+        assert_allclose(scores[i], blend, rtol=1e-4)
+
+
+def test_soft_on_a_centroid_is_semi(engine: Engine) -> None:
+    world = World()
+    world.predictions[0] = world.centroids[1]
+    situation = world.situation(engine, soft_overshoot=0)
+    soft, semi = (
+        lists(engine, STRATEGIES[name](situation).recommend(numbers(engine, 0), 5))[0]
+        for name in ("soft", "semi")
+    )
+    assert soft == semi
+
+
+# -- input features --------------------------------------------------------------------------------
+
+
+def grouped_world() -> World:
+    """Warm users of two kinds by their country alone, which no embedding tells apart."""
+    world = World()
+    world.users[:] = 1.0
+    world.history = np.zeros((N_WARM, N_TRACKS), int)
+    world.history[::2, :4] = 1
+    world.history[1::2, 4:8] = 1
+    world.history[:, 0] = 1  # the tracks of both kinds must come out most popular first
+    return world
+
+
+def test_input_features(engine: Engine) -> None:
+    world = grouped_world()
+    situation = world.situation(engine, input_features_k=2)
+    # Scalars of 5 favourites or of 5 bans set two kinds of warm and of cold users apart.
+    scalars = np.zeros((N_WARM + N_COLD, 19), np.float32)
+    kind = np.arange(N_WARM + N_COLD) % 2
+    scalars[kind == 0, 1] = 5
+    scalars[kind == 1, 8] = 5
+    situation.inputs.scalars = engine.asarray(scalars)
+    strategy = STRATEGIES["input-features"](situation)
+    tracks, scores = lists(engine, strategy.recommend(numbers(engine), K))
+    for i in range(N_COLD):
+        alike = kind[:N_WARM] == kind[N_WARM + i]
+        shares = (world.history[alike] > 0).mean(axis=0)
+        assert tracks[i] == naive_favourites(shares, K)
+        assert_allclose(scores[i], shares[tracks[i]], rtol=1e-6)
+    assert tracks[0] != tracks[1]
+
+
+def test_input_features_are_made_unit(engine: Engine) -> None:
+    # Two directions, each near and far: only lengths would put the far ones together.
+    world = grouped_world()
+    situation = world.situation(engine, input_features_k=2)
+    scalars = np.zeros((N_WARM + N_COLD, 19), np.float32)
+    kind, far = np.arange(N_WARM + N_COLD) % 2, np.arange(N_WARM + N_COLD) % 4 > 1
+    scalars[kind == 0, 1] = scalars[kind == 1, 8] = 1
+    scalars *= np.where(far, 1e6, 1e3)[:, None].astype(np.float32)
+    situation.inputs.scalars = engine.asarray(scalars)
+    strategy = STRATEGIES["input-features"](situation)
+    tracks, _ = lists(engine, strategy.recommend(numbers(engine), 4))
+    for i in range(N_COLD):
+        shares = (world.history[kind[:N_WARM] == kind[N_WARM + i]] > 0).mean(axis=0)
+        assert tracks[i] == naive_favourites(shares, 4)
+
+
+def test_input_features_of_one_segment_is_the_chart(engine: Engine) -> None:
+    world = World()
+    strategy = STRATEGIES["input-features"](world.situation(engine, input_features_k=1))
+    tracks, scores = lists(engine, strategy.recommend(numbers(engine), K))
+    assert tracks == [list(range(K))] * N_COLD
+    assert_allclose(scores[0], world.popularity[:K] / N_WARM, rtol=1e-6)
+
+
+def test_input_features_never_cut_more_segments_than_users(engine: Engine) -> None:
+    strategy = STRATEGIES["input-features"](World().situation(engine, input_features_k=500))
+    tracks, _ = lists(engine, strategy.recommend(numbers(engine), K))
+    assert all(len(set(row)) == K for row in tracks)
+
+
+# -- what holds for all ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("k", [1, 7, N_TRACKS])
+def test_lists_are_whole_and_descend(engine: Engine, name: str, k: int) -> None:
+    strategy = STRATEGIES[name](World().situation(engine, input_features_k=3))
+    tracks, scores = lists(engine, recommend(strategy, numbers(engine), k))
+    assert scores.shape == (N_COLD, k)
+    for row, values in zip(tracks, scores, strict=True):
+        assert len(set(row)) == k
+        assert all(0 <= track < N_TRACKS for track in row)
+        assert (np.diff(values) <= 0).all()
+        for i in np.flatnonzero(np.diff(values) == 0):  # the one tie rule
+            assert row[i] < row[i + 1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("exclude", [False, True])
+def test_batches_change_nothing(
+    engine: Engine, name: str, exclude: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strategy = STRATEGIES[name](World().situation(engine, input_features_k=3, exclude_seen=exclude))
+    whole, scores = lists(engine, recommend(strategy, numbers(engine), 5))
+    done: list[int] = []
+    monkeypatch.setattr(gpu_coldstart.strategies, "_BATCH", 3)
+    parts, part_scores = lists(engine, recommend(strategy, numbers(engine), 5, done.append))
+    assert parts == whole
+    assert_allclose(part_scores, scores, atol=1e-6)
+    assert done == [3, 6, 7]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_exclude_seen(engine: Engine, name: str) -> None:
+    world = World()
+    options = Strategies(input_features_k=3, exclude_seen=True)
+    situation = world.situation(engine)
+    situation = dataclasses.replace(situation, config=Config(strategies=options))
+    strategy = STRATEGIES[name](situation)
+    tracks, scores = lists(engine, recommend(strategy, numbers(engine), K))
+    longest, long_scores = lists(engine, strategy.recommend(numbers(engine), N_TRACKS))
+    repeated = 0
+    for i in range(N_COLD):
+        seen = set(np.flatnonzero(world.day_one[i]).tolist())
+        assert not seen & set(tracks[i])
+        assert len(set(tracks[i])) == K
+        repeated += bool(seen & set(longest[i][:K]))
+        if name != "soft":  # which shares out anew what is asked of it
+            kept = [place for place, track in enumerate(longest[i]) if track not in seen][:K]
+            assert tracks[i] == [longest[i][place] for place in kept]
+            assert_allclose(scores[i], long_scores[i][kept], atol=1e-6)
+    assert repeated, "nobody would have been recommended anything again"
