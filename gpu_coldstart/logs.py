@@ -134,7 +134,7 @@ def index(engine: Engine, tables: Tables, config: Config) -> Logs:
     events, dropped = known_events(engine, tables, user_keys, registered, catalogue)
     last_day = int(events.day.max()) if len(events.day) else int(registered.max())
     cohort, rule = splits.assign(engine, config.split, given, registered, last_day)
-    cohort, short = _with_truth(engine, events, cohort, config)
+    cohort, short = _with_truth(engine, events, cohort, catalogue.n_entities, config)
     _check_cohorts(cohort)
     events, last_day_counted, cut = _until(events, cohort, registered, config)
     cohort, idle = _with_history(engine, events, cohort)
@@ -151,15 +151,13 @@ def index(engine: Engine, tables: Tables, config: Config) -> Logs:
 
 
 def _with_truth(
-    engine: Engine, events: Events, cohort: Array, config: Config
+    engine: Engine, events: Events, cohort: Array, n_entities: int, config: Config
 ) -> tuple[Array, list[str]]:
     """Leave out cold users with fewer distinct tracks of truth than asked for."""
     xp = engine.xp
     cold = (cohort == splits.VALIDATION) | (cohort == splits.TEST)
     truth = events.where(_is_truth(events, config) & cold[events.user])
-    pairs = engine.csr(
-        truth.user, truth.entity, truth.count, (len(cohort), int(truth.entity.max(initial=0)) + 1)
-    )
+    pairs = _pairs(engine, truth, (len(cohort), n_entities))
     sizes = xp.diff(pairs.indptr)
     short = cold & (sizes < config.split.min_truth)
     if not int(short.sum()):
@@ -178,11 +176,14 @@ def _is_truth(events: Events, config: Config) -> Array:
 
 
 def _check_cohorts(cohort: Array) -> None:
-    """Refuse to go on without warm, validation or test users."""
+    """Refuse to go on without warm, validation or test users.
+
+    Two warm users are the least: batch normalisation has no variance to work with in one.
+    """
     for code, name in enumerate(SPLITS):
-        if not int((cohort == code).sum()):
+        if int((cohort == code).sum()) < (2 if code == splits.WARM else 1):
             raise UserError(
-                f"users.parquet leaves no {name} users: give users whose split is '{name}', or "
+                f"users.parquet leaves too few {name} users (none, or one warm user): give users whose split is '{name}', or "
                 "logs that go on for longer after their registration (split.truth_days, "
                 "split.min_truth and split.cold_share set who counts)"
             )

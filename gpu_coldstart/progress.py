@@ -45,21 +45,22 @@ class Reporter:
     def log_to(self, path: Path) -> None:
         """Append everything said, from the beginning, to a file."""
         self._log = path
-        with path.open("a", encoding="utf-8") as file:
+        with path.open("a", encoding="utf-8", errors="replace") as file:
             file.writelines(self._early)
         self._early = []
 
     def say(self, text: str) -> None:
         """Print a line and log it."""
         if not self._quiet:
-            sys.stdout.write(text + "\n")
+            encoding = sys.stdout.encoding or "utf-8"  # ascii has no ±
+            sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
             sys.stdout.flush()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S")
         lines = [f"{stamp} {line}\n" for line in text.splitlines()]
         if self._log is None:
             self._early += lines
         else:
-            with self._log.open("a", encoding="utf-8") as file:
+            with self._log.open("a", encoding="utf-8", errors="replace") as file:
                 file.writelines(lines)
 
     def expect(self, stages: int) -> None:

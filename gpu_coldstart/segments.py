@@ -91,8 +91,8 @@ def describe(
 ) -> dict[str, HostArray | list[object]]:
     """Each segment's size, commonest country, age class and genres, as table columns.
 
-    Genres are those most often streamed by the members, up to three. What is unknown for most
-    is None.
+    Genres are those of most of the tracks that members streamed, up to three. What is unknown
+    for all is None.
     """
     xp = engine.xp
     k = int(segments.centroids.shape[0])

@@ -8,9 +8,9 @@ there.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields, replace
 from datetime import date
+from types import UnionType
 
 from gpu_coldstart.errors import UserError
 
@@ -129,7 +129,7 @@ class World:
     n_countries: int = 8
     n_genres: int = 8
     local_scenes: int = 4
-    moods: int = 3
+    moods: int = 4
     tracks_per_artist: float = 12.0
     tracks_per_album: float = 5.0
     cold_week: str = "2020-11-02"
@@ -140,23 +140,23 @@ class World:
     age_spread: float = 0.55
     null_country: float = 0.01
     null_age: float = 0.03
-    home_pull: float = 1.5
+    home_pull: float = 2.0
     abroad_push: float = 3.0
     age_width: float = 10.0
-    genre_noise: float = 0.7
-    scene_noise: float = 0.7
-    mood_noise: float = 1.0
-    share_world: float = 0.06
-    share_home: float = 0.12
-    share_scene: float = 0.3
+    genre_noise: float = 1.3
+    scene_noise: float = 1.1
+    mood_noise: float = 1.7
+    share_world: float = 0.045
+    share_home: float = 0.05
+    share_scene: float = 0.2
     share_loyal: float = 0.2
     loyal_artists: int = 8
     chart_length: int = 100
     chart_zipf: float = 0.7
-    scene_zipf: float = 1.0
-    mood_zipf: float = 0.8
+    scene_zipf: float = 2.0
+    mood_zipf: float = 2.0
     artist_zipf: float = 0.8
-    zipf_head: float = 5.0
+    zipf_head: float = 25.0
     warm_tracks_min: float = 20.0
     warm_tracks_mean: float = 130.0
     cold_tracks_min: float = 20.0
@@ -186,7 +186,7 @@ class World:
             One sentence that names the knob, its value and the values it may have.
         """
         for field in fields(self):
-            _check_number(field.name, getattr(self, field.name))
+            _check_number(field.name, getattr(self, field.name), field.default)
         _check_together(self)
 
 
@@ -221,8 +221,8 @@ _SHARES = frozenset(
 )
 
 
-def _check_number(name: str, value: object) -> None:
-    """Check one knob by itself; see `World.__post_init__`."""
+def _check_number(name: str, value: object, default: object) -> None:
+    """Check one knob by itself, of the kind that its default is of; see `World`."""
     if name == "cold_week":
         try:
             date.fromisoformat(str(value))
@@ -232,11 +232,16 @@ def _check_number(name: str, value: object) -> None:
             ) from None
         return
     low, high = (0.0, 1.0) if name in _SHARES else _RANGES.get(name, (0.0, 10.0**8))
-    parts = value if isinstance(value, tuple) else (value,)
+    kind: type | UnionType = int if isinstance(default, int) else int | float
+    what = "a whole number" if kind is int else "a number"
+    parts: tuple[object, ...] = (value,)
+    if isinstance(default, tuple):
+        what = f"{len(default)} numbers"
+        parts = value if isinstance(value, tuple) and len(value) == len(default) else (None,)
     for part in parts:
-        number = isinstance(part, int | float) and not isinstance(part, bool)
-        if not number or not math.isfinite(part) or not low <= part <= high:
-            raise UserError(f"world.{name} is {value!r}: give a number from {low:g} to {high:g}")
+        fine = isinstance(part, kind) and not isinstance(part, bool)
+        if not fine or not low <= part <= high:  # type: ignore[operator]
+            raise UserError(f"world.{name} is {value!r}: give {what} from {low:g} to {high:g}")
 
 
 def _require(fine: object, message: str) -> None:
@@ -273,11 +278,6 @@ def _check_together(world: World) -> None:
         "world.playlist_scene, playlist_artist and playlist_mixed add up to more than 1: "
         "lower one of them",
     )
-    _require(
-        len(w.day_favorites) == 4 and len(w.day_searches) == 4,
-        "world.day_favorites and world.day_searches need four numbers each: for tracks, "
-        "artists, albums and playlists",
-    )
     # Each mood of each scene needs a track or two.
     least = 2 * w.moods * (w.n_genres + w.n_countries * w.local_scenes)
     _require(
@@ -311,6 +311,7 @@ PRESETS: dict[str, World] = {
         n_genres=4,
         local_scenes=2,
         moods=2,
+        zipf_head=6,
         chart_length=40,
         warm_tracks_min=10,
         warm_tracks_mean=40,
@@ -324,15 +325,16 @@ PRESETS: dict[str, World] = {
         n_validation=20_000,
         n_test=10_000,
         n_tracks=50_000,
-        n_playlists=50_000,
+        n_playlists=30_000,
         n_countries=20,
         n_genres=12,
         local_scenes=5,
-        moods=5,
-        chart_length=200,
+        moods=9,
+        scene_zipf=2.6,
+        mood_zipf=2.5,
+        zipf_head=60,
         cold_tracks_min=50,
         cold_tracks_mean=150,
-        playlist_length=40,
     ),
 }
 """``tiny`` for tests, ``small`` for a first run, ``paper`` for the size of the paper's data."""

@@ -321,6 +321,8 @@ class Engine(ABC):
     def top_k(self, queries: Array, items: Array, k: int) -> tuple[Array, Array]:
         """The ``k`` items of largest inner product with each query, best first.
 
+        Scores are equal when the numbers returned are; equal items may differ in the last bit.
+
         Parameters
         ----------
         queries : Array [n, d] of float32

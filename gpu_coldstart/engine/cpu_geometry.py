@@ -72,12 +72,15 @@ def _means(points: HostArray, labels: HostArray, k: int) -> HostArray:
 
 def nearest(points: HostArray, centroids: HostArray, n: int) -> tuple[HostArray, HostArray]:
     """See :meth:`gpu_coldstart.engine.base.Engine.nearest`."""
-    squared, labels = faiss.knn(
-        np.ascontiguousarray(points, np.float32), np.ascontiguousarray(centroids, np.float32), n
-    )
-    labels, squared = _in_order(labels, squared)
-    # faiss expands |a-b|^2, which can fall just below zero.
-    return labels.astype(np.int32), np.sqrt(np.maximum(squared, 0))
+    points = np.ascontiguousarray(points, np.float32)
+    centroids = np.ascontiguousarray(centroids, np.float32)
+    _, labels = faiss.knn(points, centroids, n)
+    # faiss expands |a-b|^2, which is inexact near a centroid, and near is what is asked for.
+    distances = np.empty(labels.shape, np.float32)
+    for place in range(n):
+        distances[:, place] = np.linalg.norm(points - centroids[labels[:, place]], axis=1)
+    labels, distances = _in_order(labels, distances)
+    return labels.astype(np.int32), distances
 
 
 def top_k(queries: HostArray, items: HostArray, k: int) -> tuple[HostArray, HostArray]:

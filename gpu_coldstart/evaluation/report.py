@@ -28,13 +28,20 @@ def below_popularity(rows: Sequence[Row]) -> list[str]:
     chart = {(row.space, row.k): row for row in rows if row.strategy == "popularity"}
     notes = []
     for row in rows:
-        base = chart.get((row.space, row.k))
-        if base is None or row.ndcg.mean >= base.ndcg.mean:
-            continue
-        notes.append(
-            f"{LABELS[row.strategy]} ({_SPACE_LABELS[row.space]}) is below Popularity here: "
-            f"NDCG@{row.k} {_percent(row.ndcg.mean)} against {_percent(base.ndcg.mean)}"
-        )
+        base = chart.get((row.space, row.k), row)
+        worse = [
+            f"{name} {_percent(mine.mean)} against {_percent(its.mean)}"
+            for name, mine, its in (
+                (f"P@{row.k}", row.precision, base.precision),
+                (f"NDCG@{row.k}", row.ndcg, base.ndcg),
+            )
+            if mine.mean < its.mean
+        ]
+        if worse:
+            notes.append(
+                f"{LABELS[row.strategy]} ({_SPACE_LABELS[row.space]}) is below Popularity here: "
+                + ", ".join(worse)
+            )
     return notes
 
 

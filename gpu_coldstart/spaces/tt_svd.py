@@ -25,10 +25,8 @@ def collections(engine: Engine, logs: Logs, config: TtSvd) -> tuple[Csr, tuple[s
     """
     xp = engine.xp
     notes: tuple[str, ...] = ()
-    rows = xp.arange(logs.members.shape[0])[logs.playlists]
-    if len(rows):
-        sets = engine.take_rows(logs.members, rows)
-    else:
+    sets = engine.take_rows(logs.members, xp.arange(logs.members.shape[0])[logs.playlists])
+    if not sets.nnz:
         sets = logs.history
         notes = ("no playlists: TT-SVD counts tracks that share a listening history instead",)
     long = xp.diff(sets.indptr) > config.max_tracks

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gpu_coldstart.engine.base import Array
+from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import streamed_on_day_one
 from gpu_coldstart.strategies.base import Ranking, Situation, Strategy
 from gpu_coldstart.strategies.full import FullyPersonalized
@@ -47,6 +48,11 @@ def recommend(
         Cold users, by number.
     progress : callable
         Called with the number of users done so far.
+
+    Raises
+    ------
+    UserError
+        When a user has seen so much that ``k`` unseen tracks are not left.
     """
     xp = strategy.situation.engine.xp
     parts = []
@@ -69,6 +75,12 @@ def _recommend(strategy: Strategy, users: Array, k: int) -> Ranking:
     # The longest of all cold users, not of this batch: soft allocation depends on the length.
     cold = engine.xp.arange(logs.n_warm, logs.n_users)
     most = int(engine.xp.diff(streamed_on_day_one(engine, logs, cold).indptr).max())
-    ranking = strategy.recommend(users, min(k + most, logs.n_tracks))
+    if k + most > logs.n_tracks:
+        raise UserError(
+            f"a user streamed {most} tracks on registration day, so that fewer than {k} of the "
+            f"{logs.n_tracks} tracks are new to them: set evaluation.k lower, or "
+            "strategies.exclude_seen = false"
+        )
+    ranking = strategy.recommend(users, k + most)
     seen = streamed_on_day_one(engine, logs, users)
     return Ranking(*engine.drop_seen(ranking.tracks, ranking.scores, seen, k))

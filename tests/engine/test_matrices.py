@@ -171,6 +171,14 @@ def test_row_top_orders_values_of_all_sizes(engine: Engine) -> None:
     assert_array_equal(engine.to_host(values)[0], row[0, [1, 4, 3, 2, 6, 0, 5]])
 
 
+def test_row_top_is_of_positive_entries(engine: Engine) -> None:
+    matrix = sparse(engine, [[-1.0, 2.0, 0.0, 3.0, -7.0, 0.5]], holes=np.inf)
+    assert matrix.nnz == 6
+    columns, values = engine.row_top(matrix, 3)
+    assert engine.to_host(columns).tolist() == [[3, 1, 5]]
+    assert engine.to_host(values).tolist() == [[3.0, 2.0, 0.5]]
+
+
 def test_row_top_of_one_huge_row_among_empty_ones(engine: Engine) -> None:
     table = np.zeros((5, 5000), np.float32)
     table[2] = np.random.default_rng(0).integers(1, 50, 5000)

@@ -224,6 +224,40 @@ def test_early_stopping_keeps_the_best_epoch(engine: Engine, patience: int) -> N
         assert_allclose(weights(network)[name], value, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("curve", "patience", "best", "epochs"),
+    [
+        ([0.1, 0.5, 0.3, 0.4, 0.45, 0.9], 3, 2, 5),  # better than the last is not the best yet
+        ([0.1, 0.5, 0.3, 0.4, 0.6, 0.2], 3, 5, 6),
+        ([0.5, 0.5, 0.5, 0.5, 0.5, 0.5], 2, 1, 3),  # as good is not better
+        ([-0.9, -0.8, -0.7, -0.6, -0.5, -0.4], 1, 6, 6),
+    ],
+)
+def test_early_stopping_on_a_given_curve(
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    curve: list[float],
+    patience: int,
+    best: int,
+    epochs: int,
+) -> None:
+    left = iter(curve)
+    monkeypatch.setattr(module, "_cosine", lambda *_: next(left))
+    network = fit(engine, dataclasses.replace(OPTIONS, patience=patience), epochs=6)
+    assert network.validation_cosine == tuple(curve[:epochs])
+    assert len(network.train_loss) == epochs
+    assert network.best_epoch == best
+    short = fit_plainly(engine, monkeypatch, best)
+    for name, value in weights(short).items():
+        assert_allclose(weights(network)[name], value, rtol=1e-4, atol=1e-6)
+
+
+def fit_plainly(engine: Engine, monkeypatch: pytest.MonkeyPatch, epochs: int) -> Network:
+    """Train without early stopping."""
+    monkeypatch.undo()
+    return fit(engine, OPTIONS, epochs=epochs)
+
+
 def test_a_validation_that_only_worsens_keeps_the_first_epoch(engine: Engine) -> None:
     inputs = inputs_of(engine)
     options = dataclasses.replace(OPTIONS, patience=3)
