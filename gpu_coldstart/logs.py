@@ -183,9 +183,10 @@ def _check_cohorts(cohort: Array) -> None:
     for code, name in enumerate(SPLITS):
         if int((cohort == code).sum()) < (2 if code == splits.WARM else 1):
             raise UserError(
-                f"users.parquet leaves too few {name} users (none, or one warm user): give users whose split is '{name}', or "
-                "logs that go on for longer after their registration (split.truth_days, "
-                "split.min_truth and split.cold_share set who counts)"
+                f"users.parquet leaves no {name} users (or one warm user, which is too few to "
+                f"train on): give users whose split is '{name}', or logs that go on for longer "
+                "after their registration (split.truth_days, split.min_truth and "
+                "split.cold_share set who counts)"
             )
 
 

@@ -140,12 +140,12 @@ class World:
     age_spread: float = 0.55
     null_country: float = 0.01
     null_age: float = 0.03
-    home_pull: float = 2.0
+    home_pull: float = 2.1
     abroad_push: float = 3.0
     age_width: float = 10.0
-    genre_noise: float = 1.3
-    scene_noise: float = 1.1
-    mood_noise: float = 1.7
+    genre_noise: float = 1.1
+    scene_noise: float = 1.0
+    mood_noise: float = 1.5
     share_world: float = 0.045
     share_home: float = 0.05
     share_scene: float = 0.2
@@ -171,11 +171,11 @@ class World:
     day_searches: tuple[float, ...] = (0.8, 0.6, 0.2, 0.2)
     day_spread: float = 0.8
     playlist_length: float = 30.0
-    playlist_skew: float = 0.3
+    playlist_skew: float = 0.05
     playlist_scene: float = 0.2
     playlist_artist: float = 0.1
     playlist_mixed: float = 0.1
-    playlist_stray: float = 0.1
+    playlist_stray: float = 0.12
 
     def __post_init__(self) -> None:
         """Refuse a world that cannot be made.
@@ -332,6 +332,7 @@ PRESETS: dict[str, World] = {
         moods=9,
         scene_zipf=2.6,
         mood_zipf=2.5,
+        chart_length=200,
         zipf_head=60,
         cold_tracks_min=50,
         cold_tracks_mean=150,
