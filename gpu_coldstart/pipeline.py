@@ -48,11 +48,14 @@ class Outcome:
     logs : Logs
     notes : list of str
         What was left out, assumed or fallen back on, for the report.
+    losses : dict of space to tuple of float
+        The objective after each iteration, of the spaces fitted by iterations.
     """
 
     rows: list[Row]
     logs: logs.Logs
     notes: list[str]
+    losses: dict[str, tuple[float, ...]]
 
 
 class Pipeline:
@@ -87,18 +90,25 @@ class Pipeline:
     def run(self) -> Outcome:
         """Run what is left to run."""
         config, reporter = self.config, self.reporter
-        reporter.expect(1 + len(config.spaces) * (3 + len(config.strategies.names)))
+        reporter.expect(2 + len(config.spaces) * (3 + len(config.strategies.names)))
         indexed = self._logs()
         measures: dict[tuple[str, str], HostArray] = {}
         notes = list(indexed.notes)
+        losses: dict[str, tuple[float, ...]] = {}
         for name in config.spaces:
             space = self._space(name, indexed)
             notes += space.notes
+            if space.losses:
+                losses[name] = space.losses
+                told = " ".join(f"{loss:.5g}" for loss in space.losses)
+                self.reporter.say(f"        loss after each iteration: {told}")
             situation = self._situation(indexed, space)
             for strategy in config.strategies.names:
                 measures[name, strategy] = self._recommend(situation, strategy)
         self._save_times()
-        return Outcome(self._rows(measures), indexed, notes)
+        with reporter.stage("evaluation"):
+            rows = self._rows(measures)
+        return Outcome(rows, indexed, notes, losses)
 
     # -- stages --------------------------------------------------------------------------------
 
@@ -139,9 +149,13 @@ class Pipeline:
 
         def files(found: segments.Segments) -> dict[str, bytes]:
             described = segments.describe(self.engine, indexed, found, self.config)
+            favourites = segments.favourites(
+                self.engine, indexed, found, max(self.config.evaluation.k)
+            )
             return {
                 f"artifacts/{name}.safetensors": encode(self.engine, found),
-                f"artifacts/{name}.parquet": parquet_bytes(dict(described)),
+                f"artifacts/{name}.parquet": parquet_bytes(described),
+                f"artifacts/{name}.tracks.parquet": parquet_bytes(favourites),
             }
 
         return self._stage(

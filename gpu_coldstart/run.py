@@ -181,6 +181,7 @@ def run(config: Config, engine: Engine, out: Path, reporter: Reporter, *, resume
         preset=config.preset,
         seed=config.seed,
         split=outcome.logs.split_rule,
+        losses=outcome.losses,
         versions=_versions(),
         warnings=notes,
     )

@@ -12,7 +12,7 @@ from gpu_coldstart.features import age_class_names, age_classes
 from gpu_coldstart.logs import Logs
 from gpu_coldstart.spaces import Space
 
-__all__ = ["Segments", "describe", "fit", "number_of_segments", "shares_of"]
+__all__ = ["Segments", "describe", "favourites", "fit", "number_of_segments", "shares_of"]
 
 _WARM_USERS_EACH = 70  # 70 000 warm users in 1000 segments
 _MOST = 1000
@@ -84,6 +84,23 @@ def shares_of(engine: Engine, plays: Csr, labels: Array, k: int) -> Csr:
     segments, _ = entries(engine, counts)
     sizes = xp.bincount(labels, minlength=k).astype(xp.float32)
     return counts.with_data(counts.data / sizes[segments])
+
+
+def favourites(engine: Engine, logs: Logs, segments: Segments, depth: int) -> dict[str, HostArray]:
+    """Each segment's most popular tracks, as table columns.
+
+    Columns ``segment``, ``rank`` (from 1), ``track_id`` and ``probability``, the share of members
+    who streamed the track; a segment whose members know fewer than ``depth`` has fewer rows.
+    """
+    tracks, shares = engine.row_top(segments.shares, depth)
+    segment, rank = (shares > 0).nonzero()
+    columns = {
+        "segment": segment,
+        "rank": rank + 1,
+        "track_id": logs.track_ids[tracks[segment, rank]],
+        "probability": shares[segment, rank],
+    }
+    return {name: engine.to_host(column) for name, column in columns.items()}
 
 
 def describe(

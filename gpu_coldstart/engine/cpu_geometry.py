@@ -46,19 +46,15 @@ def kmeans(points: HostArray, k: int, *, iterations: int, seed: int) -> Kmeans:
 
 def _occupy_all(labels: HostArray, distances: HostArray, k: int) -> HostArray:
     """Give each empty segment the point farthest from its centroid in a segment of several."""
-    labels = labels.copy()
-    sizes = np.bincount(labels, minlength=k)
-    empty = np.flatnonzero(sizes == 0)
+    empty = np.flatnonzero(np.bincount(labels, minlength=k) == 0)
     if len(empty) == 0:
         return labels
-    taken = 0
-    for point in np.argsort(-distances, kind="stable"):
-        if taken == len(empty):
-            break
-        if sizes[labels[point]] > 1:
-            sizes[labels[point]] -= 1
-            labels[point] = empty[taken]
-            taken += 1
+    farthest = np.argsort(-distances, kind="stable")
+    # The nearest point of a segment stays, so that none is emptied to fill another.
+    _, stays = np.unique(labels[farthest[::-1]], return_index=True)
+    movable = np.delete(farthest, len(farthest) - 1 - stays)
+    labels = labels.copy()
+    labels[movable[: len(empty)]] = empty
     return labels
 
 

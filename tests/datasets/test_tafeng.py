@@ -149,6 +149,7 @@ def test_lines_are_streams_of_tracks(tmp_path: Path) -> None:
 
 def test_baskets_are_playlists_of_distinct_products(tmp_path: Path) -> None:
     rows = table(small(tmp_path), "playlists")
+    assert [row["created_at"].day for row in rows] == [1, 30, 30, 2, 2, 28, 28]
     baskets = [(row["playlist_id"], row["track_id"], row["user_id"]) for row in rows]
     assert baskets == [
         (0, 4710199010372, 7),
