@@ -28,6 +28,7 @@ from gpu_coldstart.engine.base import (
     RankMetrics,
     Svd,
 )
+from gpu_coldstart.engine.cpu_sparse import from_scipy, to_scipy
 from gpu_coldstart.errors import UserError
 
 __all__ = ["CpuEngine"]
@@ -165,26 +166,6 @@ class CpuEngine(Engine):
 
     def rank_metrics(self, tracks: Array, truth: Csr, ks: Sequence[int]) -> RankMetrics:
         return cpu_ranking.rank_metrics(tracks, truth, ks)
-
-
-def to_scipy(matrix: Csr) -> sp.csr_array:
-    """View a matrix as SciPy's, sharing its arrays where SciPy can hold them."""
-    if matrix.nnz < np.iinfo(np.int32).max:
-        indptr = matrix.indptr.astype(np.int32)
-    else:
-        indptr = matrix.indptr
-    return sp.csr_array((matrix.data, matrix.indices, indptr), shape=matrix.shape)
-
-
-def from_scipy(matrix: sp.csr_array) -> Csr:
-    """Take over a SciPy matrix: sorted int32 columns, int64 offsets, float32 values."""
-    matrix.sort_indices()
-    return Csr(
-        matrix.indptr.astype(np.int64),
-        matrix.indices.astype(np.int32, copy=False),
-        matrix.data.astype(np.float32, copy=False),
-        matrix.shape,
-    )
 
 
 def _column(chunked: pa.ChunkedArray) -> Column:

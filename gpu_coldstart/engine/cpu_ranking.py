@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gpu_coldstart.engine.base import Csr, HostArray, RankMetrics
+from gpu_coldstart.engine.cpu_sparse import from_scipy, to_scipy
 
 __all__ = ["drop_seen", "rank_metrics", "row_top", "soft_allocate"]
 
@@ -125,8 +126,6 @@ def _largest_remainder(weights: HostArray, slots: int) -> HostArray:
 
 def _blend(segments: HostArray, weights: HostArray, shares: Csr) -> Csr:
     """Each user's weighted sum of segment popularities, ``sum_c w_c * share_c``."""
-    from gpu_coldstart.engine.cpu import from_scipy, to_scipy
-
     n, s = segments.shape
     order = np.argsort(segments, axis=1, kind="stable")
     mixture = Csr(
