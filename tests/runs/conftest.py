@@ -1,0 +1,56 @@
+"""One finished run and one set of tables for all tests here, and a machine of one thread."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from threadpoolctl import threadpool_limits
+
+from gpu_coldstart.datasets.synthetic import generate
+from gpu_coldstart.datasets.world import World
+from gpu_coldstart.settings import resolve
+from tests.runs.helpers import WORLD, Result, Tables, command, synthetic
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Threads cost more than they bring at this size, and how sums are cut depends on them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _no_disk() -> Iterator[None]:
+    """Nobody pulls the plug here, so nothing need be on the disk (it is most of a run's time)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
+@pytest.fixture(scope="session")
+def world() -> World:
+    """The world that ``synthetic()`` asks for."""
+    given = {f"world.{name}": value for name, value in WORLD.items()}
+    return resolve(preset="tiny", settings=given).world
+
+
+@pytest.fixture(scope="session")
+def tables(world: World) -> Tables:
+    """The tables of that world."""
+    return generate(world, 0)
+
+
+@pytest.fixture(scope="package")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """A finished run with every strategy in both spaces: only to look at, never to change."""
+    out = tmp_path_factory.mktemp("done") / "run"
+    result = command(*synthetic(), "--out", out)
+    assert result.status == 0, result.err
+    return out, result

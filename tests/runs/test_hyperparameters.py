@@ -1,0 +1,226 @@
+"""Every knob does something: another value gives other results.
+
+A new key of the configuration without an entry here fails the first test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpu_coldstart.config import Config, flat
+from gpu_coldstart.datasets import synthetic as synthetic_world
+from gpu_coldstart.datasets.world import World
+from gpu_coldstart.errors import UserError
+from tests.runs.helpers import (
+    Tables,
+    command,
+    differing,
+    events,
+    learned,
+    refused,
+    results,
+    settings,
+    synthetic,
+    write,
+)
+from tests.test_settings import another, spelled
+
+KEYS = flat(Config())
+
+LOGS = "artifacts/logs.safetensors"
+SPACE = "artifacts/{space}/space.safetensors"
+SEGMENTS = "artifacts/{space}/segments.safetensors"
+NETWORK = "artifacts/{space}/network.safetensors"
+LISTS = "recommendations/{space}/{strategy}.parquet"
+ROWS = "rows"
+"""The rows of results.json."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Another value of a key, and where it must show.
+
+    Attributes
+    ----------
+    value : str
+    shows : str
+        The file that must change, or ``ROWS``.
+    keeps : str
+        A file before it in the flow that must not.
+    under : dict
+        Settings under which the key matters, in both runs.
+    dated : bool
+        On tables without a split rather than on the synthetic world.
+    """
+
+    value: str
+    shows: str
+    keeps: str = ""
+    space: str = "tt-svd"
+    strategy: str = "popularity"
+    under: dict[str, str] = field(default_factory=dict)
+    dated: bool = False
+
+
+def als(value: str) -> Case:
+    return Case(value, SPACE, LOGS, space="ut-als")
+
+
+def svd(value: str) -> Case:
+    return Case(value, SPACE, LOGS)
+
+
+def mlp(value: str, **under: str) -> Case:
+    return Case(value, NETWORK, SEGMENTS, under={f"mlp.{key}": under[key] for key in under})
+
+
+NOTHING = {
+    "dataset": "says where the tables come from; see test_command",
+    "data": "says where the tables are; see test_command",
+    "preset": "says where the other values came from",
+}
+"""Keys that by what they mean change nothing of the results."""
+
+CASES: dict[str, Case] = {
+    "seed": Case("1", NETWORK, LOGS, dated=True),
+    "spaces": Case("ut-als", "artifacts/ut-als/space.safetensors", LOGS),
+    "split.cold_share": Case("0.4", LOGS, dated=True),
+    "split.truth_days": Case("5", LOGS),
+    "split.min_truth": Case("9", LOGS),
+    "split.warm_until": Case("all", LOGS, dated=True),
+    "ut_als.factors": als("6"),
+    "ut_als.iterations": als("3"),
+    "ut_als.regularization": als("1.0"),
+    "ut_als.confidence": als("3.0"),
+    "ut_als.cg_steps": als("1"),
+    "ut_als.stream_weight": als("2.0"),
+    "ut_als.favorite_track_weight": als("5.0"),
+    "ut_als.favorite_album_weight": als("5.0"),
+    "ut_als.favorite_artist_weight": als("5.0"),
+    "tt_svd.dimension": svd("6"),
+    "tt_svd.shift": svd("1.5"),
+    "tt_svd.smoothing": svd("0.75"),
+    "tt_svd.exponent": svd("1.0"),
+    "tt_svd.min_count": svd("2"),
+    "tt_svd.max_tracks": svd("5"),
+    "tt_svd.oversamples": svd("9"),
+    "tt_svd.power_iterations": svd("0"),
+    "tt_svd.history": svd("streams"),
+    "segments.k": Case("7", SEGMENTS, SPACE),
+    "segments.iterations": Case("1", SEGMENTS, SPACE, under={"segments.k": "12"}),
+    "segments.popularity_days": Case("30", LOGS),
+    "features.age_classes": Case("30", NETWORK, SEGMENTS),
+    "features.pooling": Case("distinct", NETWORK, SEGMENTS),
+    "features.scalars": Case("raw", NETWORK, SEGMENTS),
+    "mlp.hidden": mlp("12"),
+    "mlp.normalize_output": mlp("false"),
+    "mlp.optimizer": mlp("sgd"),
+    "mlp.learning_rate": mlp("0.01"),
+    "mlp.momentum": mlp("0.5", optimizer="sgd"),
+    "mlp.weight_decay": mlp("0.1"),
+    "mlp.batch_size": mlp("32"),
+    "mlp.epochs_tt_svd": mlp("3", patience="0"),
+    "mlp.epochs_ut_als": Case("3", NETWORK, SEGMENTS, "ut-als", under={"mlp.patience": "0"}),
+    "mlp.patience": mlp("1", learning_rate="10.0", epochs_tt_svd="20", batch_size="8"),
+    "strategies.names": Case("semi", "recommendations/tt-svd/semi.parquet", NETWORK),
+    "strategies.similarity": Case("inner", LISTS, NETWORK, space="ut-als", strategy="full"),
+    "strategies.exclude_seen": Case("true", LISTS, NETWORK),
+    "strategies.soft_segments": Case("2", LISTS, NETWORK, strategy="soft"),
+    "strategies.soft_overshoot": Case("0", LISTS, NETWORK, strategy="soft"),
+    "strategies.input_features_k": Case("9", LISTS, NETWORK, strategy="input-features"),
+    "evaluation.k": Case("5", LISTS, NETWORK),
+    "evaluation.folds": Case("5", ROWS, LISTS),
+    "evaluation.bootstrap": Case("30", ROWS, LISTS),
+}
+
+WORLD = [key for key in KEYS if key.startswith("world.")]
+"""Keys of the synthetic world; that each matters there is tested with it."""
+
+Runner = Callable[[Case, dict[str, str]], Path]
+
+
+@pytest.fixture(scope="module")
+def run(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    """Runs a case; what ran already is taken from before."""
+    dated = dict(tables) | {"users": tables["users"].drop_columns(["split"])}
+    data = write(dated, tmp_path_factory.mktemp("data"))
+    done: dict[str, Path] = {}
+
+    def once(case: Case, changes: dict[str, str]) -> Path:
+        options = events(data) if case.dated else synthetic()
+        options += ["--space", case.space, "--strategies", case.strategy]
+        # The key itself may be one of those above.
+        chosen = {"spaces": case.space, "strategies.names": case.strategy} | case.under | changes
+        options = options[:-4] + settings(chosen)
+        name = repr(options)
+        if name not in done:
+            out = tmp_path_factory.mktemp("run") / "run"
+            result = command(*options, "--out", out)
+            assert result.status == 0, result.err
+            done[name] = out
+        return done[name]
+
+    return once
+
+
+def test_every_key_is_listed() -> None:
+    listed = [*NOTHING, *CASES, *WORLD]
+    assert sorted(listed) == sorted(KEYS)
+    assert len(listed) == len(set(listed))
+
+
+@pytest.mark.parametrize("key", CASES)
+def test_another_value_gives_other_results(run: Runner, key: str) -> None:
+    case = CASES[key]
+    plain, changed = run(case, {}), run(case, {key: case.value})
+    files = differing(learned(plain), learned(changed))
+    if results(plain)["rows"] != results(changed)["rows"]:
+        files.add(ROWS)
+    names = {"space": case.space, "strategy": case.strategy}
+    assert case.shows.format(**names) in files
+    if case.keeps:
+        assert case.keeps.format(**names) not in files
+
+
+@pytest.mark.parametrize("preset", ["small", "paper"])
+def test_a_preset_by_its_name_changes_nothing(run: Runner, preset: str, tmp_path: Path) -> None:
+    """All its values spelled out, the name is but a name."""
+    plain = run(Case("", ""), {})
+    text = (plain / "config.toml").read_text()
+    assert 'preset = "tiny"' in text
+    path = tmp_path / "config.toml"
+    path.write_text(text.replace('preset = "tiny"', f'preset = "{preset}"'))
+    assert command("--config", path, "--out", tmp_path / "run").status == 0
+    assert learned(tmp_path / "run") == learned(plain)
+    assert results(tmp_path / "run")["rows"] == results(plain)["rows"]
+
+
+@pytest.mark.parametrize("key", WORLD)
+def test_a_knob_of_the_world_reaches_the_world(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[World] = []
+
+    def generate(world: World, seed: int) -> Tables:
+        made.append(world)
+        raise UserError("seen")
+
+    monkeypatch.setattr(synthetic_world, "generate", generate)
+    value = another(key, KEYS[key])
+    options = ["--set", f"{key}={spelled(value)}", "--out", str(tmp_path / "run")]
+    refused(command("--preset", "small", *options), "seen")
+    assert getattr(made[0], key.partition(".")[2]) == value
+
+
+def test_all_streams_count_where_no_weight_does(tmp_path: Path) -> None:
+    """A weight of zero is a value like any other."""
+    weights = {f"ut_als.favorite_{name}_weight": 0 for name in ("track", "album", "artist")}
+    out = tmp_path / "run"
+    arguments: list[Any] = ["--space", "ut-als", *settings(weights), "--out", out]
+    result = command(*synthetic(), *arguments)
+    assert result.status == 0, result.err

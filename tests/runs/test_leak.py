@@ -1,0 +1,471 @@
+"""What a cold user does after registration day reaches the ground truth and nothing else.
+
+Early stopping reads the validation users' truth, by design: hyper-parameters are chosen on them.
+So for test users nothing else may change at all; for validation users the same holds with
+``mlp.patience = 0``, but for the curve that tells how training went.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from gpu_coldstart.artifacts import decode
+from gpu_coldstart.engine.base import Csr
+from gpu_coldstart.engine.cpu import CpuEngine
+from gpu_coldstart.logs import Logs
+from tests.runs.helpers import (
+    MEASURED_IN,
+    Tables,
+    column,
+    command,
+    differing,
+    events,
+    learned,
+    members,
+    refused,
+    registration_days,
+    results,
+    rows_of,
+    table_of,
+    with_column,
+    write,
+)
+
+Row = dict[str, Any]
+LOGS = "artifacts/logs.safetensors"
+CURVES = {f"artifacts/{space}/network.json" for space in ("tt-svd", "ut-als")}
+
+
+def ran(tables: Mapping[str, pa.Table], place: Path, *options: str, **changes: Any) -> Path:
+    """Run on tables; returns the run's directory."""
+    data = write(tables, place / "data")
+    result = command(*events(data, **changes), *options, "--out", place / "run")
+    assert result.status == 0, result.err
+    return place / "run"
+
+
+def arrays(value: Any, prefix: str = "") -> dict[str, Any]:
+    """The fields of a dataclass of arrays and matrices, one by one."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(value):
+        inner = getattr(value, field.name)
+        if isinstance(inner, Csr):
+            found |= arrays(inner, f"{prefix}{field.name}.")
+        else:
+            found[f"{prefix}{field.name}"] = inner
+    return found
+
+
+def changed_logs(one: Path, other: Path) -> set[str]:
+    """Names of the logs' fields that differ between two runs."""
+    mine, theirs = (arrays(decode(CpuEngine(), learned(out)[LOGS], Logs)) for out in (one, other))
+    assert set(mine) == set(theirs)
+    return {
+        name
+        for name in mine
+        if not (
+            np.array_equal(mine[name], theirs[name], equal_nan=mine[name].dtype.kind == "f")
+            if hasattr(mine[name], "dtype")
+            else mine[name] == theirs[name]
+        )
+    }
+
+
+def only_truth_differs(one: Path, other: Path, *, besides: frozenset[str] = frozenset()) -> None:
+    """Check that two runs differ in the truth, in the measures against it, and nowhere else."""
+    fields = changed_logs(one, other)
+    assert fields, "nothing was changed"
+    assert {name.split(".")[0] for name in fields} == {"truth"}
+    files = differing(learned(one), learned(other)) - {LOGS} - besides
+    assert {name for name in files if not name.endswith(MEASURED_IN)} == set()
+
+
+# -- what may be done to events ----------------------------------------------------------------
+
+
+def later(tables: Tables, split: str) -> Callable[[Row], bool]:
+    """Whether an event of a user of the split comes after registration day."""
+    users, ends = members(tables["users"], split), registration_days(tables["users"])
+    return lambda row: row["user_id"] in users and row["timestamp"] >= ends[row["user_id"]]
+
+
+def is_stream(row: Row) -> bool:
+    return (row["action"], row["entity"]) == ("stream", "track")
+
+
+def delete_most(rows: list[Row], chosen: Callable[[Row], bool], tables: Tables) -> list[Row]:
+    """Leave each user one later stream, without which they would not count at all."""
+    left, first = [], set()
+    for row in rows:
+        if not chosen(row):
+            left.append(row)
+        elif is_stream(row) and row["user_id"] not in first:
+            first.add(row["user_id"])
+            left.append(row)
+    return left
+
+
+def add_streams(rows: list[Row], chosen: Callable[[Row], bool], tables: Tables) -> list[Row]:
+    """Later streams of every track of the catalogue, in great numbers."""
+    ends = registration_days(tables["users"])
+    users = sorted({row["user_id"] for row in rows if chosen(row)})
+    tracks = column(tables["tracks"], "track_id")
+    more = [
+        {
+            "user_id": user,
+            "timestamp": ends[user] + timedelta(days=place % 29, hours=1),
+            "action": "stream",
+            "entity": "track",
+            "entity_id": track,
+            "count": 1000 + place,
+        }
+        for user in users
+        for place, track in enumerate(tracks[::3])
+    ]
+    return rows + more
+
+
+def add_everything(rows: list[Row], chosen: Callable[[Row], bool], tables: Tables) -> list[Row]:
+    """Later events of every other kind, and streams so late that they are no truth either."""
+    ends = registration_days(tables["users"])
+    track, artist, album = (
+        column(tables["tracks"], name)[0] for name in ("track_id", "artist_id", "album_id")
+    )
+    playlist = column(tables["playlists"], "playlist_id")[0]
+    ids = {"track": track, "artist": artist, "album": album, "playlist": playlist}
+    last = max(row["timestamp"] for row in rows)
+    more = []
+    for user in sorted({row["user_id"] for row in rows if chosen(row)}):
+        for action in ("skip", "favorite", "ban", "search", "onboarding"):
+            for entity, entity_id in ids.items():
+                day = min(ends[user] + timedelta(minutes=1), last)
+                values = (user, day, action, entity, entity_id, 9)
+                names = ("user_id", "timestamp", "action", "entity", "entity_id", "count")
+                more.append(dict(zip(names, values, strict=True)))
+    # One change that the truth must show, so that the comparison is known to see something.
+    return add_streams(rows, chosen, tables) + more
+
+
+def alter(rows: list[Row], chosen: Callable[[Row], bool], tables: Tables) -> list[Row]:
+    """Another track, another time, another number."""
+    tracks = column(tables["tracks"], "track_id")
+    turned = dict(zip(tracks, tracks[1:] + tracks[:1], strict=True))
+    return [
+        {
+            **row,
+            "entity_id": turned[row["entity_id"]],
+            "timestamp": row["timestamp"] + timedelta(seconds=1),
+            "count": row["count"] + 3,
+        }
+        if chosen(row) and is_stream(row)
+        else row
+        for row in rows
+    ]
+
+
+CHANGES = [delete_most, add_streams, add_everything, alter]
+
+
+@pytest.fixture(scope="module")
+def plain(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ran(tables, tmp_path_factory.mktemp("plain"))
+
+
+@pytest.fixture(scope="module")
+def patient(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that trains to the end whatever the validation users do."""
+    return ran(tables, tmp_path_factory.mktemp("patient"), mlp__patience=0)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_future_of_test_users_is_truth_alone(
+    tables: Tables, plain: Path, tmp_path: Path, change: Callable[..., list[Row]]
+) -> None:
+    table = tables["interactions"]
+    rows = change(rows_of(table), later(tables, "test"), tables)
+    other = ran(tables | {"interactions": table_of(rows, table)}, tmp_path)
+    only_truth_differs(plain, other)
+    assert results(plain)["rows"] != results(other)["rows"]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_future_of_validation_users_is_truth_alone(
+    tables: Tables, patient: Path, tmp_path: Path, change: Callable[..., list[Row]]
+) -> None:
+    table = tables["interactions"]
+    rows = change(rows_of(table), later(tables, "validation"), tables)
+    other = ran(tables | {"interactions": table_of(rows, table)}, tmp_path, mlp__patience=0)
+    only_truth_differs(patient, other, besides=frozenset(CURVES))
+    assert results(patient)["rows"] == results(other)["rows"]
+
+
+def test_the_future_of_validation_users_stops_training_and_no_more(
+    tables: Tables, plain: Path, tmp_path: Path
+) -> None:
+    """With patience it may choose the epoch; spaces and segments never depend on it."""
+    table = tables["interactions"]
+    rows = alter(rows_of(table), later(tables, "validation"), tables)
+    other = ran(tables | {"interactions": table_of(rows, table)}, tmp_path)
+    files = differing(learned(plain), learned(other))
+    for space in ("tt-svd", "ut-als"):
+        for name in ("space.safetensors", "segments.safetensors", "segments.parquet"):
+            assert f"artifacts/{space}/{name}" not in files
+        for strategy in ("popularity", "registration-day", "input-features"):
+            assert f"recommendations/{space}/{strategy}.parquet" not in files
+
+
+def test_registration_day_itself_does_count(tables: Tables, plain: Path, tmp_path: Path) -> None:
+    """The comparison sees a change that matters: the same alterations, a day earlier."""
+    ends = registration_days(tables["users"])
+    test = members(tables["users"], "test")
+    table = tables["interactions"]
+    rows = alter(
+        rows_of(table),
+        lambda row: row["user_id"] in test and row["timestamp"] < ends[row["user_id"]] - _SECOND,
+        tables,
+    )
+    other = ran(tables | {"interactions": table_of(rows, table)}, tmp_path)
+    assert {name.split(".")[0] for name in changed_logs(plain, other)} == {"registration"}
+    files = differing(learned(plain), learned(other))
+    assert "recommendations/tt-svd/registration-day.parquet" in files
+    assert "recommendations/tt-svd/full.parquet" in files
+    assert "artifacts/tt-svd/network.safetensors" not in files
+
+
+_SECOND = timedelta(seconds=2)
+
+
+def test_the_last_moment_of_the_day_counts_and_the_next_does_not(
+    tables: Tables, plain: Path, tmp_path: Path
+) -> None:
+    user = min(members(tables["users"], "test"))
+    end = registration_days(tables["users"])[user]
+    track = column(tables["tracks"], "track_id")[0]
+    table = tables["interactions"]
+    found = {}
+    for name, moment in (("last", end - timedelta(microseconds=1)), ("next", end)):
+        row = {**rows_of(table.slice(0, 1))[0], "user_id": user, "timestamp": moment, "count": 77}
+        row |= {"action": "stream", "entity": "track", "entity_id": track}
+        changed = tables | {"interactions": table_of([*rows_of(table), row], table)}
+        found[name] = changed_logs(plain, ran(changed, tmp_path / name, "--space", "tt-svd"))
+    assert {field.split(".")[0] for field in found["last"]} == {"registration"}
+    assert {field.split(".")[0] for field in found["next"]} == {"truth"}
+
+
+# -- who does not count at all -----------------------------------------------------------------
+
+
+def test_users_left_out_leave_nothing(tables: Tables, plain: Path, tmp_path: Path) -> None:
+    """Cold users without truth, however active on their first day."""
+    ends = registration_days(tables["users"])
+    first = min(ends[user] for user in members(tables["users"], "test"))
+    tracks = column(tables["tracks"], "track_id")
+    users = tables["users"]
+    strangers = [-1, -2, 2**62]
+    new = [
+        {**rows_of(users.slice(0, 1))[0], "user_id": user, "split": split, "age": 99}
+        | {"registered_at": first - timedelta(hours=5), "country": "ZZ"}
+        for user, split in zip(strangers, ("test", "validation", "test"), strict=True)
+    ]
+    table = tables["interactions"]
+    more = [
+        {**rows_of(table.slice(0, 1))[0], "user_id": user, "entity_id": track, "count": 500}
+        | {"action": action, "entity": "track", "timestamp": first - timedelta(hours=4)}
+        for user in strangers
+        for track in tracks[:40]
+        for action in ("stream", "favorite")
+    ]
+    changed = tables | {
+        "users": table_of([*new, *rows_of(users)], users),
+        "interactions": table_of([*more, *rows_of(table)], table),
+    }
+    other = ran(changed, tmp_path)
+    # Their country is a name more in the list of names, and their number is told.
+    fields = {name.split(".")[0] for name in changed_logs(plain, other)}
+    assert fields <= {"notes", "countries"}
+    assert "notes" in fields
+    assert differing(learned(plain), learned(other)) == {LOGS}
+    assert results(plain)["rows"] == results(other)["rows"]
+    told = set(results(other)["warnings"]) - set(results(plain)["warnings"])
+    assert len(told) == 1
+    assert told.pop().startswith("3 cold users")
+
+
+# -- playlists ---------------------------------------------------------------------------------
+
+
+def owned(tables: Tables, owner: int | None, made: datetime | None, turn: int = 0) -> Tables:
+    """The tables with one playlist more, of the same rows for any owner and date."""
+    table = tables["playlists"]
+    tracks = column(tables["tracks"], "track_id")
+    rows = rows_of(table)
+    plain_rows = [{**row, "user_id": None, "created_at": None} for row in rows]
+    more = [
+        {"playlist_id": -5, "track_id": track, "position": place}
+        | {"user_id": owner, "created_at": made}
+        for place, track in enumerate(tracks[turn : turn + 20])
+    ]
+    schema = pa.schema(
+        [*table.schema, ("user_id", pa.int64()), ("created_at", pa.timestamp("us", "UTC"))]
+    )
+    return tables | {"playlists": pa.Table.from_pylist([*plain_rows, *more], schema=schema)}
+
+
+def beyond_the_logs(one: Path, other: Path) -> set[str]:
+    return differing(learned(one), learned(other)) - {LOGS}
+
+
+OPTIONS = ("--space", "tt-svd", "--strategies", "semi,full")
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_playlists_of_cold_users_do_not_count(tables: Tables, tmp_path: Path, split: str) -> None:
+    owner = min(members(tables["users"], split))
+    base = ran(tables, tmp_path / "base", *OPTIONS)
+    one = ran(owned(tables, owner, None), tmp_path / "one", *OPTIONS)
+    other = ran(owned(tables, owner, None, turn=30), tmp_path / "other", *OPTIONS)
+    assert learned(one) == learned(other)
+    assert beyond_the_logs(base, one) == set()
+    assert any(note.startswith("20 of ") for note in results(one)["warnings"])
+
+
+def test_playlists_of_strangers_do_not_count(tables: Tables, tmp_path: Path) -> None:
+    base = ran(tables, tmp_path / "base", *OPTIONS)
+    one = ran(owned(tables, -12345, None), tmp_path / "one", *OPTIONS)
+    assert beyond_the_logs(base, one) == set()
+
+
+def test_playlists_of_warm_users_and_of_nobody_count(tables: Tables, tmp_path: Path) -> None:
+    owner = min(members(tables["users"], "warm"))
+    base = ran(tables, tmp_path / "base", *OPTIONS)
+    one = ran(owned(tables, owner, None), tmp_path / "one", *OPTIONS)
+    other = ran(owned(tables, None, None), tmp_path / "other", *OPTIONS)
+    assert learned(one) == learned(other)
+    assert "artifacts/tt-svd/space.safetensors" in beyond_the_logs(base, one)
+
+
+def test_playlists_made_later_do_not_count(tables: Tables, tmp_path: Path) -> None:
+    """Neither where warm users are heard after the first cold day nor where they are not."""
+    first = min(column(tables["users"], "registered_at")[row] for row in _cold(tables))
+    base = ran(tables, tmp_path / "base", *OPTIONS)
+    day = datetime(first.year, first.month, first.day, tzinfo=UTC)
+    early = ran(owned(tables, None, day), tmp_path / "early", *OPTIONS)
+    late = ran(owned(tables, None, day + timedelta(days=1)), tmp_path / "late", *OPTIONS)
+    assert "artifacts/tt-svd/space.safetensors" in beyond_the_logs(base, early)
+    assert beyond_the_logs(base, late) == set()
+
+
+def _cold(tables: Tables) -> list[int]:
+    splits = column(tables["users"], "split")
+    return [row for row, split in enumerate(splits) if split != "warm"]
+
+
+# -- warm users --------------------------------------------------------------------------------
+
+
+def test_warm_users_tell_nothing_of_the_cold_users_days(
+    tables: Tables, plain: Path, tmp_path: Path
+) -> None:
+    """Their events after the first cold registration day are left out and counted."""
+    warm = sorted(members(tables["users"], "warm"))[:30]
+    first = min(column(tables["users"], "registered_at")[row] for row in _cold(tables))
+    track = column(tables["tracks"], "track_id")[0]
+    table = tables["interactions"]
+    more = [
+        {**rows_of(table.slice(0, 1))[0], "user_id": user, "entity_id": track, "count": 500}
+        | {"action": "stream", "entity": "track", "timestamp": first + timedelta(days=2)}
+        for user in warm
+    ]
+    changed = tables | {"interactions": table_of([*rows_of(table), *more], table)}
+    other = ran(changed, tmp_path)
+    assert changed_logs(plain, other) == {"notes"}
+    assert beyond_the_logs(plain, other) == set()
+    assert any(note.startswith("30 of ") for note in results(other)["warnings"])
+    kept = ran(changed, tmp_path / "kept", *OPTIONS, split__warm_until="all")
+    assert "artifacts/tt-svd/space.safetensors" in beyond_the_logs(plain, kept)
+
+
+# -- split by date -----------------------------------------------------------------------------
+
+
+def test_the_future_is_truth_alone_where_dates_split(tables: Tables, tmp_path: Path) -> None:
+    """Without a split column the end of the logs decides who is cold; nothing else does."""
+    dated = tables | {"users": tables["users"].drop_columns(["split"])}
+    one = ran(dated, tmp_path / "one", split__cold_share=0.4)
+    assert "split by time" in results(one)["split"]
+    found = decode(CpuEngine(), learned(one)[LOGS], Logs)
+    test = set(found.user_ids[found.users("test")].tolist())
+    ends = registration_days(tables["users"])
+    table = tables["interactions"]
+    end = max(row["timestamp"] for row in rows_of(table))
+
+    def chosen(row: Row) -> bool:
+        return (
+            row["user_id"] in test
+            and row["timestamp"] >= ends[row["user_id"]]
+            and row["timestamp"] < end - timedelta(days=1)
+        )
+
+    rows = alter(rows_of(table), chosen, tables)
+    changed = dated | {"interactions": table_of(rows, table)}
+    other = ran(changed, tmp_path / "other", split__cold_share=0.4)
+    only_truth_differs(one, other)
+
+
+# -- order -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_order_of_rows_never_matters(
+    tables: Tables, plain: Path, tmp_path: Path, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    shuffled = {
+        name: table.take(pa.array(rng.permutation(table.num_rows)))
+        for name, table in tables.items()
+    }
+    other = ran(shuffled, tmp_path)
+    assert learned(plain) == learned(other)
+    assert results(plain)["rows"] == results(other)["rows"]
+
+
+def test_splitting_counts_over_rows_never_matters(
+    tables: Tables, plain: Path, tmp_path: Path
+) -> None:
+    """An event of count 3 is three events."""
+    table = tables["interactions"]
+    rows = []
+    for row in rows_of(table):
+        rows += [{**row, "count": 1}] * min(row["count"], 50) if row["count"] <= 50 else [row]
+    rows = [row for row in rows if row["count"]]
+    other = ran(tables | {"interactions": table_of(rows, table)}, tmp_path)
+    assert learned(plain) == learned(other)
+
+
+def test_an_order_of_columns_and_names_never_matters(
+    tables: Tables, plain: Path, tmp_path: Path
+) -> None:
+    changed = {
+        name: table.select(list(reversed(table.column_names))) for name, table in tables.items()
+    }
+    users = changed["users"]
+    changed["users"] = with_column(users, "note", ["x"] * users.num_rows)
+    assert learned(plain) == learned(ran(changed, tmp_path))
+
+
+def test_unwanted_words_are_refused_not_ignored(tables: Tables, tmp_path: Path) -> None:
+    """An event cannot hide from these rules behind another spelling."""
+    table = tables["interactions"]
+    rows = rows_of(table)
+    rows[3] |= {"action": "Stream"}
+    changed = tables | {"interactions": table_of(rows, table)}
+    result = command(*events(write(changed, tmp_path / "data")), "--out", tmp_path / "run")
+    refused(result, "'Stream'")

@@ -1,0 +1,371 @@
+"""A run that was stopped goes on and ends with the same bytes; a damaged one is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gpu_coldstart.config import SPACES, STRATEGIES
+from tests.runs.helpers import (
+    Result,
+    command,
+    differing,
+    files_below,
+    lasting,
+    listed,
+    manifest,
+    one_thread,
+    refused,
+    results,
+    snapshot,
+    synthetic,
+)
+from tests.runs.killing import MOMENTS
+
+PARTS = ("space", "segments", "network", *STRATEGIES)
+STAGES = ("config", "logs", *(f"{a}/{b}" for a in SPACES for b in PARTS), "report")
+KILLED = -9
+
+Stopper = Callable[..., Result]
+Done = tuple[Path, Result]
+
+
+@pytest.fixture(scope="module")
+def stopper() -> Iterator[Stopper]:
+    """Runs the command in another process, which stops at a moment of a stage."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.runs.killing"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=one_thread(),
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        source, sink = process.stdout, process.stdin
+
+        def run(
+            *arguments: object, stage: str = "", moment: str = "", how: str = "SIGKILL"
+        ) -> Result:
+            words = [str(argument) for argument in arguments]
+            job = {"arguments": words, "stage": stage, "moment": moment, "how": how}
+            sink.write(json.dumps(job) + "\n")
+            sink.flush()
+            status, told = json.loads(source.readline())
+            return Result(status, "", told)
+
+        yield run
+        sink.close()
+
+
+@pytest.fixture
+def run(done: Done, tmp_path: Path) -> Path:
+    """A finished run that may be changed."""
+    return Path(shutil.copytree(done[0], tmp_path / "run"))
+
+
+def whole(out: Path) -> bool:
+    """Whether every file that the manifest names is there as it was written."""
+    if not (out / "manifest.json").exists():
+        return True
+    return all(
+        hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
+        for files in manifest(out)["stages"].values()
+        for name, digest in files.items()
+    )
+
+
+# -- stopped -----------------------------------------------------------------------------------
+
+
+def test_the_stages_are_all_there(done: Done) -> None:
+    assert set(manifest(done[0])["stages"]) == set(STAGES)
+
+
+def test_killed_in_every_stage_at_every_moment_it_ends_the_same(
+    stopper: Stopper, done: Done, tmp_path: Path
+) -> None:
+    """One run that dies a hundred times on its way."""
+    out = tmp_path / "run"
+    left = set()
+    for stage in STAGES:
+        for moment in MOMENTS:
+            result = stopper(*synthetic(), "--out", out, "--resume", stage=stage, moment=moment)
+            assert result == Result(KILLED, "", ""), (stage, moment)
+            assert whole(out), (stage, moment)
+            left |= {name for name in files_below(out) if name.endswith(".part")}
+        assert stage in manifest(out)["stages"]
+    assert len(left) > len(STAGES)  # the moments were what they should be
+    assert not (out / "results.json").exists()
+    result = stopper(*synthetic(), "--out", out, "--resume")
+    assert result == Result(0, "", "")
+    assert not differing(lasting(out), lasting(done[0]))
+    assert files_below(out) == files_below(done[0])
+    assert results(out)["rows"] == results(done[0])["rows"]
+    names = [[stage["name"] for stage in results(place)["stages"]] for place in (out, done[0])]
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize("stage", ["config", "tt-svd/space", "ut-als/network", "report"])
+@pytest.mark.parametrize("moment", ["half", "unlisted"])
+def test_killed_once_it_ends_the_same(
+    stopper: Stopper, done: Done, tmp_path: Path, stage: str, moment: str
+) -> None:
+    out = tmp_path / "run"
+    killed = stopper(*synthetic(), "--out", out, stage=stage, moment=moment)
+    assert killed.status == KILLED
+    result = command(*synthetic(), "--out", out, "--resume")
+    assert result.status == 0, result.err
+    assert not differing(lasting(out), lasting(done[0]))
+    assert files_below(out) == files_below(done[0])
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("stage", ["config", "logs", "tt-svd/segments"])
+def test_killed_and_started_anew_it_ends_the_same(
+    stopper: Stopper, done: Done, tmp_path: Path, stage: str, moment: str
+) -> None:
+    out = tmp_path / "run"
+    assert stopper(*synthetic(), "--out", out, stage=stage, moment=moment).status == KILLED
+    result = command(*synthetic(), "--space", "tt-svd", "--strategies", "semi", "--out", out)
+    assert result.status == 0, result.err
+    assert not {name for name in files_below(out) if name.endswith(".part")}
+    assert set(results(out)["rows"][0]) == set(results(done[0])["rows"][0])
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_while_it_replaces_another_run_it_ends_the_same(
+    stopper: Stopper, run: Path, done: Done, moment: str
+) -> None:
+    options = [*synthetic(segments__k=5), "--space", "tt-svd", "--strategies", "semi"]
+    assert stopper(*options, "--out", run, stage="config", moment=moment).status == KILLED
+    assert command(*options, "--out", run, "--resume").status == 0
+    alone = run.parent / "alone"
+    assert command(*options, "--out", alone).status == 0
+    assert not differing(lasting(run), lasting(alone))
+    assert files_below(run) == files_below(alone)
+
+
+def test_what_is_done_is_not_done_again(stopper: Stopper, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    stopped = ("tt-svd/network", "after")
+    stopper(*synthetic(), "--out", out, stage=stopped[0], moment=stopped[1])
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
+    result = command(*synthetic(), "--out", out, "--resume")
+    assert result.status == 0, result.err
+    lines = [line for line in result.out.splitlines() if line.startswith("[")]
+    kept = [line for line in lines if line.endswith("kept from before")]
+    assert kept == lines[:4]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    log = (out / "run.log").read_text()
+    assert log.count("engine cpu") == 2
+
+
+@pytest.mark.parametrize(
+    ("stage", "moment"), [("logs", "before"), ("tt-svd/network", "before"), ("ut-als/soft", "half")]
+)
+def test_interrupted_it_says_how_to_go_on_and_can(
+    stopper: Stopper, done: Done, tmp_path: Path, stage: str, moment: str
+) -> None:
+    """What Ctrl-C does: the process gets SIGINT."""
+    out = tmp_path / "run"
+    result = stopper(*synthetic(), "--out", out, stage=stage, moment=moment, how="SIGINT")
+    assert result.status == 130
+    assert "Traceback" not in result.err
+    assert "--resume" in result.err
+    assert len(result.err.split()) < 20
+    assert whole(out)
+    again = command(*synthetic(), "--out", out, "--resume")
+    assert again.status == 0, again.err
+    assert not differing(lasting(out), lasting(done[0]))
+    assert files_below(out) == files_below(done[0])
+
+
+# -- resumed -----------------------------------------------------------------------------------
+
+
+def test_a_finished_run_can_be_resumed(run: Path, done: Done) -> None:
+    before = lasting(run)
+    result = command(*synthetic(), "--out", run, "--resume")
+    assert result.status == 0, result.err
+    assert result.out.count("kept from before") == 19
+    assert lasting(run) == before
+    content, first = results(run), results(done[0])
+    assert content == first  # the times too: those of the stages as they ran
+
+
+def test_with_nothing_to_resume_it_says_so_and_starts(tmp_path: Path, done: Done) -> None:
+    """A run stopped in its first stage has left nothing, and --resume must do nonetheless."""
+    out = tmp_path / "run"
+    result = command(*synthetic(), "--out", out, "--resume")
+    assert result.status == 0
+    assert "no finished stage to resume: starting from the beginning" in result.out
+    assert not differing(lasting(out), lasting(done[0]))
+
+
+def test_a_place_that_holds_something_else_is_not_resumed(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    result = command(*synthetic(), "--out", tmp_path, "--resume")
+    refused(result, str(tmp_path), "is not empty and holds no run")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "keys"),
+    [
+        (["--seed", "1"], {"seed": "(was 0, now 1)"}),
+        (["--set", "segments.k=5"], {"segments.k": "(was 6, now 5)"}),
+        (
+            ["--set", "mlp.hidden=4", "--k", "5"],
+            {"mlp.hidden": "(was [16, 8], now [4])", "evaluation.k": "(was [10], now [5])"},
+        ),
+        (["--space", "tt-svd"], {"spaces": "(was ['tt-svd', 'ut-als'], now ['tt-svd'])"}),
+        (["--set", "world.n_tracks=201"], {"world.n_tracks": "(was 200, now 201)"}),
+    ],
+)
+def test_with_another_configuration_it_names_the_keys(
+    run: Path, changes: list[str], keys: dict[str, str]
+) -> None:
+    before = snapshot(run)
+    sentence = refused(command(*synthetic(), *changes, "--out", run, "--resume"), str(run))
+    for key, values in keys.items():
+        assert f"{key} {values}" in sentence
+    assert sentence.count("(was") == len(keys)
+    assert snapshot(run) == before
+
+
+def test_with_another_engine_it_refuses(run: Path) -> None:
+    content = manifest(run)
+    content["identity"]["engine"] = "cuda"
+    (run / "manifest.json").write_text(json.dumps(content))
+    result = command(*synthetic(), "--out", run, "--resume")
+    refused(result, "--engine (was 'cuda', now 'cpu')")
+
+
+def test_a_key_of_another_version_is_named(run: Path) -> None:
+    content = manifest(run)
+    content["identity"]["config"]["mlp.dropout"] = 0.5
+    del content["identity"]["config"]["mlp.momentum"]
+    (run / "manifest.json").write_text(json.dumps(content))
+    result = command(*synthetic(), "--out", run, "--resume")
+    refused(result, "mlp.dropout (was 0.5, now None)", "mlp.momentum (was None, now 0.9)")
+
+
+# -- damaged -----------------------------------------------------------------------------------
+
+KINDS = (
+    "config.toml",
+    "artifacts/logs.safetensors",
+    "artifacts/tt-svd/space.safetensors",
+    "artifacts/tt-svd/segments.safetensors",
+    "artifacts/tt-svd/segments.parquet",
+    "artifacts/ut-als/network.safetensors",
+    "artifacts/ut-als/network.json",
+    "artifacts/ut-als/predictions.safetensors",
+    "artifacts/ut-als/semi.measures.parquet",
+    "recommendations/ut-als/semi.parquet",
+)
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def delete(path: Path) -> None:
+    path.unlink()
+
+
+def make_a_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("damage", [flip, truncate, empty, delete, make_a_directory])
+def test_a_damaged_file_is_named(run: Path, name: str, damage: Callable[[Path], None]) -> None:
+    damage(run / name)
+    before = snapshot(run)
+    result = command(*synthetic(), "--out", run, "--resume")
+    refused(result, str(run / name), "damaged or missing", "without --resume")
+    del before[str(run / "run.log")]  # may tell of the attempt
+    assert {name: content for name, content in snapshot(run).items() if name in before} == before
+
+
+def test_every_file_of_the_manifest_is_of_a_kind_tested(done: Done) -> None:
+    names = {name for name in listed(done[0]) if name != "results.md"}
+    tested = {Path(kind).name.replace("semi", "") for kind in KINDS}
+    strategies = sorted(STRATEGIES, key=len, reverse=True)
+    for name in names:
+        plain = Path(name).name
+        for strategy in strategies:
+            plain = plain.removeprefix(strategy)
+        assert plain in tested, name
+
+
+def test_a_damaged_report_is_written_again(run: Path, done: Done) -> None:
+    """Nothing is read from it."""
+    flip(run / "results.md")
+    (run / "results.json").unlink()
+    assert command(*synthetic(), "--out", run, "--resume").status == 0
+    assert not differing(lasting(run), lasting(done[0]))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"null", b'"x"', b"[{}]", b'[{"name": 1}]', b"\xff"]
+)
+def test_damaged_times_do_no_harm(run: Path, done: Done, content: bytes) -> None:
+    """They are for information only."""
+    (run / "times.json").write_bytes(content)
+    result = command(*synthetic(), "--out", run, "--resume")
+    assert result.status == 0, result.err
+    assert not differing(lasting(run), lasting(done[0]))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"{}",
+        b"\xff\xfe",
+        b'{"identity": {}}',
+        b'{"identity": {}, "stages": 5}',
+        b'{"identity": {}, "stages": {"logs": 5}}',
+        b'{"identity": 5, "stages": {}}',
+        b'{"identity": {}, "stages": []}',
+    ],
+)
+@pytest.mark.parametrize("options", [["--resume"], []])
+def test_a_damaged_manifest_is_named(run: Path, content: bytes, options: list[str]) -> None:
+    (run / "manifest.json").write_bytes(content)
+    before = snapshot(run)
+    result = command(*synthetic(), "--out", run, *options)
+    refused(result, str(run / "manifest.json"), "damaged", f"delete {run}")
+    assert snapshot(run) == before
+
+
+def test_without_resume_a_damaged_run_is_replaced(run: Path, done: Done) -> None:
+    flip(run / "artifacts/logs.safetensors")
+    delete(run / "recommendations/tt-svd/semi.parquet")
+    assert command(*synthetic(), "--out", run).status == 0
+    assert not differing(lasting(run), lasting(done[0]))
