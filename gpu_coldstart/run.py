@@ -159,7 +159,11 @@ def run(config: Config, engine: Engine, out: Path, reporter: Reporter, *, resume
     UserError
         For any mistake in the input, the options or the surroundings.
     """
-    identity = {"engine": engine.name, "config": _jsonable(flat(config))}
+    identity = {
+        "engine": engine.name,
+        "threads": engine.threads,
+        "config": _jsonable(flat(config)),
+    }
     directory = RunDirectory(out, identity, {"config.toml": to_toml(config).encode()})
     if resume and directory.resume(lambda earlier: _difference(earlier, identity)):
         reporter.log_to(out / "run.log")
@@ -201,7 +205,8 @@ def _jsonable(values: dict[str, Any]) -> dict[str, Any]:
 def _difference(earlier: dict[str, Any], now: dict[str, Any]) -> str | None:
     """What forbids to resume: the keys whose values differ."""
     before, after = dict(earlier.get("config", {})), dict(now["config"])
-    before["--engine"], after["--engine"] = earlier.get("engine"), now["engine"]
+    for key, name in (("engine", "--engine"), ("threads", "OMP_NUM_THREADS")):
+        before[name], after[name] = earlier.get(key), now[key]
     keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     if not keys:
         return None

@@ -126,6 +126,9 @@ class Engine(ABC):
     name: str
     """``"cpu"`` or ``"cuda"``."""
 
+    threads: int
+    """CPU threads, on whose number the last bits of sums depend; 0 where they do not."""
+
     xp: Any
     """Array namespace for elementwise work: the module ``numpy`` or ``cupy``."""
 

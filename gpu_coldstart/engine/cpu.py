@@ -1,7 +1,7 @@
 """The CPU engine: NumPy, SciPy, scikit-learn, implicit and faiss-cpu.
 
 It runs the whole flow without a GPU, backs the tests, and is what every other engine is compared
-with. Results are bit-identical from run to run on the same machine.
+with. Results are bit-identical from run to run on the same machine with as many threads.
 """
 
 from __future__ import annotations
@@ -48,6 +48,9 @@ class CpuEngine(Engine):
 
     name = "cpu"
     xp: Any = np
+
+    def __init__(self) -> None:
+        self.threads = torch.get_num_threads()
 
     # -- moving data ---------------------------------------------------------------------------
 

@@ -199,6 +199,8 @@ def test_a_finished_run_can_be_resumed(run: Path, done: Done) -> None:
     assert result.out.count("kept from before") == 19
     assert lasting(run) == before
     content, first = results(run), results(done[0])
+    for found in (content, first):  # done anew each time, as nothing is kept of it
+        assert found["stages"].pop()["name"] == "evaluation"
     assert content == first  # the times too: those of the stages as they ran
 
 
@@ -250,6 +252,15 @@ def test_with_another_engine_it_refuses(run: Path) -> None:
     refused(result, "--engine (was 'cuda', now 'cpu')")
 
 
+def test_with_other_threads_it_refuses(run: Path) -> None:
+    """Sums are cut by the number of threads, so the bytes would not be the same."""
+    content = manifest(run)
+    content["identity"]["threads"] = 7
+    (run / "manifest.json").write_text(json.dumps(content))
+    result = command(*synthetic(), "--out", run, "--resume")
+    refused(result, "OMP_NUM_THREADS (was 7, now 1)")
+
+
 def test_a_key_of_another_version_is_named(run: Path) -> None:
     content = manifest(run)
     content["identity"]["config"]["mlp.dropout"] = 0.5
@@ -267,6 +278,7 @@ KINDS = (
     "artifacts/tt-svd/space.safetensors",
     "artifacts/tt-svd/segments.safetensors",
     "artifacts/tt-svd/segments.parquet",
+    "artifacts/tt-svd/segments.tracks.parquet",
     "artifacts/ut-als/network.safetensors",
     "artifacts/ut-als/network.json",
     "artifacts/ut-als/predictions.safetensors",
