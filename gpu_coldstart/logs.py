@@ -134,9 +134,10 @@ def index(engine: Engine, tables: Tables, config: Config) -> Logs:
     events, dropped = known_events(engine, tables, user_keys, registered, catalogue)
     last_day = int(events.day.max()) if len(events.day) else int(registered.max())
     cohort, rule = splits.assign(engine, config.split, given, registered, last_day)
-    cohort, short = _with_truth(engine, events, cohort, catalogue.n_entities, config)
     _check_cohorts(cohort)
+    # Before users are left out by their truth, on which what is learned must not depend.
     events, last_day_counted, cut = _until(events, cohort, registered, config)
+    cohort, short = _with_truth(engine, events, cohort, catalogue.n_entities, config)
     cohort, idle = _with_history(engine, events, cohort)
     listed, hidden = _playlists_to_believe(engine, tables, user_keys, cohort, last_day_counted)
     _check_cohorts(cohort)
@@ -146,7 +147,7 @@ def index(engine: Engine, tables: Tables, config: Config) -> Logs:
     events = events._replace(user=place[events.user])
     people = _People.of(engine, tables, by_id[users], cohort[users], user_keys[users])
     logs = _matrices(engine, people, catalogue, listed, events=events, config=config)
-    notes = [*notes, *dropped, *short, *cut, *hidden, *idle]
+    notes = [*notes, *dropped, *cut, *short, *hidden, *idle]
     return replace(logs, split_rule=rule, notes=tuple(notes))
 
 

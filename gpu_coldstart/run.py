@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         "--preset",
         choices=PRESETS,
         help="tiny: seconds; small: about a minute (default); paper: the paper's sizes and "
-        "hyper-parameters, hours of training on a CPU",
+        "hyper-parameters, about an hour of training on two cores",
     )
     add("--space", choices=(*SPACES, "both"), help="embedding space (default: both)")
     add(

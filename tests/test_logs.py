@@ -462,6 +462,17 @@ def test_warm_until(engine: Engine) -> None:
     assert any(note.startswith("warning") and "6 of 11" in note for note in notes)
 
 
+def test_who_has_truth_does_not_move_the_cut(engine: Engine) -> None:
+    raw = small()
+    raw.users.append(user(7, 8, "test"))  # the first cold user
+    raw.interactions.append(stream(1, 9, 70))
+    config = config_of(warm_until="first-cold-day")
+    without = raw.logs(engine, config)
+    raw.interactions.append(stream(7, 9, 60))
+    assert raw.logs(engine, config).n_test == without.n_test + 1
+    assert without.history.nnz == raw.logs(engine, config).history.nnz == 4
+
+
 # -- playlists with owners and dates ---------------------------------------------------------------
 
 

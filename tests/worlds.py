@@ -393,10 +393,10 @@ def expect(raw: Raw, config: Config) -> Expected:
         for row in streams
         if 1 <= row["since"] <= config.split.truth_days and cohort[row["user_id"]] != "warm"
     )
+    last = _last_warm_day(known, people, cohort, config)
     for number, name in cohort.items():
         if name in ("validation", "test") and len(truth[number]) < config.split.min_truth:
             cohort[number] = ""
-    last = _last_warm_day(known, people, cohort, config)
     known = [row for row in known if cohort[row["user_id"]] != "warm" or row["day"] <= last]
     streams = [row for row in known if row["action"] == "stream" and row["entity"] == "track"]
     played = {row["user_id"] for row in streams}
