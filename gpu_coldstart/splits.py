@@ -69,12 +69,17 @@ def assign(
     rank = xp.cumsum(cold) - 1
     cohort = xp.where(registered < first_cold, WARM, LEFT_OUT)
     cohort = xp.where(cold, VALIDATION + rank % 2, cohort).astype(xp.int32)
-    late = int((~complete).sum())
-    return cohort, (
+    rule = (
         f"split by time: users registered before {day_name(first_cold)} are warm, from then to "
-        f"{day_name(int(days[-1]))} cold, half validation and half test; {late} registered later "
-        f"are left out, as fewer than {split.truth_days} days follow on record"
+        f"{day_name(int(days[-1]))} cold, half validation and half test"
     )
+    late = int((~complete).sum())
+    if late:
+        rule += (
+            f"; {late} registered later are left out, as fewer than {split.truth_days} days "
+            "follow on record"
+        )
+    return cohort, rule
 
 
 def last_warm_day(

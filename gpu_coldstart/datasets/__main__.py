@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         tables = generate(PRESETS[options.preset], options.seed)
         write_tables(tables, options.out, force=options.force)
     except UserError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"error: {error}\n")
         return 2
     for name, table in tables.items():
         sys.stdout.write(f"{options.out / name}.parquet: {table.num_rows} rows\n")

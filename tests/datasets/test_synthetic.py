@@ -342,7 +342,7 @@ def test_command_says_in_one_sentence_that_a_folder_cannot_be_made(
     (tmp_path / "file").write_text("")
     assert main(["synthetic", "--preset", "tiny", "--out", str(tmp_path / "file" / "x")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("cannot write to the folder")
+    assert error.startswith("error: cannot write to the folder")
     assert error.count("\n") == 1
 
 
