@@ -107,8 +107,8 @@ class TtSvd:
     exponent : float
         Track vectors are ``U * S**exponent`` before they are made unit.
     min_count : int
-        Pairs of tracks together in fewer collections are left out: most of them are chance, and
-        they are most of the pairs.
+        Pairs of tracks together in fewer collections are left out; at the paper's
+        size those seen once are most of the pairs, and without them the SVD is much cheaper.
     max_tracks : int
         A longer collection contributes only this many of its tracks, the most played first: pairs
         grow with the square of the length.

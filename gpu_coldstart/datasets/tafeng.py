@@ -151,7 +151,7 @@ def _read(path: Path) -> pa.Table:
         zlib.error,
         OSError,
         EOFError,
-        NotImplementedError,
+        NotImplementedError,  # zipfile on a compression method that does not exist
         RuntimeError,
         KeyError,
         ValueError,

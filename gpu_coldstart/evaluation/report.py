@@ -28,7 +28,9 @@ def below_popularity(rows: Sequence[Row]) -> list[str]:
     chart = {(row.space, row.k): row for row in rows if row.strategy == "popularity"}
     notes = []
     for row in rows:
-        base = chart.get((row.space, row.k), row)
+        base = chart.get((row.space, row.k))
+        if base is None:  # the chart was not asked for
+            continue
         worse = [
             f"{name} {_percent(mine.mean)} against {_percent(its.mean)}"
             for name, mine, its in (

@@ -28,7 +28,9 @@ def collections(engine: Engine, logs: Logs, config: TtSvd) -> tuple[Csr, tuple[s
     sets = engine.take_rows(logs.members, xp.arange(logs.members.shape[0])[logs.playlists])
     if not sets.nnz:
         sets = logs.history
-        notes = ("no playlists: TT-SVD counts tracks that share a listening history instead",)
+        notes = (
+            "no playlists that count: TT-SVD counts tracks that share a listening history instead",
+        )
     long = xp.diff(sets.indptr) > config.max_tracks
     if bool(long.any()):
         sets = _shortened(engine, sets, long, config.max_tracks)

@@ -52,7 +52,8 @@ class _Stop:
         changed: Any = artifacts.RunDirectory
         changed.write = lambda place, name, files: self.write(place, name, files)
         changed._save_manifest = lambda place: self.save(place)
-        os.fsync = self.fsync  # type: ignore[assignment]
+        system: Any = os
+        system.fsync = self.fsync
 
     def now(self, moment: str) -> None:
         if self._inside and moment == self._moment:
