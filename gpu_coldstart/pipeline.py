@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from safetensors.torch import save as save_weights
 
-from gpu_coldstart import features, logs, segments, spaces, strategies, tables
+from gpu_coldstart import features, logs, segments, spaces, strategies
 from gpu_coldstart.artifacts import RunDirectory, decode, encode, parquet_bytes
 from gpu_coldstart.config import Config
 from gpu_coldstart.engine.base import Array, Engine, HostArray
@@ -24,6 +24,7 @@ from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation.protocol import MEASURES, Protocol, Row
 from gpu_coldstart.models import Network, predict, train
 from gpu_coldstart.progress import Reporter, StageTime
+from gpu_coldstart.study import Study
 
 __all__ = ["Outcome", "Pipeline"]
 
@@ -68,8 +69,8 @@ class Pipeline:
     directory : RunDirectory
         Started or resumed.
     reporter : Reporter
-    source : callable
-        Makes the tables; called only when they are needed.
+    study : Study
+        The data set.
     """
 
     def __init__(
@@ -78,13 +79,13 @@ class Pipeline:
         config: Config,
         directory: RunDirectory,
         reporter: Reporter,
-        source: Callable[[], tables.Source],
+        study: Study,
     ):
         self.engine = engine
         self.config = config
         self.directory = directory
         self.reporter = reporter
-        self._source = source
+        self._study = study
         self._earlier = self._read_times()
 
     def run(self) -> Outcome:
@@ -113,15 +114,10 @@ class Pipeline:
     # -- stages --------------------------------------------------------------------------------
 
     def _logs(self) -> logs.Logs:
-        """Tables, checked and indexed."""
+        """The data, checked and indexed."""
 
         def make() -> logs.Logs:
-            self.reporter.step(0, 3, "making or opening the tables")
-            source = self._source()
-            self.reporter.step(1, 3, "reading and checking")
-            loaded = tables.load(self.engine, source)
-            self.reporter.step(2, 3, "indexing")
-            indexed = logs.index(self.engine, loaded, self.config)
+            indexed = self._study.logs(self.engine, self.config, self.reporter.step)
             self._check_lengths(indexed)
             return indexed
 
@@ -132,13 +128,13 @@ class Pipeline:
         return self._stage_of(
             spaces.Space,
             f"{name}/space",
-            lambda: spaces.FITTERS[name](self.engine, indexed, self.config, self.reporter.step),
+            lambda: self._study.space(name, self.engine, indexed, self.config, self.reporter.step),
         )
 
     def _situation(self, indexed: logs.Logs, space: spaces.Space) -> strategies.Situation:
         """3.1.3 to 3.2.3: segments, input vectors, network, predictions."""
         cut = self._segments(indexed, space)
-        inputs = features.InputVectors(self.engine, indexed, space, self.config.features)
+        inputs = self._study.inputs(self.engine, indexed, space, self.config)
         predictions = self._network(indexed, space, inputs)
         return strategies.Situation(
             self.engine, indexed, self.config, space, cut, inputs, predictions
@@ -167,9 +163,7 @@ class Pipeline:
             ),
         )
 
-    def _network(
-        self, indexed: logs.Logs, space: spaces.Space, inputs: features.InputVectors
-    ) -> Array:
+    def _network(self, indexed: logs.Logs, space: spaces.Space, inputs: features.Inputs) -> Array:
         """Train the network and predict the cold users; returns the predictions."""
         name, engine = f"{space.name}/network", self.engine
 
@@ -201,9 +195,7 @@ class Pipeline:
 
         return self._stage(name, make, files, load)[1].embeddings
 
-    def _train(
-        self, indexed: logs.Logs, space: spaces.Space, inputs: features.InputVectors
-    ) -> Network:
+    def _train(self, indexed: logs.Logs, space: spaces.Space, inputs: features.Inputs) -> Network:
         xp, engine, options = self.engine.xp, self.engine, self.config.mlp
         epochs = {"tt-svd": options.epochs_tt_svd, "ut-als": options.epochs_ut_als}[space.name]
         # Validation users have no place in the space; the mean of what they go on to stream is
@@ -318,12 +310,6 @@ class Pipeline:
 
     def _check_lengths(self, indexed: logs.Logs) -> None:
         """Refuse settings the data cannot serve before anything is written."""
-        dimension = self.config.tt_svd.dimension
-        if "tt-svd" in self.config.spaces and dimension > indexed.n_tracks:
-            raise UserError(
-                f"setting 'tt_svd.dimension' is {dimension}, more than the {indexed.n_tracks} "
-                "tracks: set it lower"
-            )
         longest = max(self.config.evaluation.k)
         if longest > indexed.n_tracks:
             raise UserError(

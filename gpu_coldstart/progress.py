@@ -13,16 +13,20 @@ from typing import Any
 
 from tqdm import tqdm
 
+from gpu_coldstart import profiling
+from gpu_coldstart.engine import Engine
+
 __all__ = ["Reporter", "StageTime"]
 
 
 @dataclass(frozen=True)
 class StageTime:
-    """How long a stage took, and the most memory the process held meanwhile (MB)."""
+    """How long a stage took, and the most memory held meanwhile (MB): the process's, the GPU's."""
 
     name: str
     seconds: float
     peak_rss_mb: float
+    peak_gpu_mb: float = 0.0
 
 
 class Reporter:
@@ -30,11 +34,14 @@ class Reporter:
 
     Parameters
     ----------
+    engine : Engine or None
+        Whose memory is looked at beside the process's.
     quiet : bool
         Print nothing; the log is still written.
     """
 
-    def __init__(self, *, quiet: bool = False):
+    def __init__(self, engine: Engine | None = None, *, quiet: bool = False):
+        self._engine = engine
         self._quiet = quiet
         self._log: Path | None = None
         self._early: list[str] = []
@@ -72,17 +79,21 @@ class Reporter:
         """Time a stage, with a bar while it runs where there is a terminal."""
         self._numbers = (self._numbers[0] + 1, self._numbers[1])
         _forget_peak()
+        if self._engine is not None:
+            self._engine.peak_mb()
         start = time.perf_counter()
         self._bar = tqdm(
             total=1, desc=name, leave=False, disable=True if self._quiet else None, file=sys.stderr
         )
         try:
-            yield
+            with profiling.stage(name):
+                yield
         finally:
             self._bar.close()
             self._bar = None
         seconds = time.perf_counter() - start
-        self.times.append(StageTime(name, round(seconds, 3), round(_peak_mb(), 1)))
+        gpu = 0.0 if self._engine is None else self._engine.peak_mb()
+        self.times.append(StageTime(name, round(seconds, 3), round(_peak_mb(), 1), round(gpu, 1)))
         done, total = self._numbers
         self.say(f"[{done:>2}/{total}] {name:<34} {seconds:8.1f} s")
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import errno
 import platform
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from gpu_coldstart.evaluation import report
 from gpu_coldstart.pipeline import Outcome, Pipeline
 from gpu_coldstart.progress import Reporter
 from gpu_coldstart.settings import resolve, to_toml
-from gpu_coldstart.tables import Source
+from gpu_coldstart.study import Study, TableStudy
 
 __all__ = ["main", "run"]
 
@@ -54,7 +56,12 @@ examples:
 exit status: 0 done, 2 a mistake in input or options, 130 interrupted (can be resumed)
 """
 
-_LIBRARIES = ("numpy", "scipy", "pyarrow", "torch", "faiss-cpu", "scikit-learn", "implicit")
+_LIBRARIES = (
+    "numpy", "scipy", "pyarrow", "torch", "faiss-cpu", "scikit-learn", "implicit",
+    "faiss-gpu", "faiss-gpu-cuvs", "cupy-cuda12x", "cupy-cuda13x",
+    "cudf-cu12", "cudf-cu13", "cuml-cu12", "cuml-cu13", "nvtx",
+)  # fmt: skip
+"""What results may depend on; only what is installed is told."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,6 +86,11 @@ def _parser() -> argparse.ArgumentParser:
         choices=("auto", "cpu", "cuda"),
         default="auto",
         help="processor (default: auto, which says what it chose and why)",
+    )
+    add(
+        "--memory-budget",
+        metavar="SIZE",
+        help="most GPU memory to use, such as 8GB (default: nine tenths of what is free)",
     )
     add(
         "--seed", metavar="N", help="of the synthetic world and of every random choice (default: 0)"
@@ -131,19 +143,35 @@ def _configuration(options: argparse.Namespace) -> Config:
     return config
 
 
-def _source(config: Config) -> Callable[[], Source]:
-    """What makes or opens the tables of the configured data set."""
+def _bytes(size: str | None) -> int | None:
+    """Bytes of a size such as ``8GB``, in units of 1024.
+
+    Examples
+    --------
+    >>> _bytes("1.5 GB")
+    1610612736
+    """
+    if size is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT])i?B?", size.strip(), re.IGNORECASE)
+    if match is None:
+        raise UserError(f"--memory-budget {size} is no size: write, for instance, 8GB or 6000MB")
+    return int(float(match.group(1)) * 1024 ** (1 + "KMGT".index(match.group(2).upper())))
+
+
+def _study(config: Config) -> Study:
+    """The configured data set."""
     if config.dataset == "events":
         from gpu_coldstart.datasets import events
 
-        return lambda: events.source(Path(config.data))
+        return TableStudy(lambda: events.source(Path(config.data)))
     if config.dataset == "tafeng":
         from gpu_coldstart.datasets import tafeng
 
-        return tafeng.source
+        return TableStudy(tafeng.source)
     from gpu_coldstart.datasets import synthetic
 
-    return lambda: synthetic.generate(config.world, config.seed)
+    return TableStudy(lambda: synthetic.generate(config.world, config.seed))
 
 
 def run(config: Config, engine: Engine, out: Path, reporter: Reporter, *, resume: bool) -> Outcome:
@@ -171,7 +199,7 @@ def run(config: Config, engine: Engine, out: Path, reporter: Reporter, *, resume
         directory.check()
         if resume:
             reporter.say(f"{out} holds no finished stage to resume: starting from the beginning")
-    outcome = Pipeline(engine, config, directory, reporter, _source(config)).run()
+    outcome = Pipeline(engine, config, directory, reporter, _study(config)).run()
     ks = config.evaluation.k
     notes = [*outcome.notes, *report.below_popularity(outcome.rows)]
     title = f"{config.dataset}, preset {config.preset}, seed {config.seed}, engine {engine.name}"
@@ -181,6 +209,7 @@ def run(config: Config, engine: Engine, out: Path, reporter: Reporter, *, resume
         outcome.rows,
         stages=[asdict(entry) for entry in reporter.times],
         engine=engine.name,
+        device=engine.device,
         dataset=config.dataset,
         preset=config.preset,
         seed=config.seed,
@@ -228,18 +257,22 @@ def _facts(outcome: Outcome) -> list[str]:
 def _versions() -> dict[str, str]:
     """Versions of what the results may depend on."""
     found = {"python": platform.python_version(), "gpu-coldstart": version("gpu-coldstart")}
-    return found | {name: version(name) for name in _LIBRARIES}
+    for name in _LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _parser().parse_args(arguments)
     out = options.out
+    engine: Engine | None = None
     try:
         config = _configuration(options)
         out = out or Path("runs") / f"{config.dataset}-{config.preset}"
-        engine, reason = engines.choose(options.engine)
-        reporter = Reporter()
+        engine, reason = engines.choose(options.engine, _bytes(options.memory_budget))
+        reporter = Reporter(engine)
         reporter.say(f"gpu_coldstart {version('gpu-coldstart')}: {reason}")
         run(config, engine, out, reporter, resume=options.resume)
     except UserError as error:
@@ -249,6 +282,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = "the disk is full; free some space" if full else error.strerror or str(error)
         return _refuse(f"{error.filename or out}: {reason}")
     except (MemoryError, RuntimeError) as error:
+        sentence = engine.explain(error) if engine else None
+        if sentence:
+            return _refuse(sentence)
         if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
             raise  # torch tells a lack of memory so
         return _refuse("the memory does not suffice: choose a smaller preset or smaller sizes")

@@ -78,9 +78,7 @@ def shares_of(engine: Engine, plays: Csr, labels: Array, k: int) -> Csr:
     Csr [k, tracks]
     """
     xp = engine.xp
-    users, tracks = entries(engine, plays)
-    once = xp.ones(plays.nnz, dtype=xp.float32)
-    counts = engine.csr(labels[users], tracks, once, (k, plays.shape[1]))
+    counts = engine.segment_counts(labels, plays, k)
     segments, _ = entries(engine, counts)
     sizes = xp.bincount(labels, minlength=k).astype(xp.float32)
     return counts.with_data(counts.data / sizes[segments])

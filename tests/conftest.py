@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, settings
 
 from gpu_coldstart.engine import Engine, choose
 from gpu_coldstart.errors import UserError
+from tests.rehearsal.install import rehearsed
+from tests.rehearsal.record import Call, Stage
+
+_calls: set[Call] = set()
+"""Made by all rehearsals of the session."""
 
 settings.register_profile(
     "tests",
@@ -19,15 +27,49 @@ settings.register_profile(
 settings.load_profile("tests")
 
 
-@pytest.fixture(scope="session", params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+_ENGINES = ["cpu", "rehearsal", pytest.param("cuda", marks=pytest.mark.gpu)]
+
+
+@pytest.fixture(scope="session", params=_ENGINES)
 def engine(request: pytest.FixtureRequest) -> Engine:
-    """Each engine in turn; the CUDA one only where it runs."""
+    """Each engine in turn.
+
+    ``rehearsal`` is the CUDA engine's own code on stand-ins for its libraries (see
+    ``tests/rehearsal``); ``cuda`` is the engine itself, where there is a GPU.
+    """
     if request.param == "cpu":
         return choose("cpu")[0]
+    if request.param == "rehearsal":
+        with rehearsed():
+            return choose("cuda")[0]
     try:
         return choose("cuda")[0]
     except UserError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(autouse=True)
+def stand_ins(request: pytest.FixtureRequest) -> Iterator[Stage | None]:
+    """The stage of a rehearsal, for tests of the rehearsed engine."""
+    call = getattr(request.node, "callspec", None)
+    if call is None or call.params.get("engine") != "rehearsal":
+        yield None
+        return
+    with rehearsed() as stage:
+        yield stage
+    _calls.update(stage.calls)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where to write the calls that rehearsals made, for ``make check-cuda-api``."""
+    parser.addoption("--cuda-calls", type=Path, metavar="FILE.json")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write them."""
+    path = session.config.getoption("--cuda-calls")
+    if path is not None:
+        Stage(calls=_calls).write_calls(path)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -310,6 +310,34 @@ def test_batches(engine: Engine) -> None:
     assert_array_equal(engine.to_host(inputs.batch(engine.asarray(picked))), every[picked])
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_table_gives_the_same_bits_whether_it_is_kept_or_not(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    raw = some_world(2)
+    wanted = expect(raw, CONFIG)
+    inputs = InputVectors(
+        engine, raw.logs(engine, CONFIG), space_of(engine, wanted, 33), Features()
+    )
+    users = np.arange(len(wanted.users))[::-1].copy()
+    size = 4 * len(users) * inputs.width
+    monkeypatch.setattr(engine, "resident_bytes", size if kept else size - 1)
+    table = inputs.table(engine.asarray(users))
+    made: list[int] = []
+
+    def noting(some: Any) -> Any:
+        made.append(len(some))
+        return InputVectors.batch(inputs, some)
+
+    monkeypatch.setattr(inputs, "batch", noting)
+    places = np.array([3, 0, 3, len(users) - 1])
+    found = engine.to_host(table(engine.asarray(places)))
+    assert made == ([] if kept else [4])
+    assert_array_equal(
+        found, engine.to_host(InputVectors.batch(inputs, engine.asarray(users[places])))
+    )
+
+
 def test_streamed_on_day_one(engine: Engine) -> None:
     raw = some_world(3)
     wanted = expect(raw, CONFIG)

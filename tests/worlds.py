@@ -570,6 +570,7 @@ def hand_logs(
         "playlist_ids": engine.asarray(np.arange(n_playlists)),
         "members": sparse(engine, entities),
         "registration": sparse(engine, registration),
+        "signals": engine.asarray(registration.sum(axis=1).reshape(-1, 18).astype(np.float32)),
         "history": sparse(engine, played),
         "favorites": sparse(engine, favorites),
         "plays": sparse(engine, played),

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import importlib
+
 from gpu_coldstart.engine.base import Engine
 from gpu_coldstart.engine.cpu import CpuEngine
 from gpu_coldstart.errors import UserError
 
 __all__ = ["Engine", "choose"]
 
+_OLDEST = (6, 1)
+"""Compute capability our kernels and CuPy need: the GTX 1080's."""
 
-def choose(name: str) -> tuple[Engine, str]:
+_OLDEST_FOR_RAPIDS = (7, 0)
+"""Compute capability that RAPIDS and faiss-gpu for CUDA 12 need (7.5 for CUDA 13)."""
+
+
+def choose(name: str, memory_budget: int | None = None) -> tuple[Engine, str]:
     """Make the engine asked for.
 
     Parameters
     ----------
     name : {"auto", "cpu", "cuda"}
+        ``auto`` is ``cuda`` where that can run.
+    memory_budget : int or None
+        Bytes of GPU memory to stay below; None for nine tenths of what is free.
 
     Returns
     -------
@@ -25,26 +36,77 @@ def choose(name: str) -> tuple[Engine, str]:
     Raises
     ------
     UserError
-        When ``cuda`` is asked for and cannot run, or for an unknown name.
+        When ``cuda`` is asked for and cannot run, for a budget that cannot be kept, or for an
+        unknown name.
 
     Examples
     --------
     >>> choose("cpu")[1]
     'engine cpu: asked for'
     """
+    if name not in {"auto", "cpu", "cuda"}:
+        raise UserError(f"engine '{name}' is not known: use auto, cpu or cuda")
     if name == "cpu":
+        if memory_budget is not None:
+            raise UserError("--memory-budget is about a GPU's memory: leave it out on engine cpu")
         return CpuEngine(), "engine cpu: asked for"
-    if name == "auto":
-        return CpuEngine(), f"engine cpu: {_why_not_cuda()}"
+    missing = _why_not_cuda()
+    if missing is None:
+        return _cuda(memory_budget)
     if name == "cuda":
-        raise UserError(f"engine cuda cannot run: {_why_not_cuda()}; use --engine cpu")
-    raise UserError(f"engine '{name}' is not known: use auto, cpu or cuda")
+        raise UserError(f"engine cuda cannot run: {missing}; mend that, or use --engine cpu")
+    return CpuEngine(), f"engine cpu: {missing}"
 
 
-def _why_not_cuda() -> str:
-    """What stands between this machine and the CUDA engine."""
+def _why_not_cuda() -> str | None:
+    """What stands between this machine and the CUDA engine; None where nothing does."""
     import torch
 
     if not torch.cuda.is_available():
         return "PyTorch finds no CUDA device here"
-    return "this version of gpu_coldstart has no CUDA engine yet"
+    capability = torch.cuda.get_device_capability()
+    if capability < _OLDEST:
+        return (
+            f"{torch.cuda.get_device_name()} has compute capability {_dotted(capability)}, older "
+            f"than {_dotted(_OLDEST)}"
+        )
+    needed = ["cupy"]
+    if capability >= _OLDEST_FOR_RAPIDS:
+        needed += ["cudf", "cuml", "rmm"]
+    for library in needed:
+        try:
+            importlib.import_module(library)
+        except ImportError as error:
+            extra = "cuda13" if str(torch.version.cuda).startswith("13") else "cuda12"
+            if capability < _OLDEST_FOR_RAPIDS:
+                extra = "cuda-pascal"
+            return f"{library} is missing ({error}): pip install 'gpu-coldstart[{extra}]'"
+    if capability >= _OLDEST_FOR_RAPIDS and not _faiss_has_gpu():
+        return "the installed faiss is a CPU build: README, section GPU, says how to install"
+    return None
+
+
+def _faiss_has_gpu() -> bool:
+    import faiss
+
+    return hasattr(faiss, "StandardGpuResources")
+
+
+def _cuda(memory_budget: int | None) -> tuple[Engine, str]:
+    """The CUDA engine for the card at hand."""
+    import torch
+
+    from gpu_coldstart.engine.cuda import CudaEngine, PascalEngine
+
+    capability = torch.cuda.get_device_capability()
+    what = f"{torch.cuda.get_device_name()}, compute capability {_dotted(capability)}"
+    if capability >= _OLDEST_FOR_RAPIDS:
+        return CudaEngine(memory_budget), f"engine cuda: {what}"
+    return PascalEngine(memory_budget), (
+        f"engine cuda: {what}; RAPIDS and faiss-gpu need {_dotted(_OLDEST_FOR_RAPIDS)}, so "
+        "reading, k-means and retrieval run on the CPU"
+    )
+
+
+def _dotted(capability: tuple[int, int]) -> str:
+    return ".".join(map(str, capability))

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy.typing as npt
 
+from gpu_coldstart import profiling
+
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
@@ -132,6 +134,29 @@ class Engine(ABC):
     xp: Any
     """Array namespace for elementwise work: the module ``numpy`` or ``cupy``."""
 
+    resident_bytes: int
+    """A matrix that is read over and over is kept whole up to this size, else made anew by parts.
+
+    It changes how long a run takes, never what it finds.
+    """
+
+    device: str = ""
+    """What the processor is, where that is worth telling."""
+
+    def __init_subclass__(cls) -> None:
+        """Put a profiler's range around every primitive."""
+        for name in Engine.__abstractmethods__ & vars(cls).keys():
+            setattr(cls, name, profiling.annotated(getattr(cls, name), name))
+
+    def peak_mb(self) -> float:
+        """Most device memory held since this was last asked, in MB; 0 on the CPU."""
+        return 0.0
+
+    def explain(self, error: BaseException) -> str | None:
+        """One sentence about an error that tells a lack of the device's memory, else None."""
+        del error
+        return None
+
     # -- moving data ---------------------------------------------------------------------------
 
     @abstractmethod
@@ -200,6 +225,22 @@ class Engine(ABC):
     @abstractmethod
     def take_rows(self, matrix: Csr, rows: Array) -> Csr:
         """The given rows, in the given order (repeats allowed)."""
+
+    @abstractmethod
+    def segment_counts(self, labels: Array, matrix: Csr, k: int) -> Csr:
+        """In how many rows of each segment a column occurs.
+
+        Parameters
+        ----------
+        labels : Array [rows] of int32
+            Segment of each row, below ``k``.
+        matrix : Csr [rows, columns]
+            Values do not matter.
+
+        Returns
+        -------
+        Csr [k, columns]
+        """
 
     @abstractmethod
     def row_top(self, matrix: Csr, depth: int) -> tuple[Array, Array]:
@@ -285,17 +326,30 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def pool(self, weights: Csr, embeddings: Array) -> Array:
+    def pool(
+        self,
+        weights: Csr,
+        embeddings: Array,
+        *,
+        rows: Array | None = None,
+        out: Array | None = None,
+    ) -> Array:
         """Weighted mean of embedding rows for each row of ``weights``; null for an empty row.
 
         Parameters
         ----------
         weights : Csr [n, m], entries > 0
         embeddings : Array [m, d] of float32
+        rows : Array [r] of int64, or None
+            Which rows of ``weights``, repeats allowed; None is all of them in order.
+        out : Array [r / g, g * d] of float32, or None
+            Where to write: a block of columns of a wider matrix, or any view whose rows are
+            contiguous. Each of its rows takes ``g`` means, one after the other.
 
         Returns
         -------
-        Array [n, d] of float32
+        Array
+            ``out``, or a new array [r, d] of float32.
         """
 
     @abstractmethod

@@ -6,9 +6,10 @@ with. Results are bit-identical from run to run on the same machine with as many
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -51,6 +52,7 @@ class CpuEngine(Engine):
 
     def __init__(self) -> None:
         self.threads = torch.get_num_threads()
+        self.resident_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8
 
     # -- moving data ---------------------------------------------------------------------------
 
@@ -103,6 +105,11 @@ class CpuEngine(Engine):
     def take_rows(self, matrix: Csr, rows: Array) -> Csr:
         return from_scipy(to_scipy(matrix)[rows])
 
+    def segment_counts(self, labels: Array, matrix: Csr, k: int) -> Csr:
+        segments = np.repeat(np.asarray(labels), np.diff(matrix.indptr))
+        once = np.ones(matrix.nnz, np.float32)
+        return self.csr(segments, matrix.indices, once, (k, matrix.shape[1]))
+
     def row_top(self, matrix: Csr, depth: int) -> tuple[Array, Array]:
         return cpu_ranking.row_top(matrix, depth)
 
@@ -138,7 +145,16 @@ class CpuEngine(Engine):
             progress=progress,
         )
 
-    def pool(self, weights: Csr, embeddings: Array) -> Array:
+    def pool(
+        self,
+        weights: Csr,
+        embeddings: Array,
+        *,
+        rows: Array | None = None,
+        out: Array | None = None,
+    ) -> Array:
+        if rows is not None:
+            weights = self.take_rows(weights, rows)
         totals = np.add.reduceat(
             np.append(weights.data, np.float32(0)), weights.indptr[:-1], dtype=np.float32
         )
@@ -146,7 +162,11 @@ class CpuEngine(Engine):
         shares = weights.with_data(
             weights.data / np.repeat(totals, np.diff(weights.indptr)).astype(np.float32)
         )
-        return cast("Array", to_scipy(shares) @ embeddings)
+        means = to_scipy(shares) @ embeddings
+        if out is None:
+            return means
+        out[...] = means.reshape(out.shape)
+        return out
 
     def kmeans(self, points: Array, k: int, *, iterations: int, seed: int) -> Kmeans:
         return cpu_geometry.kmeans(points, k, iterations=iterations, seed=seed)

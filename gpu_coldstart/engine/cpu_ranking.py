@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gpu_coldstart.engine import settle
 from gpu_coldstart.engine.base import Csr, HostArray, RankMetrics
 from gpu_coldstart.engine.cpu_sparse import from_scipy, to_scipy
 
@@ -92,7 +93,7 @@ def soft_allocate(
     """See :meth:`gpu_coldstart.engine.base.Engine.soft_allocate`."""
     n_tracks = shares.shape[1]
     n_users, n_segments = segments.shape
-    slots = _largest_remainder(weights, k + overshoot)
+    slots = settle.largest_remainder(np, weights, k + overshoot)
     favourites, share = row_top(shares, min(k + overshoot, n_tracks))
     favourites = np.where(share > 0, favourites, n_tracks)
     tracks = np.empty((n_users, k), np.int32)
@@ -110,18 +111,6 @@ def soft_allocate(
         tracks[rows] = np.take_along_axis(listed, order, axis=1)
         scores[rows] = np.take_along_axis(value, order, axis=1)
     return tracks, scores
-
-
-def _largest_remainder(weights: HostArray, slots: int) -> HostArray:
-    """Whole slots in proportion to the weights [n, s]; equal remainders: earlier segment first."""
-    ideal = weights.astype(np.float64) * slots
-    whole = np.floor(ideal).astype(np.int64)
-    # A row of weights can miss 1 by a rounding, so the rest is what the floors leave.
-    rest = slots - whole.sum(axis=1)
-    by_remainder = np.argsort(-(ideal - whole), axis=1, kind="stable")
-    rank = np.argsort(by_remainder, axis=1, kind="stable")
-    slotted: HostArray = whole + (rank < rest[:, None])
-    return slotted
 
 
 def _blend(segments: HostArray, weights: HostArray, shares: Csr) -> Csr:

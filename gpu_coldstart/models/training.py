@@ -7,7 +7,7 @@ stopping reads the validation users' following days.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import nn
 
 from gpu_coldstart.config import Mlp as Options
 from gpu_coldstart.engine.base import Array, Engine
-from gpu_coldstart.features import InputVectors
+from gpu_coldstart.features import Inputs
 from gpu_coldstart.models.mlp import Mlp
 from gpu_coldstart.spaces import Progress, unit_rows
 
@@ -48,7 +48,7 @@ class Network:
 
 def train(
     engine: Engine,
-    inputs: InputVectors,
+    inputs: Inputs,
     *,
     warm: tuple[Array, Array],
     validation: tuple[Array, Array],
@@ -79,12 +79,13 @@ def train(
             normalize=options.normalize_output,
         ).to(device)
     optimizer = _optimizer(model, options)
+    vectors = inputs.table(warm[0])
     losses: list[float] = []
     cosines: list[float] = []
     best, best_weights = 0, _copy(model)
     for epoch in range(epochs):
-        batches = _batches(len(warm[0]), options.batch_size, seed, epoch)
-        loss = _epoch(engine, inputs, warm, model=model, optimizer=optimizer, batches=batches)
+        batches = _batches(engine, len(warm[0]), options.batch_size, seed, epoch)
+        loss = _epoch(engine, vectors, warm[1], model=model, optimizer=optimizer, batches=batches)
         losses.append(loss)
         cosines.append(_cosine(engine, inputs, model, validation))
         progress(epoch + 1, epochs, f"loss {losses[-1]:.5f}, validation cosine {cosines[-1]:.4f}")
@@ -112,7 +113,7 @@ def _optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:
     )
 
 
-def _batches(n: int, size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
+def _batches(engine: Engine, n: int, size: int, seed: int, epoch: int) -> list[Array]:
     """Places of each batch's users in a fresh order; a last batch of one joins the one before.
 
     Batch normalisation has no variance to work with in a batch of one.
@@ -121,40 +122,37 @@ def _batches(n: int, size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
     stops = list(range(size, n, size))
     if stops and n - stops[-1] == 1:
         stops.pop()
-    return iter(np.split(order, stops))
+    on_device = engine.asarray(order)
+    return [on_device[start:stop] for start, stop in zip([0, *stops], [*stops, n], strict=True)]
 
 
 def _epoch(
     engine: Engine,
-    inputs: InputVectors,
-    warm: tuple[Array, Array],
+    vectors: Callable[[Array], Array],
+    targets: Array,
     *,
     model: Mlp,
     optimizer: torch.optim.Optimizer,
-    batches: Iterator[np.ndarray],
+    batches: Sequence[Array],
 ) -> float:
     """One pass over the warm users; returns the mean squared error met on the way."""
-    users, targets = warm
     model.train()
     total = torch.zeros((), dtype=torch.float64, device=engine.to_torch(targets[:1]).device)
     for places in batches:
-        picked = engine.asarray(places)
-        vectors = engine.to_torch(inputs.batch(users[picked]))
-        loss = nn.functional.mse_loss(model(vectors), engine.to_torch(targets[picked]))
+        found = model(engine.to_torch(vectors(places)))
+        loss = nn.functional.mse_loss(found, engine.to_torch(targets[places]))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         optimizer.step()
         total += loss.detach() * len(places)
-    return float(total) / len(users)
+    return float(total) / len(targets)
 
 
 def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
-def _cosine(
-    engine: Engine, inputs: InputVectors, model: Mlp, validation: tuple[Array, Array]
-) -> float:
+def _cosine(engine: Engine, inputs: Inputs, model: Mlp, validation: tuple[Array, Array]) -> float:
     """Mean cosine between predictions and targets."""
     users, targets = validation
     found = unit_rows(predict(engine, inputs, model, users))
@@ -163,7 +161,7 @@ def _cosine(
 
 def predict(
     engine: Engine,
-    inputs: InputVectors,
+    inputs: Inputs,
     model: Mlp,
     users: Array,
     progress: Callable[[int], None] = lambda done: None,

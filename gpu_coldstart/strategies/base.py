@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gpu_coldstart.config import Config
 from gpu_coldstart.engine.base import Array, Engine
-from gpu_coldstart.features import InputVectors
+from gpu_coldstart.features import Inputs
 from gpu_coldstart.logs import Logs
 from gpu_coldstart.segments import Segments
 from gpu_coldstart.spaces import Space, unit_rows
@@ -40,7 +40,7 @@ class Situation:
     engine, logs, config
     space : Space
     segments : Segments
-    inputs : InputVectors
+    inputs : Inputs
     predictions : Array [validation + test users, d] of float32
         Where the network puts the cold users.
     """
@@ -50,7 +50,7 @@ class Situation:
     config: Config
     space: Space
     segments: Segments
-    inputs: InputVectors
+    inputs: Inputs
     predictions: Array
 
     def predicted(self, users: Array) -> Array:

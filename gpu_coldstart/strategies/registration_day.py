@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from gpu_coldstart.engine.base import Array
-from gpu_coldstart.features import streamed_on_day_one
 from gpu_coldstart.strategies.base import Ranking, Strategy, most_popular, retrieve
 
 __all__ = ["RegistrationDay"]
@@ -21,8 +20,7 @@ class RegistrationDay(Strategy):
     def recommend(self, users: Array, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
         situation, xp = self.situation, self.situation.engine.xp
-        streamed = streamed_on_day_one(situation.engine, situation.logs, users)
-        queries = situation.engine.pool(streamed, situation.space.tracks)
+        queries = situation.inputs.signal("streamed_songs", users)
         found = retrieve(situation, queries, k)
         chart = most_popular(situation, len(users), k)
         placed = (queries != 0).any(axis=1)[:, None]

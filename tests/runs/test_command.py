@@ -156,7 +156,7 @@ def test_results_json_has_the_stages(done: Done) -> None:
     names = ["logs", *(f"{space}/{name}" for space in SPACES for name in each), "evaluation"]
     assert [stage["name"] for stage in stages] == names
     for stage in stages:
-        assert set(stage) == {"name", "seconds", "peak_rss_mb"}
+        assert set(stage) == {"name", "seconds", "peak_rss_mb", "peak_gpu_mb"}
         assert stage["seconds"] >= 0
         assert 10 < stage["peak_rss_mb"] < 1e5
 

@@ -1,0 +1,89 @@
+"""The one loader of our own CUDA kernels: compiled at first use, every argument checked."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import cupy as cp
+
+from gpu_coldstart import profiling
+from gpu_coldstart.engine.signatures import Signature, parse, source
+
+__all__ = ["BLOCK", "Kernel", "kernel"]
+
+BLOCK = 256
+"""Threads of a block."""
+
+_MOST_BLOCKS = 1 << 20
+"""Kernels stride over what a grid of this many blocks does not cover."""
+
+
+class Kernel:
+    """A function of a file in ``kernels/``, compiled for the current device.
+
+    Parameters
+    ----------
+    signature : Signature
+    function : callable
+        What CuPy compiled.
+    """
+
+    def __init__(self, signature: Signature, function: Any):
+        self.signature = signature
+        self._function = function
+
+    def __call__(
+        self,
+        units: int,
+        threads: int,
+        *,
+        most_blocks: int = _MOST_BLOCKS,
+        shared: int = 0,
+        **arguments: Any,
+    ) -> None:
+        """Launch on the current stream.
+
+        Parameters
+        ----------
+        units : int
+            Pieces of work; none launches nothing.
+        threads : int
+            Threads that share a unit: 1, 32 (a warp) or :data:`BLOCK`.
+        most_blocks : int
+            The grid is no larger; the result does not depend on it.
+        shared : int
+            Bytes of dynamic shared memory for each block.
+        arguments
+            Every parameter of the kernel, by name.
+        """
+        bound = self.signature.bind(arguments, cp.cuda.runtime.getDevice())
+        if units == 0:
+            return
+        blocks = min(-(-units * threads // BLOCK), most_blocks)
+        with profiling.kernel(self.signature.name):
+            self._function((blocks,), (BLOCK,), bound, shared_mem=shared)
+
+
+@cache
+def kernel(file: str, function: str = "", **macros: int) -> Kernel:
+    """A kernel of ``kernels/<file>.cu``, compiled when it is first asked for.
+
+    Parameters
+    ----------
+    file : str
+        Name without ending.
+    function : str
+        Name of the kernel; that of the file unless given.
+    macros
+        Constants the source is compiled with.
+    """
+    function = function or file
+    options = ("--std=c++17", *(f"-D{name}={value}" for name, value in macros.items()))
+    module = _module(file, options)
+    return Kernel(parse(source(file))[function], module.get_function(function))
+
+
+@cache
+def _module(file: str, options: tuple[str, ...]) -> Any:
+    return cp.RawModule(code=source(file), options=options)

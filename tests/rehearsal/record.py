@@ -1,0 +1,132 @@
+"""What a rehearsal writes down: the calls made on stand-ins, and what crossed between memories."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+__all__ = [
+    "Call",
+    "Stage",
+    "Transfer",
+    "UndefinedError",
+    "current",
+    "enter",
+    "note",
+    "recorded",
+    "transfer",
+]
+
+
+class UndefinedError(AssertionError):
+    """What a real library would let pass without a word, to results that are wrong or change.
+
+    No handler for the real library's exceptions catches it.
+    """
+
+
+class Call(NamedTuple):
+    """One way in which a function was called."""
+
+    name: str
+    """The dotted name it has in the real library."""
+    positional: int
+    """Number of positional arguments, without ``self``."""
+    keywords: tuple[str, ...]
+
+
+class Transfer(NamedTuple):
+    """Something that would have crossed between the host's memory and the device's."""
+
+    kind: Literal["host-to-device", "device-to-host", "scalar"]
+    nbytes: int
+    where: str
+    """File and function of the nearest caller inside gpu_coldstart; empty if there is none."""
+
+
+@dataclass
+class Stage:
+    """A rehearsal: the card it pretends to have, and its log.
+
+    Attributes
+    ----------
+    compute_capability : str
+        Two digits, as CuPy says it: ``"90"``.
+    total_memory : int
+        Bytes.
+    largest_allocation : int or None
+        An array of more bytes raises CuPy's out-of-memory error; None for ``total_memory``.
+    empty_cluster : bool
+        Whether k-means leaves a cluster without points, as cuML's may.
+    """
+
+    compute_capability: str = "90"
+    total_memory: int = 80 << 30
+    rapids: bool = True
+    largest_allocation: int | None = None
+    empty_cluster: bool = False
+    transfers: list[Transfer] = field(default_factory=list)
+    calls: set[Call] = field(default_factory=set)
+    allocations: dict[int, int] = field(default_factory=dict)
+    """Sizes of what PyTorch's allocator handed out and did not get back, by address."""
+
+    def write_calls(self, path: Path | str) -> None:
+        """Write the calls as JSON, for ``check_cuda_api.py``."""
+        rows = [[call.name, call.positional, list(call.keywords)] for call in sorted(self.calls)]
+        Path(path).write_text(json.dumps(rows, indent=0) + "\n")
+
+    def moved(self, kind: str) -> list[Transfer]:
+        """The transfers of one kind."""
+        return [transfer for transfer in self.transfers if transfer.kind == kind]
+
+
+_stages = [Stage()]
+
+
+def current() -> Stage:
+    """The stage that stand-ins write to."""
+    return _stages[-1]
+
+
+def enter(stage: Stage) -> Callable[[], None]:
+    """Make ``stage`` the current one; returns what leaves it again."""
+    _stages.append(stage)
+    return lambda: _stages.remove(stage)
+
+
+def note(name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+    """Write down a call."""
+    current().calls.add(Call(name, len(arguments), tuple(sorted(keywords))))
+
+
+def recorded(name: str, function: Callable[..., Any], *, method: bool = False) -> Any:
+    """The function, writing down each call under the real library's name for it."""
+
+    @wraps(function)
+    def wrapper(*arguments: Any, **keywords: Any) -> Any:
+        note(name, arguments[1:] if method else arguments, keywords)
+        return function(*arguments, **keywords)
+
+    return wrapper
+
+
+def transfer(kind: Literal["host-to-device", "device-to-host", "scalar"], nbytes: int) -> None:
+    """Write down that bytes crossed."""
+    current().transfers.append(Transfer(kind, nbytes, _nearest_caller()))
+
+
+def _nearest_caller() -> str:
+    frame = sys._getframe(2)
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module == "gpu_coldstart" or module.startswith("gpu_coldstart."):
+            return f"{module.replace('.', '/')}.py:{frame.f_code.co_qualname}"
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return ""
