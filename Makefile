@@ -28,7 +28,7 @@ wheel-test:
 ## Every call that the CUDA engine makes, checked against the signatures of the real packages. It
 ## needs no GPU, takes 8 GB of disk and is no part of CI.
 check-cuda-api: $(VENV)/.dev $(CUDA_VENV)/.$(CUDA_EXTRA)
-	$(BIN)/python -m pytest tests/rehearsal --cuda-calls=$(CUDA_CALLS)
+	$(BIN)/python -m pytest tests -k rehearsal --cuda-calls=$(CUDA_CALLS)
 	$(CUDA_VENV)/bin/python tests/rehearsal/check_cuda_api.py $(CUDA_CALLS)
 
 ## The Dockerfiles' style; needs no Docker

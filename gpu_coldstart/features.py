@@ -12,7 +12,14 @@ from gpu_coldstart.logs import Logs
 from gpu_coldstart.signals import SCALAR_SIGNALS, SIGNALS, width
 from gpu_coldstart.spaces import Space
 
-__all__ = ["InputVectors", "Inputs", "age_class_names", "age_classes", "streamed_on_day_one"]
+__all__ = [
+    "InputVectors",
+    "Inputs",
+    "age_class_names",
+    "age_classes",
+    "scalars",
+    "streamed_on_day_one",
+]
 
 _TABLE_BATCH = 4096
 
@@ -142,7 +149,7 @@ class InputVectors(Inputs):
         self._age_class = classes
         self._country = _group_means(engine, logs.country, len(logs.countries), logs, space)
         self._country_code = logs.country
-        self.scalars = _scalars(engine, logs, options)
+        self.scalars = scalars(engine, logs, options)
 
     def signal(self, name: str, users: Array) -> Array:
         """See :meth:`Inputs.signal`."""
@@ -182,7 +189,7 @@ def _group_means(engine: Engine, group: Array, n_groups: int, logs: Logs, space:
     return engine.pool(members, space.users)
 
 
-def _scalars(engine: Engine, logs: Logs, options: Features) -> Array:
+def scalars(engine: Engine, logs: Logs, options: Features) -> Array:
     """The 19 scalars of every user: age in years (0 where unknown), then event counts."""
     xp = engine.xp
     counts = logs.signals[:, list(SCALAR_SIGNALS)].astype(xp.float64)

@@ -1,5 +1,6 @@
 // Weighted mean of embedding rows for each wanted row of a sparse matrix (paper, 3.2.2), written
-// straight into a block of a wider matrix.
+// straight into a block of a wider matrix; or the weighted sum, the product of a sparse matrix with a
+// dense one, which cuSPARSE does not promise to repeat bit by bit.
 //
 // A block takes one row and TILE columns of the embeddings; its warps take the row's partial sums.
 // Reads are whole lines of 128 bytes; the limit is the bandwidth of gathering embedding rows.
@@ -9,13 +10,14 @@ constexpr int PER_LANE = 4;
 constexpr int TILE = 32 * PER_LANE;
 
 // rows: which rows of the matrix, repeats allowed
+// mean: 1 for the mean, 0 for the sum
 // out: row i goes to out + (i / group) * stride + (i % group) * d
 extern "C" __global__ void pool(const int64* rows /*[n]*/, const int64* indptr /*[any]*/,
                                 const int* indices /*[entries]*/,
                                 const float* weights /*[entries]*/,
                                 const float* embeddings /*[any, d]*/,
                                 float* out /*[any, any; stride]*/, int64 n, int d, int group,
-                                int64 stride) {
+                                int64 stride, int mean) {
     __shared__ float sums[PARTS][TILE];
     __shared__ float totals[PARTS];
     const int lane = lane_number();
@@ -49,7 +51,7 @@ extern "C" __global__ void pool(const int64* rows /*[n]*/, const int64* indptr /
                 sum += sums[part][c];
                 total += totals[part];
             }
-            target[first + c] = start < stop ? sum / total : 0.0f;
+            target[first + c] = mean && start < stop ? sum / total : sum;
         }
         __syncthreads();  // before the partial sums are written again
     }

@@ -8,7 +8,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$python" -m venv "$work/venv"
 "$work/venv/bin/python" -m pip wheel --quiet --no-deps --wheel-dir "$work/dist" "$repo"
-"$work/venv/bin/python" -m pip install --quiet --constraint "$repo/constraints.txt" "$work"/dist/*.whl
+"$work/venv/bin/python" -m pip install --quiet --constraint "$repo/constraints.txt" \
+    "$(echo "$work"/dist/*.whl)[cpu]"
 cd "$work"
 "$work/venv/bin/python" -m gpu_coldstart.run --preset tiny --out "$work/run"
 "$work/venv/bin/python" - <<'PY'

@@ -14,7 +14,9 @@ _OLDEST = (6, 1)
 """Compute capability our kernels and CuPy need: the GTX 1080's."""
 
 _OLDEST_FOR_RAPIDS = (7, 0)
-"""Compute capability that RAPIDS and faiss-gpu for CUDA 12 need (7.5 for CUDA 13)."""
+"""Compute capability that RAPIDS and faiss-gpu for CUDA 12 need."""
+
+_OLDEST_FOR_CUDA13 = (7, 5)
 
 
 def choose(name: str, memory_budget: int | None = None) -> tuple[Engine, str]:
@@ -46,6 +48,13 @@ def choose(name: str, memory_budget: int | None = None) -> tuple[Engine, str]:
     """
     if name not in {"auto", "cpu", "cuda"}:
         raise UserError(f"engine '{name}' is not known: use auto, cpu or cuda")
+    try:
+        importlib.import_module("faiss")
+    except ImportError as error:
+        raise UserError(
+            f"faiss is missing ({error}): install gpu-coldstart with one of its extras, "
+            "pip install 'gpu-coldstart[cpu]', or [cuda13], [cuda12] or [cuda-pascal] for a GPU"
+        ) from error
     if name == "cpu":
         if memory_budget is not None:
             raise UserError("--memory-budget is about a GPU's memory: leave it out on engine cpu")
@@ -70,17 +79,20 @@ def _why_not_cuda() -> str | None:
             f"{torch.cuda.get_device_name()} has compute capability {_dotted(capability)}, older "
             f"than {_dotted(_OLDEST)}"
         )
-    needed = ["cupy"]
+    needed, extra = ["cupy"], "cuda-pascal"
     if capability >= _OLDEST_FOR_RAPIDS:
         needed += ["cudf", "cuml", "rmm"]
+        extra = "cuda13" if str(torch.version.cuda).startswith("13") else "cuda12"
+    if extra == "cuda13" and capability < _OLDEST_FOR_CUDA13:
+        return (
+            f"{torch.cuda.get_device_name()} has compute capability {_dotted(capability)}, and "
+            f"CUDA 13 needs {_dotted(_OLDEST_FOR_CUDA13)}: pip install 'gpu-coldstart[cuda12]'"
+        )
     for library in needed:
         try:
             importlib.import_module(library)
-        except ImportError as error:
-            extra = "cuda13" if str(torch.version.cuda).startswith("13") else "cuda12"
-            if capability < _OLDEST_FOR_RAPIDS:
-                extra = "cuda-pascal"
-            return f"{library} is missing ({error}): pip install 'gpu-coldstart[{extra}]'"
+        except (ImportError, OSError, RuntimeError) as error:  # all of them tell a broken install
+            return f"{library} cannot be imported ({error}): pip install 'gpu-coldstart[{extra}]'"
     if capability >= _OLDEST_FOR_RAPIDS and not _faiss_has_gpu():
         return "the installed faiss is a CPU build: README, section GPU, says how to install"
     return None

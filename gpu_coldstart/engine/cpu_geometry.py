@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faiss
 import numpy as np
 
 from gpu_coldstart.engine import settle
@@ -23,6 +22,7 @@ def kmeans(points: HostArray, k: int, *, iterations: int, seed: int) -> Kmeans:
     scikit-learn's k-means++ chooses the start on a sample (faiss starts from random points, which
     costs about 15 % in inertia); faiss iterates on all points.
     """
+    import faiss
     from sklearn.cluster import kmeans_plusplus
 
     points = np.ascontiguousarray(points, np.float32)
@@ -55,6 +55,8 @@ def _means(points: HostArray, labels: HostArray, k: int) -> HostArray:
 
 def nearest(points: HostArray, centroids: HostArray, n: int) -> tuple[HostArray, HostArray]:
     """See :meth:`gpu_coldstart.engine.base.Engine.nearest`."""
+    import faiss
+
     points = np.ascontiguousarray(points, np.float32)
     centroids = np.ascontiguousarray(centroids, np.float32)
     _, labels = faiss.knn(points, centroids, min(n + 1, len(centroids)))
@@ -63,6 +65,8 @@ def nearest(points: HostArray, centroids: HostArray, n: int) -> tuple[HostArray,
 
 def top_k(queries: HostArray, items: HostArray, k: int) -> tuple[HostArray, HostArray]:
     """See :meth:`gpu_coldstart.engine.base.Engine.top_k`."""
+    import faiss
+
     queries = np.ascontiguousarray(queries, np.float32)
     items = np.ascontiguousarray(items, np.float32)
     depth = min(k + 1, len(items))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -62,8 +63,10 @@ def als(
     at one. The objective is summed by one thread: a parallel sum would not repeat bit by bit.
     """
     # Imported first, as the limit only reaches libraries that are loaded already.
-    from implicit.cpu import _als
-    from implicit.cpu.als import AlternatingLeastSquares
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where its GPU half does not load, which is not asked for
+        from implicit.cpu import _als
+        from implicit.cpu.als import AlternatingLeastSquares
 
     # implicit wants the older SciPy matrix class.
     matrix = sp.csr_matrix(confidence)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import cupy as cp
+import numpy as np
 import torch
 
 from gpu_coldstart.engine import settle
@@ -15,10 +16,17 @@ from gpu_coldstart.engine.cuda_sparse import csr
 __all__ = ["Search", "kmeans", "members"]
 
 _WORKSPACE = 256 << 20
-"""Bytes of temporary memory for faiss, which takes none from the common pool."""
+"""Bytes of temporary memory for faiss; its builds with cuVS take it from the common pool."""
 
 _MOST_NEIGHBOURS = 2048
 """faiss selects no more on a GPU."""
+
+_MOST_ITEMS = 1 << 15
+"""Items searched at once: faiss cuts its tiles by the card, not by its workspace, and takes what
+that does not hold straight from the driver. So many keep its tiles of scores within it."""
+
+_TOLERANCE = float(np.finfo(np.float32).tiny)
+"""k-means stops early only where nothing moves; cuML refuses 0."""
 
 
 class Search:
@@ -34,16 +42,20 @@ class Search:
         self._faiss: Any = faiss
         self._memory = memory
         self._resources = faiss.StandardGpuResources()
-        self._resources.setTempMemory(_WORKSPACE)
+        self._resources.setTempMemory(min(_WORKSPACE, memory.pool // 8))
+        self._resources.setPinnedMemory(0)  # nothing comes from the host or goes there
 
     def _neighbours(self, queries: Array, items: Array, n: int, metric: Any) -> tuple[Array, Array]:
-        """The faiss values and labels [queries, n], best first."""
-        if n > _MOST_NEIGHBOURS:
-            raise ValueError(f"{n} neighbours asked for; faiss finds {_MOST_NEIGHBOURS} on a GPU")
-        values, labels = self._faiss.knn_gpu(
-            self._resources, _tensor(queries), _tensor(items), n, metric=metric
-        )
-        return cp.from_dlpack(values), cp.from_dlpack(labels)
+        """The faiss values and labels [queries, n or more]; the best n are among them."""
+        values, labels = [], []
+        for first in range(0, len(items), _MOST_ITEMS):
+            some = items[first : first + _MOST_ITEMS]
+            found = self._faiss.knn_gpu(
+                self._resources, _tensor(queries), _tensor(some), min(n, len(some)), metric=metric
+            )
+            values.append(cp.from_dlpack(found[0]))
+            labels.append(cp.from_dlpack(found[1]) + first)
+        return cp.concatenate(values, axis=1), cp.concatenate(labels, axis=1)
 
     def nearest(self, points: Array, centroids: Array, n: int) -> tuple[Array, Array]:
         """See :meth:`gpu_coldstart.engine.base.Engine.nearest`."""
@@ -70,14 +82,25 @@ class Search:
 
         def work(start: int, stop: int) -> None:
             some = queries[start:stop]
+            if depth > _MOST_NEIGHBOURS:
+                best[start:stop], top[start:stop] = _sort_all(some, items, k)
+                return
             scores, found = self._neighbours(some, items, depth, self._faiss.METRIC_INNER_PRODUCT)
             best[start:stop], top[start:stop] = settle.settle_ties(
                 cp, some, items, found, scores, k=k
             )
 
-        row_bytes = 4 * (queries.shape[1] + 16 * depth)
+        width = 16 * depth if depth <= _MOST_NEIGHBOURS else 10 * len(items)
+        row_bytes = 4 * (queries.shape[1] + width)
         self._memory.batched("the nearest tracks", len(queries), row_bytes, work)
         return best, top
+
+
+def _sort_all(queries: Array, items: Array, k: int) -> tuple[Array, Array]:
+    """The best ``k`` by sorting all scores, for lists longer than faiss makes."""
+    scores = queries @ items.T
+    order = cp.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return order.astype(cp.int32), cp.take_along_axis(scores, order, axis=1)
 
 
 def _tensor(array: Array) -> torch.Tensor:
@@ -100,7 +123,7 @@ def kmeans(points: Array, k: int, *, iterations: int, seed: int) -> Array:
     model = KMeans(
         n_clusters=k,
         max_iter=iterations,
-        tol=0.0,
+        tol=_TOLERANCE,
         random_state=seed,
         init="scalable-k-means++",
         n_init=1,

@@ -31,7 +31,7 @@ class Kernel:
 
     def __init__(self, signature: Signature, function: Any):
         self.signature = signature
-        self._function = function
+        self._function = profiling.kernel(signature.name)(function)
 
     def __call__(
         self,
@@ -61,8 +61,7 @@ class Kernel:
         if units == 0:
             return
         blocks = min(-(-units * threads // BLOCK), most_blocks)
-        with profiling.kernel(self.signature.name):
-            self._function((blocks,), (BLOCK,), bound, shared_mem=shared)
+        self._function((blocks,), (BLOCK,), bound, shared_mem=shared)
 
 
 @cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import cupy as cp
@@ -30,6 +31,31 @@ OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 """What CuPy, RMM and PyTorch raise. (faiss raises a RuntimeError.)"""
 
 
+_LACKS = (
+    "out of memory",
+    "out_of_memory",
+    "bad_alloc",
+    "cudamalloc",
+    "alloc_failed",  # cuBLAS, cuSOLVER
+    "insufficient_resources",  # cuSPARSE
+    "memory allocation error",  # faiss
+)
+
+_NULL_STREAM = 0
+_LAST_COMMON_STREAM = 2
+"""Handles up to this (default, legacy, per thread) are streams that wait for each other; a block
+of any other must not be handed to these before its work is done, so it has blocks of its own."""
+
+
+def _allocate(size: int, stream: int) -> int:
+    device = torch.cuda.current_device()
+    return int(torch.cuda.caching_allocator_alloc(size, device, stream)) if size else 0
+
+
+def _release(pointer: int) -> None:
+    torch.cuda.caching_allocator_delete(pointer)  # type: ignore[no-untyped-call]
+
+
 class Memory:
     """The memory of one device.
 
@@ -48,6 +74,7 @@ class Memory:
 
     def __init__(self, budget: int | None, *, rapids: bool):
         free, total = torch.cuda.mem_get_info()
+        free += torch.cuda.memory_reserved()  # by an earlier engine of this process
         self.budget = int(0.9 * free) if budget is None else budget
         if budget is not None and budget > free:
             raise UserError(
@@ -61,9 +88,11 @@ class Memory:
             )
         self.pool = self.budget - _OUTSIDE
         torch.cuda.set_per_process_memory_fraction(self.pool / total)
-        cp.cuda.set_allocator(cp.cuda.PythonFunctionAllocator(_allocate, _release).malloc)
+        cp.cuda.set_allocator(_cupy_allocate)
         if rapids:
-            _share_with_rmm()
+            import rmm
+
+            rmm.mr.set_current_device_resource(_rmm_resource())
 
     def peak_mb(self) -> float:
         """See :meth:`gpu_coldstart.engine.base.Engine.peak_mb`; with what no pool counts."""
@@ -133,36 +162,49 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, OUT_OF_MEMORY):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(
-        words in text for words in ("out of memory", "out_of_memory", "bad_alloc", "cudamalloc")
-    )
+    return isinstance(error, RuntimeError) and any(words in text for words in _LACKS)
 
 
 def _gb(size: int) -> str:
     return f"{size / (1 << 30):.1f} GB"
 
 
-def _allocate(size: int, device: int) -> int:
-    """Memory of PyTorch's pool for CuPy's current stream."""
-    stream = cp.cuda.get_current_stream().ptr
-    return int(torch.cuda.caching_allocator_alloc(size, device, stream)) if size else 0
+class _Block:
+    """A block of PyTorch's pool, given back when its owner is forgotten.
+
+    CuPy has an allocator made of two functions, but a block of that is lost for good when the
+    garbage collector, rather than a reference count, finds it.
+    """
+
+    def __init__(self, pointer: int):
+        self.pointer = pointer
+
+    def __del__(self, release: Callable[[int], None] = _release) -> None:
+        release(self.pointer)
 
 
-def _release(pointer: int, device: int) -> None:
-    del device
-    if pointer:
-        torch.cuda.caching_allocator_delete(pointer)  # type: ignore[no-untyped-call]
+def _cupy_allocate(size: int) -> Any:
+    """Memory for CuPy; it works on the null stream, as PyTorch does."""
+    device = torch.cuda.current_device()
+    pointer = _allocate(size, _NULL_STREAM)
+    owner = _Block(pointer) if pointer else None
+    return cp.cuda.MemoryPointer(cp.cuda.UnownedMemory(pointer, size, owner, device), 0)
 
 
-def _share_with_rmm() -> None:
+@cache
+def _rmm_resource() -> Any:
+    """RMM's way to the pool; one for the process, as RMM does not keep the functions alive."""
     import rmm
 
-    def allocate(size: int, stream: Any) -> int:
-        del stream
-        return _allocate(size, torch.cuda.current_device())
+    return rmm.mr.CallbackMemoryResource(_rmm_allocate, _rmm_release)
 
-    def release(pointer: int, size: int, stream: Any) -> None:
-        del size, stream
-        _release(pointer, 0)
 
-    rmm.mr.set_current_device_resource(rmm.mr.CallbackMemoryResource(allocate, release))
+def _rmm_allocate(size: int, stream: Any) -> int:
+    handle = int(stream.__cuda_stream__()[1])
+    return _allocate(size, handle if handle > _LAST_COMMON_STREAM else _NULL_STREAM)
+
+
+def _rmm_release(pointer: int, size: int, stream: Any) -> None:
+    del size, stream
+    if pointer:
+        _release(pointer)

@@ -11,6 +11,7 @@ from gpu_coldstart.engine.base import Array, Csr, RankMetrics
 from gpu_coldstart.engine.cuda_kernels import BLOCK, kernel
 from gpu_coldstart.engine.cuda_memory import Memory
 from gpu_coldstart.engine.cuda_sparse import offsets
+from gpu_coldstart.errors import UserError
 
 __all__ = ["drop_seen", "rank_metrics", "row_top", "segment_counts", "soft_allocate"]
 
@@ -80,7 +81,10 @@ def soft_allocate(
     n, s = segments.shape
     n_tracks = shares.shape[1]
     if k > _MOST_LISTED:
-        raise ValueError(f"a list of {k} tracks; the kernel makes lists of {_MOST_LISTED}")
+        raise UserError(
+            f"soft allocation on engine cuda makes lists of at most {_MOST_LISTED} tracks, not "
+            f"{k}: set evaluation.k lower, or strategies.exclude_seen = false, or use --engine cpu"
+        )
     depth = min(k + overshoot, n_tracks)
     favourites, share = row_top(shares, depth)
     blocks = max(1, min(n, memory.rows(4 * n_tracks), _MOST_SCRATCH_ROWS))

@@ -10,7 +10,7 @@ import cupy as cp
 from gpu_coldstart.engine.base import Array, Csr, Svd
 from gpu_coldstart.engine.cuda_kernels import BLOCK, kernel
 from gpu_coldstart.engine.cuda_memory import Memory
-from gpu_coldstart.engine.cuda_sparse import offsets, to_cupyx, transpose
+from gpu_coldstart.engine.cuda_sparse import offsets, transpose
 from gpu_coldstart.errors import UserError
 
 __all__ = ["als", "pmi", "svd"]
@@ -51,25 +51,47 @@ def pmi(counts: Csr, *, shift: float, smoothing: float, min_count: float) -> Csr
 def svd(matrix: Csr, rank: int, oversamples: int, power_iterations: int, seed: int) -> Svd:
     """See :meth:`gpu_coldstart.engine.base.Engine.svd`.
 
-    The randomised range finder of Halko, Martinsson & Tropp (2011, algorithms 4.4 and 5.1) on
-    cuSPARSE products and cuSOLVER's QR. cuML's TruncatedSVD is for dense matrices only, and what
-    pylibraft offers for sparse ones differs between the versions that the extras install.
+    The randomised range finder of Halko, Martinsson & Tropp (2011, algorithms 4.4 and 5.1) on our
+    own sparse product and cuSOLVER's QR. cuML's TruncatedSVD is for dense matrices only, and
+    pylibraft has one for sparse matrices in only some of the versions that the extras install.
     """
-    sparse = to_cupyx(matrix)
-    across = to_cupyx(transpose(matrix))
+    across = transpose(matrix)
     width = min(rank + oversamples, *matrix.shape)
     random = cp.random.default_rng(seed)
-    range_ = sparse @ random.standard_normal((matrix.shape[1], width), dtype=cp.float32)
+    range_ = _times(matrix, random.standard_normal((matrix.shape[1], width), dtype=cp.float32))
     for _ in range(power_iterations):
-        range_ = sparse @ cp.linalg.qr(across @ cp.linalg.qr(range_)[0])[0]
+        half = _times(across, cp.linalg.qr(range_)[0])
+        range_ = _times(matrix, cp.linalg.qr(half)[0])
     basis = cp.linalg.qr(range_)[0]
     # The small matrix basis^T M is wide; its transpose's QR leaves a square to decompose.
-    right, square = cp.linalg.qr(across @ basis)
+    right, square = cp.linalg.qr(_times(across, basis))
     u, s, vt = cp.linalg.svd(square.T, full_matrices=False)
     u, vt = basis @ u[:, :rank], vt[:rank] @ right.T
     largest = cp.take_along_axis(u, cp.abs(u).argmax(axis=0)[None, :], axis=0)
     signs = cp.where(largest < 0, cp.float32(-1), cp.float32(1))
     return Svd(cp.ascontiguousarray(u * signs), s[:rank].copy(), cp.ascontiguousarray(vt * signs.T))
+
+
+def _times(matrix: Csr, dense: Array) -> Array:
+    """Sparse times dense [columns, d], each row summed in one order."""
+    n, d = matrix.shape[0], int(dense.shape[1])
+    out = cp.empty((n, d), dtype=cp.float32)
+    kernel("pool")(
+        n * -(-d // 128),
+        BLOCK,
+        rows=cp.arange(n, dtype=cp.int64),
+        indptr=matrix.indptr,
+        indices=matrix.indices,
+        weights=matrix.data,
+        embeddings=cp.ascontiguousarray(dense),
+        out=out,
+        n=n,
+        d=d,
+        group=1,
+        stride=d,
+        mean=0,
+    )
+    return out
 
 
 def als(

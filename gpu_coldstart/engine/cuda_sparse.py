@@ -99,8 +99,10 @@ def product(memory: Memory, left: Csr, right: Csr) -> Csr:
 
     def multiply(start: int, stop: int) -> None:
         found = to_cupyx(_run(left, start, stop)) @ whole
-        found.sort_indices()
-        parts.append((cp.diff(found.indptr), found.indices, found.data))
+        ordered = _in_order(
+            Csr(found.indptr.astype(cp.int64), found.indices, found.data, found.shape)
+        )
+        parts.append((cp.diff(ordered.indptr), ordered.indices, ordered.data))
 
     start = 0
     while start < left.shape[0]:
@@ -117,6 +119,15 @@ def product(memory: Memory, left: Csr, right: Csr) -> Csr:
         start = stop
     lengths, indices, data = (cp.concatenate(column) for column in zip(*parts, strict=True))
     return Csr(offsets(lengths), indices, data, shape)
+
+
+def _in_order(matrix: Csr) -> Csr:
+    """The matrix with ascending columns in each row, which cuSPARSE does not promise."""
+    keys = row_numbers(matrix) * matrix.shape[1] + matrix.indices
+    if bool((keys[1:] > keys[:-1]).all()):
+        return matrix
+    order = cp.argsort(keys, kind="stable")
+    return Csr(matrix.indptr, matrix.indices[order], matrix.data[order], matrix.shape)
 
 
 def _run(matrix: Csr, start: int, stop: int) -> Csr:

@@ -49,7 +49,7 @@ def nearest_first(
     ----------
     points : Array [p, d] of float32
     centroids : Array [m, d] of float32
-    labels : Array [p, min(n + 1, m)] of integers
+    labels : Array [p, min(n + 1, m) or more] of integers
         The nearest centroids as the library has it, in any order.
 
     Returns
@@ -78,7 +78,7 @@ def settle_ties(
     ----------
     queries : Array [n, d] of float32
     items : Array [m, d] of float32
-    found, scores : Array [n, min(k + 1, m)]
+    found, scores : Array [n, min(k + 1, m) or more]
         Items of largest inner product, in any order.
 
     Returns

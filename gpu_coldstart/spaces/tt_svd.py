@@ -52,10 +52,13 @@ def _shortened(engine: Engine, sets: Csr, long: object, limit: int) -> Csr:
 
 def cooccurrence(engine: Engine, sets: Csr) -> Csr:
     """In how many sets each two different tracks are together [tracks, tracks], symmetric."""
+    xp = engine.xp
     counts = engine.product(engine.transpose(sets), sets)
     rows, columns = entries(engine, counts)
     apart = rows != columns
-    return engine.csr(rows[apart], columns[apart], counts.data[apart], counts.shape)
+    lengths = xp.bincount(rows[apart], minlength=counts.shape[0])
+    indptr = xp.concatenate([xp.zeros(1, dtype=xp.int64), xp.cumsum(lengths)])
+    return Csr(indptr, columns[apart], counts.data[apart], counts.shape)
 
 
 def fit(engine: Engine, logs: Logs, config: Config, progress: Progress) -> Space:

@@ -41,6 +41,8 @@ class KMeans:
         for name, value in (("n_clusters", n_clusters), ("max_iter", max_iter)):
             if not isinstance(value, int):
                 raise TypeError(f"{name} is {type(value)}, not a host integer")
+        if not tol > 0:
+            raise RuntimeError("invalid parameter (tol<=0)")
         self._k, self._iterations, self._seed = n_clusters, max_iter, random_state
         self._init, self._tolerance = init, tol
 

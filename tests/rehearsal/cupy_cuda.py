@@ -158,6 +158,24 @@ def _set_allocator(allocator: Any = None) -> None:
             del block
 
 
+class UnownedMemory:
+    """``cupy.cuda.UnownedMemory``: a block that its owner gives back."""
+
+    def __init__(self, ptr: int, size: int, owner: object, device_id: int = -1):
+        note("cupy.cuda.UnownedMemory", (ptr, size, owner, device_id), {})
+        if not all(isinstance(number, int) for number in (ptr, size, device_id)):
+            raise TypeError("an integer is required")
+        self.ptr, self.size, self._owner = ptr, size, owner
+
+
+class MemoryPointer:
+    """``cupy.cuda.MemoryPointer``."""
+
+    def __init__(self, mem: UnownedMemory, offset: int):
+        note("cupy.cuda.MemoryPointer", (mem, offset), {})
+        self.mem, self.ptr = mem, mem.ptr + offset
+
+
 class MemoryPool:
     """``cupy.cuda.MemoryPool``."""
 
@@ -320,7 +338,16 @@ def _profile() -> Any:
 def make(pool: MemoryPool) -> ModuleType:
     """The module ``cupy.cuda``."""
     module = ModuleType("cupy.cuda")
-    classes = (Device, Stream, ExternalStream, Event, PythonFunctionAllocator, MemoryPool)
+    classes = (
+        Device,
+        Stream,
+        ExternalStream,
+        Event,
+        MemoryPointer,
+        MemoryPool,
+        PythonFunctionAllocator,
+        UnownedMemory,
+    )
     for kind in classes:
         setattr(module, kind.__name__, kind)
     functions: dict[str, Callable[..., Any]] = {

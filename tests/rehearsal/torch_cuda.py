@@ -117,6 +117,17 @@ def patches() -> dict[str, Any]:
     return found | {"Event": _Event, "device": lambda device: contextlib.nullcontext()}
 
 
+class _RmmStream:
+    """A stream of RMM's own, which is no integer."""
+
+    def __init__(self, handle: int):
+        self._handle = handle
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        """Version of the protocol, and the handle."""
+        return 0, self._handle
+
+
 class CallbackMemoryResource:
     """``rmm.mr.CallbackMemoryResource``."""
 
@@ -125,8 +136,8 @@ class CallbackMemoryResource:
 
     def try_out(self) -> None:
         """Take and give back a block, and an empty one, as RMM would."""
-        stream = object()  # a Stream of RMM's own, which is no integer
-        for size in (256, 0):
+        for size, handle in ((256, 0), (0, 2), (512, 0x5000)):
+            stream = _RmmStream(handle)
             pointer = self._allocate(size, stream)
             if not isinstance(pointer, int):
                 raise TypeError("an integer is required")

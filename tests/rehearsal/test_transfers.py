@@ -1,0 +1,186 @@
+"""What crosses between the host's memory and the device's in a whole rehearsed run, and why.
+
+A stand-in's tensors and arrays lie in the host's memory, so that what crosses is known by the calls
+that make it cross. What a library does inside of itself does not show: CuPy brings the number of
+places to the host where a mask picks elements, for instance.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+import torch
+from torch.overrides import TorchFunctionMode
+
+from tests.rehearsal.install import rehearsed
+from tests.rehearsal.record import Stage, Transfer
+from tests.rehearsal.test_flow import one_thread, run
+from tests.runs.helpers import synthetic
+
+TO_HOST = {
+    "artifacts.py:encode": "a stage's value, to be saved",
+    "segments.py:describe": "the table of segments, to be saved",
+    "segments.py:_commonest": "a column of it",
+    "segments.py:favourites": "the segments' lists, to be saved",
+    "pipeline.py:Pipeline._recommend.<locals>.make": "each user's measures, to be saved",
+    "pipeline.py:Pipeline._recommend.<locals>.files": "the recommendations, to be saved",
+    "pipeline.py:Pipeline._network.<locals>.files": "the network's weights, to be saved",
+    "evaluation/analysis.py:facts_of": "what the tables of the evaluation group by",
+    "evaluation/analysis.py:facts_of.<locals>.rows": "playlists and truth, for the same tables",
+    "engine/cuda_read.py:_strings": "the distinct words of a column, which are names",
+}
+"""Who may bring arrays to the host, and what for."""
+
+TO_DEVICE = {
+    "engine/cuda_read.py:read": "the tables",
+    "engine/cuda_read.py:_strings": "a code for each distinct word",
+    "tables.py:_choose": "a code for each distinct word",
+    "models/training.py:_batches": "a permutation of the users, drawn from the seed",
+    "strategies/input_features.py:InputFeatures.__init__": "a sample drawn from the seed",
+}
+"""Who may bring arrays to the device, and what for."""
+
+RESUMED = {"artifacts.py:_build": "a value that an interrupted run saved"}
+
+CONSTANTS = {
+    "engine/cuda_ranking.py:rank_metrics": "the lengths of list that are measured",
+    "engine/cuda_sparse.py:csr": "the number of entries, where the last sum ends",
+    "features.py:age_classes": "the first age of each class",
+    "features.py:scalars": "the places of the counts among the signals",
+}
+"""Who may bring a few numbers to the device, as many for any data."""
+
+FEW_BYTES = 160
+LARGER = {"n_warm": 360, "n_validation": 60, "n_test": 60, "n_tracks": 300, "n_playlists": 240}
+"""A world with three times as many users as ``synthetic()`` asks for."""
+
+_INSIDE = "gpu_coldstart/"
+
+
+def _place(frame: FrameType) -> str:
+    """File and function."""
+    return f"{frame.f_globals['__name__'].replace('.', '/')}.py:{frame.f_code.co_qualname}"
+
+
+def _plain(place: str) -> str:
+    """A place without the package, and without what Python 3.11 makes of comprehensions."""
+    return re.sub(r"\.<locals>\.<\w+>$", "", place).removeprefix(_INSIDE)
+
+
+class _Fetches(TorchFunctionMode):
+    """Writes down where the code under test takes numbers out of tensors."""
+
+    def __init__(self, stage: Stage):
+        super().__init__()
+        kind = torch.Tensor
+        self._stage = stage
+        self._scalars = {kind.item, kind.__float__, kind.__int__, kind.__bool__, kind.__index__}
+        self._arrays = {kind.cpu, kind.numpy, kind.tolist}
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        caller = sys._getframe(1)  # torch's own optimisers look at numbers of the host
+        if caller.f_globals["__name__"].startswith("gpu_coldstart."):
+            place = _place(caller)
+            if function in self._scalars:
+                self._stage.transfers.append(Transfer("scalar", args[0].nbytes, place))
+            elif function in self._arrays:
+                self._stage.transfers.append(Transfer("device-to-host", args[0].nbytes, place))
+        return function(*args, **(kwargs or {}))
+
+
+@contextmanager
+def told(stage: Stage) -> Iterator[None]:
+    """Note what crosses by way of tensors too, and who asked the engine to move an array."""
+
+    def naming(move: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        def moved(engine: Any, array: Any) -> Any:
+            before = len(stage.transfers)
+            found = move(engine, array)
+            where = _place(sys._getframe(1))
+            fresh = stage.transfers[before:]
+            stage.transfers[before:] = [transfer._replace(where=where) for transfer in fresh]
+            return found
+
+        return moved
+
+    kind = importlib.import_module("gpu_coldstart.engine.cuda").CudaEngine
+    with pytest.MonkeyPatch.context() as patch, _Fetches(stage):
+        for name in ("asarray", "to_host"):
+            patch.setattr(kind, name, naming(getattr(kind, name)))
+        yield
+
+
+def arrays(transfers: Sequence[Transfer], kind: str) -> dict[str, int]:
+    """The most bytes that moved at once, by place."""
+    found: dict[str, int] = {}
+    for moved in transfers:
+        if moved.kind == kind:
+            place = _plain(moved.where)
+            found[place] = max(found.get(place, 0), moved.nbytes)
+    return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Stage]:
+    """A whole run on the shrunken world."""
+    with rehearsed() as stage, told(stage):
+        return run(tmp_path_factory.mktemp("transfers") / "run", *synthetic()), stage
+
+
+def test_arrays_come_to_the_host_only_to_be_saved(rehearsal: tuple[Path, Stage]) -> None:
+    assert arrays(rehearsal[1].transfers, "device-to-host").keys() == TO_HOST.keys()
+
+
+def test_arrays_come_to_the_device_only_from_tables_and_seeds(
+    rehearsal: tuple[Path, Stage],
+) -> None:
+    found = arrays(rehearsal[1].transfers, "host-to-device")
+    assert found.keys() == (TO_DEVICE | CONSTANTS).keys()
+    assert all(found[place] <= FEW_BYTES for place in CONSTANTS)
+
+
+def test_what_was_saved_comes_back_once(rehearsal: tuple[Path, Stage]) -> None:
+    with rehearsed() as stage, told(stage):
+        run(rehearsal[0], *synthetic(), "--resume")
+    assert arrays(stage.transfers, "host-to-device").keys() == (RESUMED | CONSTANTS).keys() - {
+        "engine/cuda_ranking.py:rank_metrics"
+    }
+    assert not arrays(stage.transfers, "device-to-host")
+
+
+def test_more_users_make_no_more_crossings(rehearsal: tuple[Path, Stage], tmp_path: Path) -> None:
+    """Three times the users, and the batches of training: as many crossings, place by place.
+
+    Two loops go by batches of users, and do not come round twice here: input vectors are made
+    for 4096 at once, lists for 8192.
+    """
+    larger = {f"world.{key}": value for key, value in LARGER.items()}
+    with rehearsed() as stage, told(stage):
+        run(tmp_path / "run", *synthetic(**larger))
+    one, other = (
+        Counter((moved.kind, moved.where) for moved in found.transfers)
+        for found in (rehearsal[1], stage)
+    )
+    assert one == other
+    assert max(moved.nbytes for moved in stage.moved("scalar")) <= 8
+    most = [
+        sum(arrays(found.transfers, "device-to-host").values()) for found in (rehearsal[1], stage)
+    ]
+    assert most[0] < most[1]  # the world is larger
