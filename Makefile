@@ -19,7 +19,7 @@ test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --cov=gpu_coldstart --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest -n auto --cov=gpu_coldstart --cov-report=term:skip-covered $(ARGS)
 
 ## The wheel, built and run in an empty environment outside the repository
 wheel-test:

@@ -29,7 +29,7 @@ __all__ = [
     "flat",
 ]
 
-DATASETS = ("synthetic", "events", "tafeng")
+DATASETS = ("synthetic", "events", "tafeng", "deezer")
 SPACES = ("tt-svd", "ut-als")
 PRESETS = ("tiny", "small", "paper")
 STRATEGIES = ("popularity", "registration-day", "input-features", "full", "semi", "soft")
@@ -241,15 +241,23 @@ class Evaluation:
     ----------
     k : tuple of int
         Lengths of list at which everything is measured; the longest is recommended.
+    deviation : {"disjoint", "repeated"}
+        The "±": the standard deviation of means over ``folds`` disjoint random parts of the test
+        users; or, as in the released code, over five parts of each of two random orders.
     folds : int
-        Disjoint random parts of the test users whose means give the "±".
+        Parts of ``disjoint``.
     bootstrap : int
         Resamples of the users behind the 95 % intervals.
+    analysis : bool
+        Also compare the strategies, and tell for whom they are good and what they recommend:
+        the tables in ``tables/``.
     """
 
     k: tuple[int, ...] = (50,)
+    deviation: str = "disjoint"
     folds: int = 10
     bootstrap: int = 1000
+    analysis: bool = True
 
 
 @dataclass(frozen=True)
@@ -258,9 +266,9 @@ class Config:
 
     Attributes
     ----------
-    dataset : {"synthetic", "events", "tafeng"}
+    dataset : {"synthetic", "events", "tafeng", "deezer"}
     data : str
-        Directory of contract files, for ``events``.
+        Directory of contract files, for ``events``, or of the public release, for ``deezer``.
     preset : {"tiny", "small", "paper"}
         Where the other values came from; it changes nothing by itself.
     seed : int

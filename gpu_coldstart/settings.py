@@ -51,6 +51,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "features.scalars": ("raw", "standard"),
     "mlp.optimizer": ("adam", "sgd"),
     "strategies.similarity": ("cosine", "inner"),
+    "evaluation.deviation": ("disjoint", "repeated"),
     "spaces": SPACES,
     "strategies.names": STRATEGIES,
 }

@@ -38,6 +38,7 @@ def another(key: str, value: Any) -> Any:
         "mlp.optimizer": "sgd",
         "strategies.names": ("semi", "popularity"),
         "strategies.similarity": "inner",
+        "evaluation.deviation": "repeated",
         "world.cold_week": "2019-05-06",
         "split.cold_share": 0.25,
         "world.n_genres": 7,

@@ -92,7 +92,8 @@ def _why_not_cuda() -> str | None:
         try:
             importlib.import_module(library)
         except (ImportError, OSError, RuntimeError) as error:  # all of them tell a broken install
-            return f"{library} cannot be imported ({error}): pip install 'gpu-coldstart[{extra}]'"
+            reason = str(error.__cause__ or error).strip().partition("\n")[0]
+            return f"{library} cannot be imported ({reason}): pip install 'gpu-coldstart[{extra}]'"
     if capability >= _OLDEST_FOR_RAPIDS and not _faiss_has_gpu():
         return "the installed faiss is a CPU build: README, section GPU, says how to install"
     return None

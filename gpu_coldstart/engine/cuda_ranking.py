@@ -87,32 +87,41 @@ def soft_allocate(
         )
     depth = min(k + overshoot, n_tracks)
     favourites, share = row_top(shares, depth)
-    blocks = max(1, min(n, memory.rows(4 * n_tracks), _MOST_SCRATCH_ROWS))
+    held = (share > 0).sum(axis=1).astype(cp.int32)
+    segments, weights = cp.ascontiguousarray(segments), cp.ascontiguousarray(weights)
+    slots = settle.largest_remainder(cp, weights, k + overshoot).astype(cp.int32)
+    ascending = cp.argsort(segments, axis=1, kind="stable").astype(cp.int32)
     tracks = cp.empty((n, k), dtype=cp.int32)
     scores = cp.empty((n, k), dtype=cp.float32)
-    kernel("soft_allocate")(
-        n,
-        BLOCK,
-        most_blocks=blocks,
-        shared=8 * k,
-        segments=cp.ascontiguousarray(segments),
-        weights=cp.ascontiguousarray(weights),
-        slots=settle.largest_remainder(cp, weights, k + overshoot).astype(cp.int32),
-        ascending=cp.argsort(segments, axis=1, kind="stable").astype(cp.int32),
-        favourites=favourites,
-        held=(share > 0).sum(axis=1).astype(cp.int32),
-        indptr=shares.indptr,
-        indices=shares.indices,
-        shares=shares.data,
-        scratch=cp.empty((blocks, n_tracks), dtype=cp.float32),
-        tracks=tracks,
-        scores=scores,
-        n=n,
-        s=s,
-        depth=depth,
-        n_tracks=n_tracks,
-        k=k,
-    )
+
+    def work(start: int, stop: int) -> None:
+        some = slice(start, stop)
+        blocks = min(stop - start, _MOST_SCRATCH_ROWS)
+        kernel("soft_allocate")(
+            stop - start,
+            BLOCK,
+            most_blocks=blocks,
+            shared=8 * k,
+            segments=segments[some],
+            weights=weights[some],
+            slots=slots[some],
+            ascending=ascending[some],
+            favourites=favourites,
+            held=held,
+            indptr=shares.indptr,
+            indices=shares.indices,
+            shares=shares.data,
+            scratch=cp.empty((blocks, n_tracks), dtype=cp.float32),
+            tracks=tracks[some],
+            scores=scores[some],
+            n=stop - start,
+            s=s,
+            depth=depth,
+            n_tracks=n_tracks,
+            k=k,
+        )
+
+    memory.batched("soft allocation", n, 4 * n_tracks, work)
     return tracks, scores
 
 

@@ -151,8 +151,10 @@ class _Side:
         self._memory.batched("ALS", matrix.shape[0], 4 * 4 * self._factors, work)
 
     def _solve_rows(self, matrix: dict[str, Any], x: Array, fixed: Array, gram: Array) -> None:
+        # All memory is taken before x changes, so that a lack of it can be met by trying again.
         n = len(x)
         residual, direction = cp.empty_like(x), cp.empty_like(x)
+        product = x @ gram
         common = matrix | {
             "factors": fixed,
             "x": x,
@@ -162,9 +164,10 @@ class _Side:
             "n": n,
             "d": self._factors,
         }
-        self._begin(n, BLOCK, product=x @ gram, **common)
+        self._begin(n, BLOCK, product=product, **common)
         for _ in range(self._cg_steps):
-            self._step(n, BLOCK, product=direction @ gram, arrived=_ARRIVED, **common)
+            cp.matmul(direction, gram, out=product)
+            self._step(n, BLOCK, product=product, arrived=_ARRIVED, **common)
 
     def loss(self, matrix: Csr, x: Array, fixed: Array) -> float:
         """The objective summed over all cells, and the regularisation."""

@@ -1,23 +1,26 @@
 """From per-user measures to the numbers of the results table (4.1.4).
 
-The "±" is the paper's: the standard deviation (n - 1) of the means over ten disjoint parts of the
-test users. Beside it stands a 95 % bootstrap interval of the mean over users. Parts and resamples
-are the same for every strategy, so differences between strategies are paired.
+The "±" is the paper's: the standard deviation (n - 1) of ten means over parts of the test users.
+Beside it stands a 95 % bootstrap interval of the mean over users. Parts and resamples are the
+same for every strategy, so differences between strategies are paired.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpu_coldstart.engine.base import HostArray
 
-__all__ = ["MEASURES", "Protocol", "Row", "Summary"]
+__all__ = ["MEASURES", "Place", "Protocol", "Row", "Sample", "Summary", "interval"]
 
 MEASURES = ("precision", "recall", "ndcg")
+
+_REPEATS = 2
+_REPEATED_FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,48 @@ class Row:
         return row
 
 
+class Place(NamedTuple):
+    """What a series of per-user values measures."""
+
+    space: str
+    strategy: str
+    k: int
+    measure: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Every measure of every strategy, user by user and resample by resample.
+
+    Attributes
+    ----------
+    places : tuple of Place
+        What each series is; spaces, strategies, lengths and measures in the order of the run, the
+        last changing fastest.
+    values : HostArray [series, users] of float64
+    means : HostArray [series, resamples] of float64
+        Mean over each resample of the users; a resample is the same for all series.
+    """
+
+    places: tuple[Place, ...]
+    values: HostArray
+    means: HostArray
+
+
+def interval(means: HostArray) -> tuple[HostArray, HostArray]:
+    """The 95 % percentile interval of resampled means [..., resamples]: low and high [...].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> low, high = interval(np.arange(1001.0))
+    >>> float(low), float(high)
+    (25.0, 975.0)
+    """
+    low, high = np.quantile(means, [0.025, 0.975], axis=-1)
+    return low, high
+
+
 class Protocol:
     """Parts and resamples of ``users`` test users, fixed by the seed.
 
@@ -69,6 +114,10 @@ class Protocol:
     bootstrap : int
         Resamples.
     seed : int
+    deviation : {"disjoint", "repeated"}
+        ``disjoint`` cuts the users once into ``folds`` parts; ``repeated`` cuts them twice into
+        five, as the released code does, and leaves ``folds`` aside. Parts of different cuts share
+        users, so the ten means of ``repeated`` are not independent.
 
     Examples
     --------
@@ -77,9 +126,16 @@ class Protocol:
     0.0
     """
 
-    def __init__(self, users: int, *, folds: int, bootstrap: int, seed: int):
+    def __init__(
+        self, users: int, *, folds: int, bootstrap: int, seed: int, deviation: str = "disjoint"
+    ):
         generator = np.random.default_rng(seed)
-        self._parts = np.array_split(generator.permutation(users), min(folds, users))
+        repeats, count = (1, folds) if deviation == "disjoint" else (_REPEATS, _REPEATED_FOLDS)
+        self._parts = [
+            part
+            for _ in range(repeats)
+            for part in np.array_split(generator.permutation(users), min(count, users))
+        ]
         self._users = users
         self._bootstrap = bootstrap
         self._seed = seed
@@ -87,17 +143,60 @@ class Protocol:
     def summarise(self, values: HostArray) -> Summary:
         """Summarise one measure of all users [users]."""
         values = np.asarray(values, np.float64)
-        means = [float(values[part].mean()) for part in self._parts]
-        resampled = np.array([values[users].mean() for users in self._resamples()])
-        low, high = np.quantile(resampled, [0.025, 0.975])
-        std = float(np.std(means, ddof=1)) if len(means) > 1 else 0.0
-        return Summary(float(values.mean()), std, float(low), float(high))
+        return self._summary(values, self.resample(values[None])[0])
 
-    def _resamples(self) -> Iterator[HostArray]:
-        """Users drawn with replacement, one draw a resample; the same at every call."""
+    def resample(self, values: HostArray) -> HostArray:
+        """Means over resamples of the users, drawn with replacement; the same at every call.
+
+        One resample exists at a time and serves all series.
+
+        Parameters
+        ----------
+        values : HostArray [series, users] of float64
+
+        Returns
+        -------
+        HostArray [series, resamples] of float64
+        """
         generator = np.random.default_rng((self._seed, 1))
-        for _ in range(self._bootstrap):
-            yield generator.integers(self._users, size=self._users)
+        means = np.empty((len(values), self._bootstrap))
+        drawn = np.empty_like(values)
+        for i in range(self._bootstrap):
+            users = generator.integers(self._users, size=self._users)
+            # "clip" only for speed: every index is within bounds.
+            np.take(values, users, axis=1, out=drawn, mode="clip").mean(axis=1, out=means[:, i])
+        return means
+
+    def sample(self, measures: Mapping[tuple[str, str], HostArray], ks: Sequence[int]) -> Sample:
+        """Resample everything that was measured.
+
+        Parameters
+        ----------
+        measures : mapping of (space, strategy) to HostArray [K, measure, users]
+            In the order of :data:`MEASURES`.
+        ks : sequence of int
+            The K lengths of list.
+        """
+        places = tuple(
+            Place(space, strategy, k, measure)
+            for space, strategy in measures
+            for k in ks
+            for measure in MEASURES
+        )
+        stacked = np.concatenate([each.reshape(-1, self._users) for each in measures.values()])
+        values = np.ascontiguousarray(stacked, np.float64)
+        return Sample(places, values, self.resample(values))
+
+    def rows(self, sample: Sample) -> list[Row]:
+        """Summarise what :meth:`sample` made: a row for each space, strategy and length of list."""
+        found: dict[tuple[str, str, int], dict[str, Summary]] = {}
+        for place, values, means in zip(sample.places, sample.values, sample.means, strict=True):
+            of_row = found.setdefault((place.space, place.strategy, place.k), {})
+            of_row[place.measure] = self._summary(values, means)
+        return [
+            Row(space, strategy, k, self._users, **summaries)
+            for (space, strategy, k), summaries in found.items()
+        ]
 
     def row(self, space: str, strategy: str, k: int, measures: dict[str, HostArray]) -> Row:
         """Summarise a strategy at one length of list.
@@ -106,10 +205,12 @@ class Protocol:
         ----------
         measures : dict of measure name to per-user values [users]
         """
-        return Row(
-            space,
-            strategy,
-            k,
-            self._users,
-            **{name: self.summarise(measures[name]) for name in MEASURES},
-        )
+        values = np.array([[measures[name] for name in MEASURES]])
+        return self.rows(self.sample({(space, strategy): values}, [k]))[0]
+
+    def _summary(self, values: HostArray, means: HostArray) -> Summary:
+        """Summarise values [users] whose resampled means [resamples] are known."""
+        of_parts = [float(values[part].mean()) for part in self._parts]
+        std = float(np.std(of_parts, ddof=1)) if len(of_parts) > 1 else 0.0
+        low, high = interval(means)
+        return Summary(float(values.mean()), std, float(low), float(high))

@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from gpu_coldstart.engine.base import HostArray
-from gpu_coldstart.evaluation.protocol import MEASURES, Protocol, Row
+from gpu_coldstart.evaluation.protocol import MEASURES, Place, Protocol, Row, interval
 
 
 def only(users: int, *ones: int) -> HostArray:
@@ -131,3 +131,81 @@ def test_row() -> None:
         assert flat[f"{name}_std"] == summary.std
         assert flat[f"{name}_ci95"] == [summary.low, summary.high]
     assert all(getattr(row, a) != getattr(row, b) for a, b in combinations(MEASURES, 2))
+
+
+def test_repeated_parts_are_two_cuts_into_five() -> None:
+    """Each user is once in each cut: alone in a part of 4, they weigh 1/4 in two of ten means."""
+    protocol = Protocol(20, folds=3, bootstrap=1, seed=0, deviation="repeated")
+    stds = {round(protocol.summarise(only(20, user)).std, 12) for user in range(20)}
+    assert stds == {round(deviation([1 / 4] * 2 + [0.0] * 8), 12)}
+    # Two users share a part in both cuts, in one or in neither, as chance has it.
+    pairs = {
+        round(protocol.summarise(only(20, *pair)).std, 12) for pair in combinations(range(20), 2)
+    }
+    together, once, never = (
+        round(deviation([2 / 4] * n + [1 / 4] * (4 - 2 * n) + [0.0] * (6 + n)), 12)
+        for n in (2, 1, 0)
+    )
+    assert {once, never} <= pairs <= {together, once, never}
+
+
+def test_repeated_leaves_folds_aside_and_moves_no_interval() -> None:
+    values = np.random.default_rng(1).random(50)
+    one, other = (
+        Protocol(50, folds=folds, bootstrap=30, seed=0, deviation="repeated").summarise(values)
+        for folds in (2, 10)
+    )
+    assert one == other
+    disjoint = Protocol(50, folds=10, bootstrap=30, seed=0).summarise(values)
+    assert (one.mean, one.low, one.high) == (disjoint.mean, disjoint.low, disjoint.high)
+    assert one.std != disjoint.std
+
+
+def test_repeated_with_fewer_users_than_parts() -> None:
+    found = Protocol(2, folds=10, bootstrap=5, seed=0, deviation="repeated")
+    assert_allclose(found.summarise(np.array([0.0, 1.0])).std, deviation([0.0, 1.0] * 2))
+
+
+def test_resamples_are_drawn_one_after_the_other() -> None:
+    """The numbers do not depend on how many series are resampled at once."""
+    values = np.random.default_rng(2).random((7, 90))
+    protocol = Protocol(90, folds=10, bootstrap=40, seed=5)
+    found = protocol.resample(values)
+    generator = np.random.default_rng((5, 1))
+    drawn = [generator.integers(90, size=90) for _ in range(40)]
+    assert found.tolist() == [[float(series[users].mean()) for users in drawn] for series in values]
+    assert protocol.resample(values[3:4]).tolist() == found[3:4].tolist()
+
+
+def test_interval_is_cut_at_both_ends() -> None:
+    means = np.random.default_rng(0).permutation(np.arange(2001.0)).reshape(1, -1)
+    low, high = interval(means)
+    assert (low.tolist(), high.tolist()) == ([50.0], [1950.0])
+
+
+def test_interval_covers_the_true_mean() -> None:
+    """95 % of the time, or little less, as the percentile bootstrap does with few skewed users."""
+    covered = 0
+    for seed in range(400):
+        values = np.random.default_rng((seed, 9)).exponential(size=100)
+        found = Protocol(100, folds=10, bootstrap=250, seed=seed).summarise(values)
+        covered += found.low <= 1 <= found.high
+    assert 0.90 < covered / 400 < 0.98
+
+
+def test_rows_are_those_of_each_strategy_alone() -> None:
+    random = np.random.default_rng(0)
+    measures = {(a, b): random.random((2, 3, 20)) for a in ("tt-svd", "ut-als") for b in "xyz"}
+    protocol = Protocol(20, folds=10, bootstrap=20, seed=0)
+    sample = protocol.sample(measures, (5, 10))
+    assert sample.places[:4] == (
+        *(Place("tt-svd", "x", 5, measure) for measure in MEASURES),
+        Place("tt-svd", "x", 10, "precision"),
+    )
+    assert (sample.values.shape, sample.means.shape) == ((36, 20), (36, 20))
+    rows = protocol.rows(sample)
+    assert rows == [
+        protocol.row(*place, k, dict(zip(MEASURES, values[i], strict=True)))
+        for place, values in measures.items()
+        for i, k in enumerate((5, 10))
+    ]

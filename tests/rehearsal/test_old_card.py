@@ -101,8 +101,8 @@ def test_lists_at_equal_embeddings(on_cpu: Path, given: Path, strategy: str) -> 
 
 
 def test_measures_of_a_run_of_its_own_are_plausible(on_cpu: Path, whole: Path) -> None:
-    """Other random numbers, so another space and other segments: within 15 % of the CPU engine."""
+    """Within 20 %, for other random numbers make another space and other segments."""
     pairs = list(zip(results(on_cpu)["rows"], results(whole)["rows"], strict=True))
     assert len(pairs) == len(STRATEGIES)
     for row, same in pairs:
-        assert_allclose([same[m] for m in MEASURES], [row[m] for m in MEASURES], rtol=0.15)
+        assert_allclose([same[m] for m in MEASURES], [row[m] for m in MEASURES], rtol=0.2)

@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gpu_coldstart.evaluation.tables import SCHEMAS
 from gpu_coldstart.run import main
 
 Tables = dict[str, pa.Table]
@@ -136,6 +137,13 @@ def listed(out: Path) -> dict[str, bytes]:
 def lasting(out: Path) -> dict[str, bytes]:
     """Every file the manifest names, and the manifest."""
     return listed(out) | {"manifest.json": (out / "manifest.json").read_bytes()}
+
+
+def tabled(*names: str) -> set[str]:
+    """The files of tables of the evaluation; of all of them without a name."""
+    chosen = names or tuple(SCHEMAS)
+    files = {(f"artifacts/analysis/{name}.parquet", f"tables/{name}.csv") for name in chosen}
+    return {name for both in files for name in both}
 
 
 def learned(out: Path) -> dict[str, bytes]:

@@ -41,6 +41,7 @@ from tests.runs.helpers import (
     results,
     settings,
     synthetic,
+    tabled,
     with_column,
     write,
 )
@@ -100,8 +101,8 @@ def test_an_option_that_is_none_is_refused(arguments: list[str]) -> None:
 def test_it_says_which_engine_and_why_and_every_stage(done: Done) -> None:
     lines = done[1].out.splitlines()
     assert lines[0].startswith(f"gpu_coldstart {__version__}: engine cpu: ")
-    stages = [line for line in lines if re.match(r"\[ *\d+/20\] ", line)]
-    assert len(stages) == 20
+    stages = [line for line in lines if re.match(r"\[ *\d+/21\] ", line)]
+    assert len(stages) == 21
     assert all(re.search(r" \d+\.\d s$", line) for line in stages)
     assert not done[1].err
 
@@ -124,7 +125,9 @@ def test_it_leaves_what_it_promises(done: Done) -> None:
     recommended = {str(path.relative_to(out)) for path in out.glob("recommendations/*/*")}
     assert recommended == {f"recommendations/{a}/{b}.parquet" for a in SPACES for b in STRATEGIES}
     found = {path.suffix for path in out.rglob("*") if path.is_file()}
-    assert found == {".parquet", ".safetensors", ".toml", ".json", ".md", ".log"}
+    assert found == {".parquet", ".csv", ".safetensors", ".toml", ".json", ".md", ".log"}
+    assert {str(path.relative_to(out)) for path in out.glob("*/*.csv")} <= tabled()
+    assert "artifacts/, tables/" in done[1].out.splitlines()[-1]
     unlisted = {path.name for path in out.iterdir() if path.is_file()} - set(listed(out))
     assert unlisted == {"manifest.json", "results.json", "times.json", "run.log"}
 
@@ -153,7 +156,8 @@ def test_results_json_has_the_rows(done: Done) -> None:
 def test_results_json_has_the_stages(done: Done) -> None:
     stages = results(done[0])["stages"]
     each = ("space", "segments", "network", *STRATEGIES)
-    names = ["logs", *(f"{space}/{name}" for space in SPACES for name in each), "evaluation"]
+    names = ["logs", *(f"{space}/{name}" for space in SPACES for name in each)]
+    names += ["evaluation", "analysis"]
     assert [stage["name"] for stage in stages] == names
     for stage in stages:
         assert set(stage) == {"name", "seconds", "peak_rss_mb", "peak_gpu_mb"}
@@ -298,7 +302,11 @@ def test_a_space_alone_is_what_it_is_beside_the_other(done: Done, tmp_path: Path
     assert command(*synthetic(), *arguments).status == 0
     whole = learned(done[0])
     alone = learned(out)
-    assert {name: whole[name] for name in alone} == alone
+    tables = tabled()
+    assert tables < set(alone)
+    assert {name: whole[name] for name in alone if name not in tables} == {
+        name: content for name, content in alone.items() if name not in tables
+    }
 
 
 def test_a_seed_changes_world_and_method(done: Done, tmp_path: Path) -> None:

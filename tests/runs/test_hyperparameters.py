@@ -134,8 +134,10 @@ CASES: dict[str, Case] = {
     "strategies.soft_overshoot": Case("0", LISTS, NETWORK, strategy="soft"),
     "strategies.input_features_k": Case("9", LISTS, NETWORK, strategy="input-features"),
     "evaluation.k": Case("5", LISTS, NETWORK),
+    "evaluation.deviation": Case("repeated", ROWS, LISTS),
     "evaluation.folds": Case("5", ROWS, LISTS),
     "evaluation.bootstrap": Case("30", ROWS, LISTS),
+    "evaluation.analysis": Case("false", "tables/results.csv", NETWORK),
 }
 
 WORLD = [key for key in KEYS if key.startswith("world.")]

@@ -8,7 +8,7 @@ So for test users nothing else may change at all; for validation users the same 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from tests.runs.helpers import (
     results,
     rows_of,
     table_of,
+    tabled,
     with_column,
     write,
 )
@@ -42,6 +43,10 @@ from tests.runs.helpers import (
 Row = dict[str, Any]
 LOGS = "artifacts/logs.safetensors"
 CURVES = {f"artifacts/{space}/network.json" for space in ("tt-svd", "ut-als")}
+JUDGED = tabled("results", "comparisons", "strata")
+"""The tables that tell how good recommendations were."""
+PLACED = tabled("calibration", "learning")
+"""The tables that tell how near predictions come to what validation users went on to stream."""
 
 
 def ran(tables: Mapping[str, pa.Table], place: Path, *options: str, **changes: Any) -> Path:
@@ -79,7 +84,7 @@ def changed_logs(one: Path, other: Path) -> set[str]:
     }
 
 
-def only_truth_differs(one: Path, other: Path, *, besides: frozenset[str] = frozenset()) -> None:
+def only_truth_differs(one: Path, other: Path, *, besides: Set[str] = JUDGED) -> None:
     """Check that two runs differ in the truth, in the measures against it, and nowhere else."""
     fields = changed_logs(one, other)
     assert fields, "nothing was changed"
@@ -203,7 +208,7 @@ def test_the_future_of_validation_users_is_truth_alone(
     table = tables["interactions"]
     rows = change(rows_of(table), later(tables, "validation"), tables)
     other = ran(tables | {"interactions": table_of(rows, table)}, tmp_path, mlp__patience=0)
-    only_truth_differs(patient, other, besides=frozenset(CURVES))
+    only_truth_differs(patient, other, besides=CURVES | PLACED)
     assert results(patient)["rows"] == results(other)["rows"]
 
 
@@ -233,7 +238,7 @@ def test_registration_day_itself_does_count(tables: Tables, plain: Path, tmp_pat
         tables,
     )
     other = ran(tables | {"interactions": table_of(rows, table)}, tmp_path)
-    assert {name.split(".")[0] for name in changed_logs(plain, other)} == {"registration"}
+    assert {name.split(".")[0] for name in changed_logs(plain, other)} == DAY_ONE
     files = differing(learned(plain), learned(other))
     assert "recommendations/tt-svd/registration-day.parquet" in files
     assert "recommendations/tt-svd/full.parquet" in files
@@ -241,6 +246,8 @@ def test_registration_day_itself_does_count(tables: Tables, plain: Path, tmp_pat
 
 
 _SECOND = timedelta(seconds=2)
+DAY_ONE = {"registration", "signals"}
+"""What the logs keep of registration day."""
 
 
 def test_the_last_moment_of_the_day_counts_and_the_next_does_not(
@@ -256,7 +263,7 @@ def test_the_last_moment_of_the_day_counts_and_the_next_does_not(
         row |= {"action": "stream", "entity": "track", "entity_id": track}
         changed = tables | {"interactions": table_of([*rows_of(table), row], table)}
         found[name] = changed_logs(plain, ran(changed, tmp_path / name, "--space", "tt-svd"))
-    assert {field.split(".")[0] for field in found["last"]} == {"registration"}
+    assert {field.split(".")[0] for field in found["last"]} == DAY_ONE
     assert {field.split(".")[0] for field in found["next"]} == {"truth"}
 
 

@@ -1,0 +1,208 @@
+"""Users in groups, and means over each group with their intervals (4.1.4, Figure 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.evaluation.protocol import interval
+from gpu_coldstart.signals import SIGNALS
+
+__all__ = [
+    "MOST_COUNTRIES",
+    "GroupMeans",
+    "Grouping",
+    "by_age",
+    "by_count",
+    "by_country",
+    "commonest",
+    "event_counts",
+    "group_means",
+    "interaction_groups",
+    "interactions",
+    "resampled_means",
+]
+
+MOST_COUNTRIES = 10
+"""Countries that are told by name."""
+
+_FIRST_COUNTS = (0, 1, 3, 6, 11, 21)
+"""First count of each group; the paper names one border, "at least three artists"."""
+
+_NONE_AT_ALL = "none at all"
+_ENTRIES = 500_000
+"""Users times resamples held at once, few enough for a processor's cache."""
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """A partition of some users.
+
+    Attributes
+    ----------
+    by : str
+        What it goes by.
+    labels : tuple of str
+        Names of the groups, in their order; some may be empty.
+    codes : HostArray [users] of integers
+        Each user's place in ``labels``.
+    """
+
+    by: str
+    labels: tuple[str, ...]
+    codes: HostArray
+
+    def members(self) -> Iterator[tuple[int, str, HostArray]]:
+        """Order, label and places of the members [members] of each group that has any."""
+        for order, label in enumerate(self.labels):
+            places = np.flatnonzero(self.codes == order)
+            if len(places):
+                yield order, label, places
+
+
+def by_count(by: str, counts: HostArray, none: str = "0") -> Grouping:
+    """Users by how many events [users] they have: 0, 1-2, 3-5, 6-10, 11-20, more.
+
+    Parameters
+    ----------
+    none : str
+        What to call those without any.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = by_count("streams", np.array([0, 2, 21]))
+    >>> [found.labels[code] for code in found.codes]
+    ['0', '1-2', '>20']
+    """
+    middle = [f"{a}-{b - 1}" for a, b in pairwise(_FIRST_COUNTS[1:])]
+    labels = (none, *middle, f">{_FIRST_COUNTS[-1] - 1}")
+    codes = np.searchsorted(_FIRST_COUNTS, counts, side="right") - 1
+    return Grouping(by, labels, codes)
+
+
+def event_counts(signals: HostArray, name: str) -> HostArray:
+    """Registration-day events of one signal [users] of int64, out of all of them [users, 18]."""
+    place = [signal.name for signal in SIGNALS].index(name)
+    return np.rint(signals[:, place]).astype(np.int64)
+
+
+def interactions(signals: HostArray) -> HostArray:
+    """Registration-day interactions of each user [users] of int64; 0 only without any signal.
+
+    One stream, skip or ban of a track counts in three signals, the track's, its artist's and its
+    album's. Of these the largest is taken, so that it is one interaction.
+
+    Parameters
+    ----------
+    signals : HostArray [users, 18]
+        In the order of :data:`gpu_coldstart.signals.SIGNALS`.
+    """
+    following = {signal.action for signal in SIGNALS if signal.follows_tracks}
+    total = np.zeros(len(signals), np.int64)
+    for action in dict.fromkeys(signal.action for signal in SIGNALS):
+        counts = [event_counts(signals, s.name) for s in SIGNALS if s.action == action]
+        total += np.max(counts, axis=0) if action in following else np.sum(counts, axis=0)
+    return total
+
+
+def interaction_groups(signals: HostArray) -> Grouping:
+    """Users by their interactions; those of whom only demographics are known stand apart."""
+    return by_count("interactions", interactions(signals), _NONE_AT_ALL)
+
+
+def commonest(codes: HostArray, names: tuple[str, ...]) -> list[int]:
+    """The up to ten codes that most users [users] have; equals by name; -1 is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> commonest(np.array([1, 2, 2, -1, 0]), ("FR", "DE", "BR"))
+    [2, 1, 0]
+    """
+    counts = np.bincount(codes[codes >= 0], minlength=len(names))
+    there = [code for code in range(len(names)) if counts[code]]
+    return sorted(there, key=lambda code: (-counts[code], names[code]))[:MOST_COUNTRIES]
+
+
+def by_country(codes: HostArray, names: tuple[str, ...]) -> Grouping:
+    """Users by country: the ten commonest of these users, ``other`` and ``unknown``.
+
+    Parameters
+    ----------
+    codes : HostArray [users] of integers
+        Index into ``names``; -1 where unknown.
+    """
+    named = commonest(codes, names)
+    place = np.full(len(names) + 1, len(named))
+    place[named] = np.arange(len(named))
+    place[-1] = len(named) + 1  # found by -1
+    return Grouping("country", (*(names[code] for code in named), "other", "unknown"), place[codes])
+
+
+def by_age(codes: HostArray, names: tuple[str, ...]) -> Grouping:
+    """Users by age class [users], -1 where unknown."""
+    return Grouping("age", (*names, "unknown"), np.where(codes < 0, len(names), codes))
+
+
+@dataclass(frozen=True)
+class GroupMeans:
+    """Means of several series over one group, with 95 % bootstrap intervals.
+
+    Attributes
+    ----------
+    order : int
+    label : str
+    users : int
+    mean, low, high : HostArray [series] of float64
+    """
+
+    order: int
+    label: str
+    users: int
+    mean: HostArray
+    low: HostArray
+    high: HostArray
+
+
+def group_means(
+    values: HostArray, grouping: Grouping, *, bootstrap: int, seed: int
+) -> Iterator[GroupMeans]:
+    """Means of series [series, users] over each group; members are resampled within the group.
+
+    Resamples are the same for all series and depend on nothing but the seed and the sizes.
+    """
+    for order, label, places in grouping.members():
+        members = np.ascontiguousarray(values[:, places], np.float64)
+        low, high = interval(resampled_means(members, bootstrap, (seed, 2, order)))
+        yield GroupMeans(order, label, len(places), members.mean(axis=1), low, high)
+
+
+def resampled_means(values: HostArray, bootstrap: int, seed: tuple[int, ...]) -> HostArray:
+    """Means over resamples of the users.
+
+    A resample is how often each user was drawn, and the means are a product of matrices: with many
+    series much cheaper than gathering.
+
+    Parameters
+    ----------
+    values : HostArray [series, users] of float64
+
+    Returns
+    -------
+    HostArray [series, resamples] of float64
+    """
+    generator = np.random.default_rng(seed)
+    n = values.shape[1]
+    means = np.empty((len(values), bootstrap))
+    counts = np.empty((max(1, min(bootstrap, _ENTRIES // n)), n))
+    for start in range(0, bootstrap, len(counts)):
+        block = counts[: bootstrap - start]
+        for row in block:
+            row[:] = np.bincount(generator.integers(n, size=n), minlength=n)
+        means[:, start : start + len(block)] = values @ block.T / n
+    return means

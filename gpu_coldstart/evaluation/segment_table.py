@@ -1,0 +1,91 @@
+"""Who is in a segment, and what is recommended to it: tracks and playlists (Table 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from gpu_coldstart.engine.base import HostArray
+
+__all__ = ["playlist_probabilities", "segment_table", "top"]
+
+_TRACKS = 5
+_PLAYLISTS = 3
+_AT_ONCE = 64
+"""Segments whose dense probabilities exist at a time: [tracks, 64] and [playlists, 64]."""
+
+
+def top(values: HostArray, n: int) -> HostArray:
+    """Places of the n largest positive values [m], best first, equals by smaller place.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> top(np.array([0.5, 0.0, 0.7, 0.5]), 3).tolist()
+    [2, 0, 3]
+    """
+    places = np.flatnonzero(values > 0)
+    if len(places) > n:
+        least = np.partition(values[places], len(places) - n)[len(places) - n]
+        places = places[values[places] >= least]
+    chosen: HostArray = places[np.argsort(-values[places], kind="stable")][:n]
+    return chosen
+
+
+def playlist_probabilities(playlists: sparse.csr_array, shares: HostArray) -> HostArray:
+    """Mean probability of each playlist's tracks in some segments [playlists, segments].
+
+    A playlist without tracks has 0.
+
+    Parameters
+    ----------
+    playlists : csr_array [playlists, tracks] of ones
+    shares : HostArray [tracks, segments] of float64
+    """
+    sizes = np.diff(playlists.indptr)
+    found: HostArray = (playlists @ shares) / np.maximum(sizes, 1)[:, None]
+    return found
+
+
+def segment_table(
+    described: Mapping[str, Sequence[Any]],
+    shares: sparse.csr_array,
+    track_ids: HostArray,
+    playlists: sparse.csr_array,
+    playlist_ids: HostArray,
+) -> list[dict[str, Any]]:
+    """A row for each segment.
+
+    Parameters
+    ----------
+    described : mapping
+        Columns of :func:`gpu_coldstart.segments.describe`.
+    shares : csr_array [segments, tracks] of float32
+        Share of the members who streamed the track.
+    track_ids : HostArray [tracks] of int64
+        Most popular first, so that of equal tracks the more popular is named first.
+    playlists : csr_array [playlists, tracks] of ones
+    playlist_ids : HostArray [playlists] of int64
+        Ascending.
+    """
+    rows = []
+    for start in range(0, shares.shape[0], _AT_ONCE):
+        dense = shares[start : start + _AT_ONCE].toarray().astype(np.float64)
+        scores = np.ascontiguousarray(
+            playlist_probabilities(playlists, np.ascontiguousarray(dense.T)).T
+        )
+        for i, probabilities in enumerate(dense):
+            tracks, lists = top(probabilities, _TRACKS), top(scores[i], _PLAYLISTS)
+            rows.append(
+                {
+                    **{name: column[start + i] for name, column in described.items()},
+                    "track_ids": track_ids[tracks].tolist(),
+                    "track_probabilities": probabilities[tracks].tolist(),
+                    "playlist_ids": playlist_ids[lists].tolist(),
+                    "playlist_probabilities": scores[i, lists].tolist(),
+                }
+            )
+    return rows

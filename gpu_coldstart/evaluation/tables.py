@@ -1,0 +1,137 @@
+"""The evaluation's tables: their columns, and how they are written and read.
+
+A table is a dict of column name to list. None stands for what is not known or does not apply;
+fractions are fractions, not per cent.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gpu_coldstart.artifacts import parquet_bytes
+from gpu_coldstart.evaluation.protocol import MEASURES, Row
+
+__all__ = ["SCHEMAS", "Table", "assemble", "csv_bytes", "files_of", "read_tables", "results"]
+
+Table: TypeAlias = dict[str, list[Any]]
+
+
+def _of(kind: Any, names: str) -> dict[str, Any]:
+    """Columns of one type, their names separated by spaces."""
+    return dict.fromkeys(names.split(), kind)
+
+
+_TEXT, _INT, _REAL = pa.string(), pa.int64(), pa.float64()
+_MEASURED = {**_of(_TEXT, "space strategy"), "k": _INT, "measure": _TEXT}
+_GROUP = {"group": _TEXT, **_of(_INT, "order users"), **_of(_REAL, "mean low high")}
+
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "results": {**_MEASURED, "users": _INT, **_of(_REAL, "mean std low high")},
+    "comparisons": {
+        "space": _TEXT,
+        "k": _INT,
+        **_of(_TEXT, "measure strategy_a strategy_b"),
+        **_of(_REAL, "difference low high p_bootstrap p_wilcoxon p_holm"),
+    },
+    "strata": {**_MEASURED, "by": _TEXT, **_GROUP},
+    "exposure": {
+        **_of(_TEXT, "space strategy"),
+        "k": _INT,
+        "country": _TEXT,
+        "users": _INT,
+        **_of(_REAL, "p5 p25 p50 p75 p95 mean share_top_100 share_top_1000 share_top_5000"),
+        **_of(_REAL, "coverage gini novelty"),
+    },
+    "segments": {
+        "space": _TEXT,
+        **_of(_INT, "segment size"),
+        **_of(_TEXT, "country age_class"),
+        "genres": pa.list_(_TEXT),
+        "track_ids": pa.list_(_INT),
+        "track_probabilities": pa.list_(_REAL),
+        "playlist_ids": pa.list_(_INT),
+        "playlist_probabilities": pa.list_(_REAL),
+    },
+    "calibration": {**_of(_TEXT, "space cohort against"), **_GROUP},
+    "learning": {
+        "space": _TEXT,
+        "epoch": _INT,
+        **_of(_REAL, "train_loss validation_cosine"),
+        "kept": pa.bool_(),
+    },
+}
+"""Columns and their Arrow types, table by table."""
+
+_IN_A_CELL = "; "
+
+
+def assemble(name: str, rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Rows as the columns of a table, in the types that it has after reading it again."""
+    rows = list(rows)
+    return {
+        column: pa.array([row[column] for row in rows], kind).to_pylist()
+        for column, kind in SCHEMAS[name].items()
+    }
+
+
+def results(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The results table in long form: a row for each measure."""
+    return [
+        {
+            "space": row.space,
+            "strategy": row.strategy,
+            "k": row.k,
+            "measure": measure,
+            "users": row.users,
+            **asdict(getattr(row, measure)),
+        }
+        for row in rows
+        for measure in MEASURES
+    ]
+
+
+def csv_bytes(table: Table) -> bytes:
+    """A table as CSV: UTF-8, a header, ``.`` as the decimal sign, lines that end in a line feed.
+
+    Numbers keep all their digits, None is an empty cell, and lists are separated by ``; ``.
+    """
+    sink = io.StringIO()
+    writer = csv.writer(sink, lineterminator="\n")
+    writer.writerow(table)
+    writer.writerows([map(_cell, row) for row in zip(*table.values(), strict=True)])
+    return sink.getvalue().encode()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return _IN_A_CELL.join(map(_cell, value))
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def files_of(tables: Mapping[str, Table]) -> dict[str, bytes]:
+    """What is saved: each table as Parquet among the artifacts and as CSV in ``tables/``."""
+    saved = {}
+    for name, table in tables.items():
+        typed = {column: pa.array(table[column], kind) for column, kind in SCHEMAS[name].items()}
+        saved[f"artifacts/analysis/{name}.parquet"] = parquet_bytes(typed)
+        saved[f"tables/{name}.csv"] = csv_bytes(table)
+    return saved
+
+
+def read_tables(saved: Mapping[str, bytes]) -> dict[str, Table]:
+    """The tables out of what :func:`files_of` saved."""
+    return {
+        name: pq.read_table(io.BytesIO(saved[f"artifacts/analysis/{name}.parquet"])).to_pydict()
+        for name in SCHEMAS
+    }

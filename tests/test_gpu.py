@@ -1,0 +1,397 @@
+"""On a real GPU: the CUDA engine against the CPU engine on the same data, and against itself.
+
+``make test ARGS="-m gpu"`` runs this where there is a card. GPU_TEST_PRESET=tiny makes the tables
+smaller.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+from gpu_coldstart.config import SPACES, STRATEGIES
+from gpu_coldstart.datasets.synthetic import generate
+from gpu_coldstart.datasets.world import PRESETS
+from gpu_coldstart.engine import Engine, choose
+from gpu_coldstart.engine.base import Array, Csr, HostArray
+from gpu_coldstart.engine.cpu_sparse import to_scipy
+from gpu_coldstart.errors import UserError
+from gpu_coldstart.logs import Logs, index
+from gpu_coldstart.segments import shares_of
+from gpu_coldstart.settings import resolve
+from gpu_coldstart.spaces import tt_svd, ut_als
+from gpu_coldstart.tables import load
+from tests.rehearsal.test_flow import (
+    Learned,
+    apart,
+    hand_over,
+    lists,
+    run,
+    run_on_cpu,
+    same_centroids,
+    shared,
+)
+from tests.runs.helpers import command, listed, results, settings
+
+pytestmark = pytest.mark.gpu
+
+PRESET = os.environ.get("GPU_TEST_PRESET", "small")
+CONFIG = resolve(preset=PRESET)
+SEGMENTS = 40
+TOP = 50
+
+
+@dataclass(frozen=True)
+class Side:
+    """An engine and the logs of the tables on it."""
+
+    engine: Engine
+    logs: Logs
+
+    def array(self, host: HostArray) -> Array:
+        return self.engine.asarray(host)
+
+    def vectors(self, n: int, d: int, seed: int) -> Array:
+        """The same points [n, d] on either side."""
+        return self.array(np.random.default_rng(seed).normal(size=(n, d)).astype(np.float32))
+
+    def numbers(self, n: int, below: int, seed: int) -> Array:
+        return self.array(np.random.default_rng(seed).integers(0, below, n).astype(np.int32))
+
+    def shares(self) -> Csr:
+        labels = self.numbers(self.logs.n_warm, SEGMENTS, 1)
+        return shares_of(self.engine, self.logs.plays, labels, SEGMENTS)
+
+    def pmi(self) -> Csr:
+        sets, _ = tt_svd.collections(self.engine, self.logs, CONFIG.tt_svd)
+        counts = tt_svd.cooccurrence(self.engine, sets)
+        return self.engine.pmi(counts, shift=1.0, smoothing=0.75, min_count=2)
+
+
+@pytest.fixture(scope="module")
+def card() -> Engine:
+    try:
+        return choose("cuda")[0]
+    except UserError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def sides(card: Engine) -> tuple[Side, Side]:
+    """The CPU's and the card's."""
+    tables = generate(PRESETS[PRESET], 0)
+    host, device = (
+        Side(engine, index(engine, load(engine, tables), CONFIG))
+        for engine in (choose("cpu")[0], card)
+    )
+    return host, device
+
+
+# -- primitives --------------------------------------------------------------------------------
+
+
+def csr(side: Side) -> list[Any]:
+    n = 200_000
+    rows, columns = side.numbers(n, 3000, 2), side.numbers(n, 500, 3)
+    counts = side.numbers(n, 9, 4).astype(np.float32)
+    return [side.engine.csr(rows, columns, counts, (3000, 500))]
+
+
+def csr_of_real_numbers(side: Side) -> list[Any]:
+    n = 200_000
+    rows, columns = side.numbers(n, 3000, 2), side.numbers(n, 500, 3)
+    return [side.engine.csr(rows, columns, side.vectors(n, 1, 5)[:, 0], (3000, 500))]
+
+
+def transpose(side: Side) -> list[Any]:
+    return [side.engine.transpose(side.logs.history)]
+
+
+def take_rows(side: Side) -> list[Any]:
+    rows = side.numbers(2 * side.logs.n_warm, side.logs.n_warm, 6)
+    return [side.engine.take_rows(side.logs.history, rows)]
+
+
+def product(side: Side) -> list[Any]:
+    sets, _ = tt_svd.collections(side.engine, side.logs, CONFIG.tt_svd)
+    return [tt_svd.cooccurrence(side.engine, sets)]
+
+
+def product_of_real_numbers(side: Side) -> list[Any]:
+    return [ut_als.affinity(side.engine, side.logs, CONFIG.ut_als)]
+
+
+def segment_counts(side: Side) -> list[Any]:
+    labels = side.numbers(side.logs.n_warm, SEGMENTS, 1)
+    return [side.engine.segment_counts(labels, side.logs.plays, SEGMENTS)]
+
+
+def row_top(side: Side) -> list[Any]:
+    return list(side.engine.row_top(side.shares(), TOP))
+
+
+def pmi(side: Side) -> list[Any]:
+    return [side.pmi()]
+
+
+def pool(side: Side) -> list[Any]:
+    return [
+        side.engine.pool(side.logs.registration, side.vectors(side.logs.members.shape[0], 150, 7))
+    ]
+
+
+def soft_allocate(side: Side) -> list[Any]:
+    random = np.random.default_rng(8)
+    segments = np.argsort(random.random((500, SEGMENTS)), axis=1)[:, :5].astype(np.int32)
+    weights = -np.sort(-random.random((500, 5)))
+    weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    arrays = (side.array(segments), side.array(weights))
+    return list(side.engine.soft_allocate(*arrays, side.shares(), TOP, 4))
+
+
+def lists_of_everyone(side: Side) -> tuple[Array, Csr]:
+    """A list for each cold user, and what they went on to stream."""
+    tracks, _ = side.engine.row_top(side.shares(), TOP)
+    truth = side.logs.truth
+    return tracks[side.numbers(truth.shape[0], SEGMENTS, 9)], truth
+
+
+def drop_seen(side: Side) -> list[Any]:
+    tracks, truth = lists_of_everyone(side)
+    few = side.engine.row_top(truth, 5)[0]
+    users = np.repeat(np.arange(len(few), dtype=np.int32), 5)
+    ones = side.array(np.ones(len(users), np.float32))
+    seen = side.engine.csr(side.array(users), few.ravel(), ones, truth.shape)
+    return list(side.engine.drop_seen(tracks, tracks.astype(np.float32), seen, TOP - 5))
+
+
+def rank_metrics(side: Side) -> list[Any]:
+    found = side.engine.rank_metrics(*lists_of_everyone(side), (5, 10, TOP))
+    return [*found.precision, *found.recall, *found.ndcg]
+
+
+def als(side: Side) -> list[Any]:
+    losses: list[float] = []
+    found = side.engine.als(
+        ut_als.affinity(side.engine, side.logs, CONFIG.ut_als),
+        factors=40,
+        iterations=3,
+        regularization=10.0,
+        confidence=10.0,
+        cg_steps=3,
+        seed=0,
+        progress=lambda iteration, loss: losses.append(loss),
+    )
+    return [*found, side.array(np.array(losses))]
+
+
+Primitive = Callable[[Side], list[Any]]
+PARITY: dict[Primitive, float] = {
+    csr: 0,
+    csr_of_real_numbers: 1e-5,
+    transpose: 0,
+    take_rows: 0,
+    product: 0,
+    product_of_real_numbers: 1e-5,
+    segment_counts: 0,
+    row_top: 0,
+    pmi: 1e-5,
+    pool: 1e-4,
+    soft_allocate: 0,
+    drop_seen: 0,
+    rank_metrics: 1e-12,
+}
+"""How far a number may be from the CPU engine's, absolutely and relatively."""
+
+OWN_KERNELS = [csr_of_real_numbers, segment_counts, row_top, pmi, pool, soft_allocate]
+OWN_KERNELS += [drop_seen, rank_metrics, als]
+
+
+def on_host(side: Side, found: Any) -> Any:
+    """An array as NumPy's, a matrix as SciPy's."""
+    host = side.engine.to_host
+    if not isinstance(found, Csr):
+        return host(found)
+    return to_scipy(Csr(host(found.indptr), host(found.indices), host(found.data), found.shape))
+
+
+def fetched(side: Side, primitive: Primitive) -> list[Any]:
+    """What a primitive finds, on the host."""
+    return [on_host(side, found) for found in primitive(side)]
+
+
+@pytest.mark.parametrize("primitive", PARITY, ids=lambda primitive: primitive.__name__)
+def test_primitives_agree(sides: tuple[Side, Side], primitive: Primitive) -> None:
+    within = PARITY[primitive]
+    for one, other in zip(*(fetched(side, primitive) for side in sides), strict=True):
+        assert one.shape == other.shape
+        if not isinstance(one, sp.csr_array):
+            assert_allclose(other, one, rtol=within, atol=within)
+        elif within:  # a sum that is null here and nearly so there may be left out
+            assert np.abs((one - other).data).max(initial=0) <= within * np.abs(one.data).max()
+        else:
+            for part in ("indptr", "indices", "data"):
+                assert_array_equal(getattr(other, part), getattr(one, part))
+
+
+def same(one: list[Any], other: list[Any]) -> bool:
+    flat = [[a.data if isinstance(a, sp.csr_array) else a for a in found] for found in (one, other)]
+    return all(np.array_equal(a, b) for a, b in zip(*flat, strict=True))
+
+
+@pytest.mark.parametrize("primitive", OWN_KERNELS, ids=lambda primitive: primitive.__name__)
+def test_kernels_repeat_themselves_in_any_shape(
+    sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch, primitive: Primitive
+) -> None:
+    """Blocks of other sizes, and a grid too small for all rows at once: the same bits."""
+    wanted = fetched(sides[1], primitive)
+    assert same(fetched(sides[1], primitive), wanted)
+    engine = [m for name, m in sys.modules.items() if name.startswith("gpu_coldstart.engine.cuda")]
+    for block, grid in ((64, 1 << 20), (512, 1 << 20), (128, 5)):
+        for module in engine:
+            for name, value in (("BLOCK", block), ("_MOST_BLOCKS", grid)):
+                if hasattr(module, name):
+                    monkeypatch.setattr(module, name, value)
+        assert same(fetched(sides[1], primitive), wanted), (block, grid)
+
+
+def test_svd_leaves_as_little_as_the_cpu_engines(sides: tuple[Side, Side]) -> None:
+    left = []
+    for side in sides:
+        matrix = side.pmi()
+        found = side.engine.svd(matrix, 32, oversamples=20, power_iterations=2, seed=0)
+        u, s, vt = (side.engine.to_host(part) for part in (found.u, found.s, found.vt))
+        assert_allclose(u.T @ u, np.eye(32), atol=1e-3)
+        left.append(float(np.linalg.norm(on_host(side, matrix).toarray() - (u * s) @ vt)))
+    assert_allclose(left[1], left[0], rtol=0.01)
+
+
+def test_als_comes_as_low_as_the_cpu_engine(sides: tuple[Side, Side]) -> None:
+    losses = [fetched(side, als)[-1] for side in sides]
+    assert all(after < before for before, after in pairwise(losses[1]))
+    assert_allclose(losses[1][-1], losses[0][-1], rtol=0.01)
+
+
+def test_kmeans_comes_as_low_as_the_cpu_engine(sides: tuple[Side, Side]) -> None:
+    inertia = []
+    for side in sides:
+        points = side.engine.pool(side.logs.history, side.vectors(side.logs.n_tracks, 24, 10))
+        found = side.engine.kmeans(points, SEGMENTS, iterations=20, seed=0)
+        labels = side.engine.to_host(found.labels)
+        assert set(labels.tolist()) == set(range(SEGMENTS))
+        inertia.append(found.inertia)
+    assert inertia[1] < 1.03 * inertia[0]
+    assert inertia[0] < 1.1 * inertia[1]
+
+
+def test_neighbours_agree(sides: tuple[Side, Side]) -> None:
+    found = []
+    for side in sides:
+        queries, items = (side.vectors(n, 64, n) for n in (3000, 2000))
+        each = (*side.engine.nearest(queries, items, 5), *side.engine.top_k(queries, items, TOP))
+        found.append([side.engine.to_host(part) for part in each])
+    for place in (1, 3):
+        assert_allclose(found[1][place], found[0][place], rtol=1e-4, atol=1e-4)
+    for place in (0, 2):  # but for equals in the last bit
+        assert np.mean(found[1][place] == found[0][place]) > 0.999
+
+
+def test_logs_are_the_same(sides: tuple[Side, Side]) -> None:
+    for name in vars(sides[0].logs):
+        values = [getattr(side.logs, name) for side in sides]
+        if not (isinstance(values[0], Csr) or hasattr(values[0], "dtype")):
+            assert values[0] == values[1], name
+            continue
+        one, other = (on_host(side, value) for side, value in zip(sides, values, strict=True))
+        if isinstance(one, sp.csr_array):
+            assert (one != other).nnz == 0, name
+        else:
+            assert_array_equal(one, other, err_msg=name)
+
+
+# -- the whole flow ----------------------------------------------------------------------------
+
+SMALLER = {"tt_svd.dimension": 32, "ut_als.factors": 40, "ut_als.iterations": 5}
+SHORTER = {"mlp.epochs_tt_svd": 5, "mlp.epochs_ut_als": 5, "evaluation.bootstrap": 50}
+OPTIONS = ("--preset", PRESET, *settings(SMALLER | SHORTER))
+
+
+@pytest.fixture(scope="module")
+def on_cpu(card: Engine, tmp_path_factory: pytest.TempPathFactory) -> Learned:
+    return run_on_cpu(tmp_path_factory.mktemp("gpu") / "cpu", *OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def whole(on_cpu: Learned) -> Path:
+    """A run on the card, everything its own."""
+    return run(on_cpu[0].with_name("whole"), *OPTIONS)
+
+
+def after(on_cpu: Learned, name: str, *parts: str) -> Path:
+    """A run on the card with the CPU engine's centroids, and with parts of its run."""
+    out = on_cpu[0].with_name(name)
+    hand_over(on_cpu[0], out, *parts)
+    with same_centroids(on_cpu[1]):
+        return run(out, *OPTIONS, "--resume")
+
+
+def test_lists_at_equal_embeddings_and_centroids(on_cpu: Learned) -> None:
+    given = after(on_cpu, "given", "space", "network")
+    for space in SPACES:
+        for strategy in STRATEGIES:
+            tracks = [lists(place, space, strategy)[0] for place in (on_cpu[0], given)]
+            common = shared(*tracks)[1]
+            assert common > 0.99, (space, strategy)
+    assert max(apart(on_cpu[0], given).values()) < 0.003
+
+
+def test_measures_with_a_network_of_its_own(on_cpu: Learned) -> None:
+    """Training adds up in another order, and small differences grow with every step."""
+    assert max(apart(on_cpu[0], after(on_cpu, "own", "space")).values()) < 0.01
+
+
+def test_a_run_of_its_own(card: Engine, on_cpu: Learned, whole: Path) -> None:
+    """Within 20 %; another seed was seen to take the CPU engine 11 % away (preset small)."""
+    content = results(whole)
+    assert (content["engine"], content["device"]) == ("cuda", card.device)
+    name = "artifacts/logs.safetensors"
+    assert listed(whole)[name] == listed(on_cpu[0])[name]
+    for row, same_row in zip(results(on_cpu[0])["rows"], content["rows"], strict=True):
+        within = 1e-9 if row["strategy"] == "popularity" else 0.2 * row["ndcg"]
+        assert_allclose(same_row["ndcg"], row["ndcg"], rtol=0, atol=within)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_training_lowers_the_loss(whole: Path, space: str) -> None:
+    curve = json.loads((whole / f"artifacts/{space}/network.json").read_text())
+    losses = curve["train_loss"]
+    assert len(losses) > 2
+    assert losses[-1] < 0.95 * losses[0]
+    assert all(later < 1.02 * before for before, later in pairwise(losses))
+
+
+def test_a_run_keeps_to_its_budget(card: Engine, tmp_path: Path) -> None:
+    gc.collect()
+    torch.cuda.empty_cache()
+    try:
+        result = command(
+            *OPTIONS, "--engine", "cuda", "--memory-budget", "2GB", "--out", tmp_path / "run"
+        )
+    finally:
+        choose("cuda")  # takes the limit back
+    assert result.status == 0, result.err
+    peaks = [stage["peak_gpu_mb"] for stage in results(tmp_path / "run")["stages"]]
+    assert all(0 < peak <= 2048 for peak in peaks), peaks

@@ -1,0 +1,83 @@
+"""Nothing of a GPU is imported or woken before the CUDA engine is chosen."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.runs.helpers import one_thread, synthetic
+
+LIBRARIES = ("cupy", "cupyx", "cudf", "cuml", "rmm", "pylibraft", "nvtx")
+
+SCRIPT = """
+import importlib, json, sys
+
+asked, cuda = {}, {}
+
+class Forbidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in LIBRARIES:
+            asked.setdefault(name, step)
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Forbidden())
+for step in ("gpu_coldstart", "gpu_coldstart.run", "gpu_coldstart.pipeline"):
+    importlib.import_module(step)
+
+import torch
+assert not torch.cuda.is_initialized()
+step = "choose"
+from gpu_coldstart.engine import choose
+assert choose("cpu")[0].name == "cpu"
+assert not torch.cuda.is_initialized()
+step = "run"
+from gpu_coldstart.run import main
+status = main(OPTIONS)
+assert not torch.cuda.is_initialized()
+modules = sorted(name for name in sys.modules if name.startswith("gpu_coldstart.engine.cuda"))
+sys.stderr.write(json.dumps({"asked": asked, "modules": modules, "status": status}))
+"""
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a fresh process was asked to import of the libraries, and when."""
+    out = tmp_path_factory.mktemp("import") / "run"
+    options = [*synthetic(), "--engine", "cpu", "--out", str(out)]
+    settings = f"LIBRARIES = {LIBRARIES!r}\nOPTIONS = {options!r}\n"
+    done = subprocess.run(
+        [sys.executable, "-c", settings + SCRIPT],
+        env=one_thread(),
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stderr.splitlines()[-1])
+    return found
+
+
+def test_to_import_or_to_choose_asks_for_none_of_them(told: dict[str, Any]) -> None:
+    """But for nvtx, which marks a profiler's timeline on any machine that has it."""
+    asked = {name for name, step in told["asked"].items() if step != "run"}
+    assert asked <= {"nvtx"}
+
+
+def test_the_modules_of_the_cuda_engine_stay_out(told: dict[str, Any]) -> None:
+    assert told["modules"] == []
+
+
+def test_the_cpu_engine_runs_without_any_of_them(told: dict[str, Any]) -> None:
+    assert told["status"] == 0
+
+
+def test_a_run_on_the_cpu_asks_for_none_of_them(told: dict[str, Any]) -> None:
+    """The package implicit looks for RMM when it is imported, and does without."""
+    assert told["asked"].keys() <= {"nvtx", "rmm"}
