@@ -23,11 +23,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from safetensors.numpy import load
 from threadpoolctl import threadpool_limits
 
-from gpu_coldstart.artifacts import RunDirectory
+from gpu_coldstart.artifacts import RunDirectory, decode
 from gpu_coldstart.config import SPACES, STRATEGIES
 from gpu_coldstart.datasets.synthetic import generate
 from gpu_coldstart.engine.base import HostArray, Kmeans
 from gpu_coldstart.engine.cpu import CpuEngine
+from gpu_coldstart.segments import Segments
 from gpu_coldstart.settings import resolve
 from tests.rehearsal.install import rehearsed
 from tests.runs.helpers import (
@@ -238,6 +239,13 @@ def test_measures_of_a_run_of_its_own_are_plausible(on_cpu: Learned, whole: Path
     assert_allclose(other["losses"]["ut-als"][-1], one["losses"]["ut-als"][-1], rtol=0.01)
     names = [[stage["name"] for stage in content["stages"]] for content in (one, other)]
     assert names[0] == names[1]
+    for space in SPACES:
+        name = f"artifacts/{space}/segments.safetensors"
+        cut = [
+            decode(CpuEngine(), (place / name).read_bytes(), Segments)
+            for place in (on_cpu[0], whole)
+        ]
+        assert_allclose(cut[1].inertia, cut[0].inertia, rtol=0.02)
 
 
 # -- the same again, after an interruption, and from files -------------------------------------
