@@ -64,7 +64,8 @@ def choose(name: str, memory_budget: int | None = None) -> tuple[Engine, str]:
         return _cuda(memory_budget)
     if name == "cuda":
         raise UserError(f"engine cuda cannot run: {missing}; mend that, or use --engine cpu")
-    return CpuEngine(), f"engine cpu: {missing}"
+    unused = "" if memory_budget is None else "; --memory-budget has no effect"
+    return CpuEngine(), f"engine cpu: {missing}{unused}"
 
 
 def _why_not_cuda() -> str | None:

@@ -6,8 +6,7 @@ has freed is there for the next, one number bounds all of them, and one number s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -138,16 +137,6 @@ class Memory:
                 start, retry = stop, False
             if retry:  # outside of the handler, whose traceback keeps the failed buffers alive
                 torch.cuda.empty_cache()
-
-    @contextmanager
-    def guarded(self, what: str) -> Iterator[None]:
-        """Tell a lack of memory as one sentence."""
-        try:
-            yield
-        except Exception as error:
-            if not out_of_memory(error):
-                raise
-            raise UserError(self.explain(what)) from error
 
     def explain(self, what: str) -> str:
         """The sentence about a lack of memory."""
