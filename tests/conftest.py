@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 
 from gpu_coldstart.engine import Engine, choose
-from gpu_coldstart.errors import UserError
 from tests.rehearsal.install import rehearsed
 from tests.rehearsal.record import Call, Stage
 
@@ -42,10 +42,10 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     if request.param == "rehearsal":
         with rehearsed():
             return choose("cuda")[0]
-    try:
-        return choose("cuda")[0]
-    except UserError as error:
-        pytest.skip(str(error))
+    if not torch.cuda.is_available():
+        pytest.skip("there is no NVIDIA GPU here")
+    # With a GPU, an engine that cannot be made is a failure: skipped tests would look like passed.
+    return choose("cuda")[0]
 
 
 @pytest.fixture(autouse=True)

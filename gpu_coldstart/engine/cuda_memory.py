@@ -52,6 +52,7 @@ def _allocate(size: int, stream: int) -> int:
 
 
 def _release(pointer: int) -> None:
+    # torch leaves it unannotated.
     torch.cuda.caching_allocator_delete(pointer)  # type: ignore[no-untyped-call]
 
 

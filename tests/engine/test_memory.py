@@ -304,7 +304,7 @@ class Limit(int):
                 stage.largest_allocation = self
                 try:
                     work(start, stop)
-                except Exception:
+                except Exception:  # each library has its own for a lack of memory; it goes on
                     refused_at.append(stop - start)
                     raise
                 finally:

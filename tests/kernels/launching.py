@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 
 from gpu_coldstart.engine.signatures import parse, source
-from tests.kernels.host import HostModule
+from tests.kernels.host import HostModule, Order
 
 __all__ = ["launch"]
 
-_SHAPES = (((1, 32), "forward"), ((3, 96), "reverse"), ((2, 64), "forward"))
+_SHAPES: tuple[tuple[tuple[int, int], Order], ...] = (
+    ((1, 32), "forward"),
+    ((3, 96), "reverse"),
+    ((2, 64), "forward"),
+)
 """(grid, block) and the order of threads and blocks."""
 
 
@@ -48,7 +52,7 @@ def launch(
     for (grid, block), order in _SHAPES:
         for name in written:
             arguments[name][...] = before[name]
-        module.order = order  # type: ignore[assignment]
+        module.order = order
         bound = [
             value if isinstance(value := arguments[parameter.name], np.ndarray)
             else parameter.dtype.type(value)

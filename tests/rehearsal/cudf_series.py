@@ -67,6 +67,7 @@ class _Column:
 
     def __init__(self, data: Any):
         if not isinstance(data, pa.Array):
+            # cuDF takes more; what the engine never gives is refused, so that a new use is noticed.
             raise NotImplementedError("columns come from read_parquet and from_arrow here")
         self._data = data
 
@@ -126,6 +127,7 @@ class Series(_Column):
         self, value: Any = None, method: Any = None, axis: Any = None, inplace: bool = False
     ) -> Series:
         if method is not None or axis is not None or inplace:
+            # As above: cuDF has these, the engine does not ask for them.
             raise NotImplementedError("rehearsed with a value only")
         return Series(_filled(self._data, value))
 
