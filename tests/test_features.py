@@ -23,20 +23,8 @@ from gpu_coldstart.features import (
     streamed_on_day_one,
 )
 from gpu_coldstart.spaces import Space
-from tests.worlds import (
-    BLOCKS,
-    SCALARS,
-    Expected,
-    Raw,
-    Row,
-    Thing,
-    dense,
-    event,
-    expect,
-    some_world,
-    stream,
-    user,
-)
+from tests.expectations import BLOCKS, SCALARS, Expected, Thing, expect
+from tests.worlds import Raw, Row, dense, event, some_world, stream, user
 
 CONFIG = Config(split=Split(warm_until="all"))
 FIRST_AGES = (18, 25, 35, 50, 65)

@@ -20,7 +20,7 @@ from gpu_coldstart.datasets.deezer import PARTS, open_release
 from gpu_coldstart.datasets.synthetic import generate
 from gpu_coldstart.datasets.world import PRESETS
 from tests.datasets.releases import everything, same
-from tests.worlds import BLOCKS, SCALARS
+from tests.expectations import BLOCKS, SCALARS
 
 SEED = 5
 DIMENSIONS = {"svd": 24, "mf": 32}

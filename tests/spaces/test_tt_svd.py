@@ -15,7 +15,8 @@ from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.spaces import FITTERS, Space, unit_rows
 from gpu_coldstart.spaces.tt_svd import collections, cooccurrence, fit
-from tests.worlds import dense, expect, hand_logs, some_world, sparse, stored
+from tests.expectations import expect
+from tests.worlds import dense, hand_logs, some_world, sparse, stored
 
 
 def quiet(done: int, of: int, text: str) -> None:

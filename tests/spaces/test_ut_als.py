@@ -14,7 +14,8 @@ from gpu_coldstart.config import Config, Split, UtAls
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.spaces import FITTERS
 from gpu_coldstart.spaces.ut_als import affinity, fit
-from tests.worlds import dense, expect, hand_logs, some_world, stored
+from tests.expectations import expect
+from tests.worlds import dense, hand_logs, some_world, stored
 
 ALL_EVENTS = Config(split=Split(warm_until="all"))
 
