@@ -46,7 +46,7 @@ from tests.runs.helpers import (
     synthetic,
     write,
 )
-from tests.runs.test_command import barest
+from tests.runs.test_places import barest
 
 TINY = ("--preset", "tiny")
 MEASURES = ("precision", "recall", "ndcg")

@@ -43,7 +43,7 @@ from tests.runs.helpers import (
     with_column,
     write,
 )
-from tests.runs.test_command import barest
+from tests.runs.test_places import barest
 
 Done = tuple[Path, Result]
 Row = dict[str, Any]

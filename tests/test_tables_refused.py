@@ -1,0 +1,229 @@
+"""What is said about tables that break the data contract."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from gpu_coldstart.datasets import events
+from gpu_coldstart.errors import UserError
+from gpu_coldstart.tables import ACTIONS, ENTITIES, SPLITS, load
+from tests.test_tables import DAY, DAY_US, ENGINE, arrow, example, message, write
+
+# -- what does not load ----------------------------------------------------------------------------
+
+
+class Wrong(NamedTuple):
+    """A column put in place of a valid one, and what the error must say."""
+
+    table: str
+    column: str
+    values: Any
+    says: tuple[str, ...]
+
+
+FAR = pa.array([DAY_US, 2**60, DAY_US], pa.timestamp("us"))
+LONG_AGO = pa.array([DAY, DAY, datetime(1989, 12, 31), DAY], pa.timestamp("us"))
+NEXT_CENTURY = pa.array([datetime(2101, 1, 1)] * 3, pa.timestamp("us"))
+WRONG = {
+    "float id": Wrong("users", "user_id", [1.0, 2.0, 3.0], ("found the type double", "cast it")),
+    "text id": Wrong("tracks", "track_id", ["a", "b"], ("found the type string", "an integer")),
+    "uint64 id": Wrong(
+        "tracks", "track_id", pa.array([1, 2], pa.uint64()), ("found the type uint64", "int64")
+    ),
+    "float age": Wrong("users", "age", [1.0, None, 2.0], ("found the type double", "Int64")),
+    "integer time": Wrong(
+        "users", "registered_at", [1, 2, 3], ("found the type int64", "to_datetime")
+    ),
+    "text time": Wrong("users", "registered_at", ["2020-01-01"] * 3, ("a timestamp or a date",)),
+    "number country": Wrong("users", "country", [1, 2, 3], ("found the type int64", "a string")),
+    "nulls for ids": Wrong("users", "user_id", pa.nulls(3), ("found the type null",)),
+    "nested": Wrong("tracks", "artist_id", [[1], [2]], ("found the type list", "an integer")),
+    "null id": Wrong("users", "user_id", [1, None, None], ("row 1,", "null", "drop the row")),
+    "null time": Wrong(
+        "interactions",
+        "timestamp",
+        pa.array([DAY, DAY, DAY, None], pa.timestamp("us")),
+        ("row 3,", "null"),
+    ),
+    "null action": Wrong("interactions", "action", ["stream", None, "x", "y"], ("row 1,", "null")),
+    "null split": Wrong("users", "split", ["warm", "test", None], ("row 2,", "whole column out")),
+    "null count": Wrong("interactions", "count", [1, 1, 1, None], ("row 3,", "whole column out")),
+    "all null split": Wrong("users", "split", pa.nulls(3, pa.string()), ("row 0,", "null")),
+    "same user": Wrong("users", "user_id", [9, 4, 9], ("row 2,", "the id 9", "in row 0")),
+    "same track": Wrong("tracks", "track_id", [-1, -1], ("row 1,", "the id -1", "in row 0")),
+    "old": Wrong("users", "age", [4, 131, 140], ("row 1,", "131", "0 to 130", "write null")),
+    "unborn": Wrong("users", "age", [4, None, -1], ("row 2,", "-1", "0 to 130", "write null")),
+    "far time": Wrong("users", "registered_at", FAR, ("row 1,", "year 38504", "1990 to 2100")),
+    "early time": Wrong("interactions", "timestamp", LONG_AGO, ("row 2,", "year 1989", "unit")),
+    "late time": Wrong("users", "registered_at", NEXT_CENTURY, ("row 0,", "year 2101")),
+    "unknown action": Wrong(
+        "interactions",
+        "action",
+        ["stream", "listen", "ban", "listen"],
+        ("row 1,", "'listen'", ", ".join(ACTIONS)),
+    ),
+    "unknown entity": Wrong(
+        "interactions",
+        "entity",
+        ["track", "album", "Artist", "artist"],
+        ("row 2,", "'Artist'", ", ".join(ENTITIES)),
+    ),
+    "unknown split": Wrong(
+        "users", "split", ["warm", "train", "test"], ("row 1,", "'train'", ", ".join(SPLITS))
+    ),
+    "count 0": Wrong("interactions", "count", [1, 2, 0, -1], ("row 2,", "0 is below 1")),
+    "null playlist": Wrong("playlists", "playlist_id", [None, 1], ("row 0,", "null")),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
+@pytest.mark.parametrize("as_files", [True, False], ids=["files", "arrow"])
+def test_wrong_column(tmp_path: Path, wrong: Wrong, as_files: bool) -> None:
+    columns = example()
+    columns[wrong.table][wrong.column] = wrong.values
+    tables = arrow(columns)
+    text = message(write(tmp_path, tables) if as_files else tables)
+    file = str(tmp_path / f"{wrong.table}.parquet") if as_files else wrong.table
+    assert text.startswith(f"{file}, column '{wrong.column}'")
+    for part in wrong.says:
+        assert part in text
+
+
+@pytest.mark.parametrize("table", ["users", "tracks", "interactions"])
+@pytest.mark.parametrize("as_files", [True, False], ids=["files", "arrow"])
+def test_no_rows(tmp_path: Path, table: str, as_files: bool) -> None:
+    tables = arrow(example())
+    tables[table] = tables[table].slice(0, 0)
+    assert f"{table}{'.parquet' if as_files else ''} has no rows" in message(
+        write(tmp_path, tables) if as_files else tables
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "other"),
+    [
+        ("users", "user_id", "userid"),
+        ("users", "registered_at", "Registered_At"),
+        ("tracks", "track_id", "trackId"),
+        ("interactions", "action", "actions"),
+        ("interactions", "timestamp", "time_stamp"),
+        ("playlists", "playlist_id", "playlist"),
+    ],
+)
+def test_missing_column_names_a_similar_one(
+    tmp_path: Path, table: str, name: str, other: str
+) -> None:
+    columns = example()
+    columns[table][other] = columns[table].pop(name)
+    text = message(write(tmp_path, arrow(columns)))
+    assert f"{tmp_path / table}.parquet has no column '{name}'" in text
+    assert f"'{other}'" in text
+
+
+def test_missing_column_lists_what_there_is() -> None:
+    tables = arrow(example())
+    tables["tracks"] = pa.table({"song": [1], "by": [2]})
+    assert "tracks has no column 'track_id' (it has 'song', 'by')" in message(tables)
+
+
+def test_column_twice() -> None:
+    tables = arrow(example())
+    tables["users"] = tables["users"].append_column("user_id", pa.array([1, 2, 3]))
+    assert "users has 2 columns named 'user_id': keep one" in message(tables)
+
+
+@pytest.mark.parametrize("table", ["users", "tracks", "interactions"])
+def test_missing_table(tmp_path: Path, table: str) -> None:
+    tables = arrow(example())
+    del tables[table]
+    assert f"no table '{table}'" in message(tables)
+    with pytest.raises(UserError, match=rf"{table}\.parquet does not exist: .*columns"):
+        write(tmp_path, tables)
+
+
+def test_file_gone_since(tmp_path: Path) -> None:
+    source = write(tmp_path, arrow(example()))
+    (tmp_path / "tracks.parquet").unlink()
+    assert f"{tmp_path / 'tracks.parquet'} does not exist: it should be" in message(source)
+
+
+def test_missing_directory(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere does not exist: .*users\.parquet"):
+        events.source(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="is a file, not a directory"):
+        events.source(tmp_path / "file")
+
+
+def damage(change: Callable[[bytes], bytes], path: Path) -> None:
+    path.write_bytes(change(path.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda _: b"user_id,age\n1,2\n", "is not a Parquet file: convert it"),
+        (lambda _: b"", "is empty"),
+        (lambda whole: whole[: len(whole) // 2], "is cut short"),
+        (lambda whole: whole[:-200] + bytes(192) + whole[-8:], "is damaged, its footer"),
+        (lambda whole: whole[:-8] + b"\xff\xff\xff\x7fPAR1", "is damaged, its footer"),
+        (lambda whole: whole[:4] + bytes(b ^ 255 for b in whole[4:80]) + whole[80:], "is damaged"),
+    ],
+    ids=["csv", "empty", "cut", "footer", "footer length", "pages"],
+)
+def test_damaged_file(tmp_path: Path, change: Callable[[bytes], bytes], says: str) -> None:
+    source = write(tmp_path, arrow(example()))
+    damage(change, tmp_path / "users.parquet")
+    assert f"{tmp_path / 'users.parquet'} {says}" in message(source)
+
+
+def test_directory_in_place_of_a_file(tmp_path: Path) -> None:
+    source = write(tmp_path, arrow(example()))
+    (tmp_path / "users.parquet").unlink()
+    (tmp_path / "users.parquet").mkdir()
+    assert "is a directory: merge its parts" in message(source)
+
+
+def test_text_that_is_not_utf8(tmp_path: Path) -> None:
+    columns = example()
+    columns["users"]["country"] = ["zq", None, "BR"]
+    tables = arrow(columns)
+    for name, table in tables.items():
+        pq.write_table(table, tmp_path / f"{name}.parquet", compression="none")
+    path = tmp_path / "users.parquet"
+    damage(lambda whole: whole.replace(b"\x02\x00\x00\x00zq", b"\x02\x00\x00\x00\xff\xfe"), path)
+    assert f"{path} is damaged" in message(events.source(tmp_path))
+
+
+@pytest.mark.parametrize("compression", ["snappy", "none"])
+def test_random_damage_is_an_error_or_other_values(tmp_path: Path, compression: str) -> None:
+    tables: dict[str, Any] = arrow(example())
+    path = tmp_path / "users.parquet"
+    pq.write_table(tables["users"], path, compression=compression)
+    whole = path.read_bytes()
+    for seed in range(100):
+        path.write_bytes(mutated(whole, random.Random(seed)))
+        text = ""
+        try:
+            load(ENGINE, {**tables, "users": path})
+        except UserError as error:
+            text = str(error)
+        assert not text or str(path) in text
+
+
+def mutated(whole: bytes, draw: random.Random) -> bytes:
+    """Cut somewhere, or with one to eight bytes replaced."""
+    if draw.random() < 0.2:
+        return whole[: draw.randrange(len(whole))]
+    changed = bytearray(whole)
+    for _ in range(draw.choice([1, 2, 8])):
+        changed[draw.randrange(len(changed))] = draw.randrange(256)
+    return bytes(changed)
