@@ -31,7 +31,7 @@ __all__ = ["OTHER_FILES", "RunDirectory", "decode", "encode", "parquet_bytes", "
 
 T = TypeVar("T")
 _MANIFEST = "manifest.json"
-OTHER_FILES = ("results.json", "times.json", "run.log")
+OTHER_FILES = ("results.json", "report.html", "times.json", "run.log")
 """Files of a run that tell when and how long, and so differ from run to run."""
 
 _TEMPORARY = ".part"
@@ -233,6 +233,31 @@ class RunDirectory:
         else:
             self.write("config", self._preamble)
         return True
+
+    @classmethod
+    def finished(cls, path: Path) -> RunDirectory:
+        """A finished run, to read from.
+
+        Raises
+        ------
+        UserError
+            When there is no run, or one that was interrupted.
+        """
+        run = cls(path, {}, {})
+        if not path.is_dir():
+            raise UserError(f"{path} is no directory: name the directory that a run was written to")
+        manifest = run._read_manifest()
+        if manifest is None:
+            raise UserError(
+                f"{path} holds no run, as {_MANIFEST} is missing: name the directory that a run "
+                "was written to"
+            )
+        run.identity, run.stages = manifest["identity"], manifest["stages"]
+        if not (run.has("report") and (path / "results.json").exists()):
+            raise UserError(
+                f"{path} holds a run that is not finished: give its command again with --resume"
+            )
+        return run
 
     def _read_manifest(self) -> dict[str, Any] | None:
         path = self.path / _MANIFEST

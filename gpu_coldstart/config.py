@@ -14,8 +14,10 @@ from gpu_coldstart.datasets.world import World
 __all__ = [
     "DATASETS",
     "PRESETS",
+    "PROTOCOLS",
     "SPACES",
     "STRATEGIES",
+    "Carousels",
     "Config",
     "Evaluation",
     "Features",
@@ -32,6 +34,7 @@ __all__ = [
 DATASETS = ("synthetic", "events", "tafeng", "deezer")
 SPACES = ("tt-svd", "ut-als")
 PRESETS = ("tiny", "small", "paper")
+PROTOCOLS = ("own", "paper", "release")
 STRATEGIES = ("popularity", "registration-day", "input-features", "full", "semi", "soft")
 
 
@@ -139,6 +142,15 @@ class Segments:
         Number of segments; 0 is one for 70 warm users (the paper's ratio), at most 1000.
     iterations : int
         Lloyd iterations.
+    restarts : int
+        Starts of k-means, of which the one of least inertia is kept; also of the input-features
+        baseline. The release takes 10.
+    seeding_points : int
+        k-means++ chooses a start among at most so many points for each segment; 0 is among all,
+        as in the release. Also of the input-features baseline.
+    popularity : {"members", "listens"}
+        A track's popularity in a segment, and in the chart, is the share of the users who streamed
+        it; or, as in the release, its share of what they streamed, each track once a user.
     popularity_days : int
         Count only streams of days 1 to this after registration, as the public release does; 0
         counts the whole history.
@@ -146,6 +158,9 @@ class Segments:
 
     k: int = 0
     iterations: int = 20
+    restarts: int = 1
+    seeding_points: int = 20
+    popularity: str = "members"
     popularity_days: int = 0
 
 
@@ -186,6 +201,8 @@ class Mlp:
     learning_rate, momentum, weight_decay : float
         ``momentum`` is for ``sgd`` only.
     batch_size : int
+    drop_last : bool
+        Leave out the users of an epoch's last batch where it is not full, as the release does.
     epochs_tt_svd, epochs_ut_als : int
         At most so many passes over the warm users, in each space.
     patience : int
@@ -200,6 +217,7 @@ class Mlp:
     momentum: float = 0.9
     weight_decay: float = 0.0
     batch_size: int = 512
+    drop_last: bool = False
     epochs_tt_svd: int = 30
     epochs_ut_als: int = 30
     patience: int = 5
@@ -215,6 +233,9 @@ class Strategies:
         Which to run, in the order of the results table.
     similarity : {"cosine", "inner"}
         Between a user's and a track's embedding, wherever tracks are retrieved by embedding.
+    registration_day_fallback : {"popularity", "none"}
+        What Registration Day Streams gives a user without a stream: the chart, as the paper
+        states; or, as the release does, whatever comes first when every track scores 0.
     exclude_seen : bool
         Do not recommend what the user streamed on registration day.
     soft_segments : int
@@ -223,14 +244,42 @@ class Strategies:
         Places shared beyond the list's length, lost again to tracks several segments offer.
     input_features_k : int
         Segments of the input-features baseline.
+    input_features_points : int
+        It learns its segments from a sample of at most so many users for each; 0 is from all, as
+        in the release, which holds the whole matrix of input vectors.
     """
 
     names: tuple[str, ...] = STRATEGIES
     similarity: str = "cosine"
+    registration_day_fallback: str = "popularity"
     exclude_seen: bool = False
     soft_segments: int = 5
     soft_overshoot: int = 4
     input_features_k: int = 100
+    input_features_points: int = 256
+
+
+@dataclass(frozen=True)
+class Carousels:
+    """Ranked playlists for every test user, and when one counts as a success (4.2).
+
+    Attributes
+    ----------
+    playlists : int
+        Playlists in a carousel, 12 in the paper; 0 makes none.
+    least_tracks : int
+        Playlists of fewer distinct known tracks are not offered, to nobody and no segment.
+    streamed_tracks : int
+        A playlist on display leads to a stream if the user goes on to stream the playlist itself,
+        or so many distinct tracks of it.
+    favorite_tracks : int
+        It leads to a favourite if the user makes the playlist itself one, or so many of its tracks.
+    """
+
+    playlists: int = 12
+    least_tracks: int = 10
+    streamed_tracks: int = 3
+    favorite_tracks: int = 1
 
 
 @dataclass(frozen=True)
@@ -239,6 +288,9 @@ class Evaluation:
 
     Attributes
     ----------
+    protocol : {"own", "paper", "release"}
+        Whose choices the other values are by default: ours, those the paper states, or those of
+        its released code; docs/conformance.md lists them. It changes nothing by itself.
     k : tuple of int
         Lengths of list at which everything is measured; the longest is recommended.
     deviation : {"disjoint", "repeated"}
@@ -251,13 +303,17 @@ class Evaluation:
     analysis : bool
         Also compare the strategies, and tell for whom they are good and what they recommend:
         the tables in ``tables/``.
+    figures : bool
+        Also draw what there is to draw, into ``figures/`` and ``report.html``.
     """
 
+    protocol: str = "own"
     k: tuple[int, ...] = (50,)
     deviation: str = "disjoint"
     folds: int = 10
     bootstrap: int = 1000
     analysis: bool = True
+    figures: bool = True
 
 
 @dataclass(frozen=True)
@@ -289,6 +345,7 @@ class Config:
     features: Features = field(default_factory=Features)
     mlp: Mlp = field(default_factory=Mlp)
     strategies: Strategies = field(default_factory=Strategies)
+    carousels: Carousels = field(default_factory=Carousels)
     evaluation: Evaluation = field(default_factory=Evaluation)
 
 

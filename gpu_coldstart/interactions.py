@@ -33,9 +33,17 @@ class Events(NamedTuple):
             return self
         return Events(*(column[places] for column in self))
 
-    def are(self, action: str, kind: str) -> Array:
-        """Mask of the events of one action on one kind of entity."""
-        return self.what == _code(ACTIONS.index(action), ENTITIES.index(kind))
+    def are(self, action: str, *kinds: str) -> Array:
+        """Mask of the events of one action on one kind of entity, or on some kinds."""
+        first, *others = (_code(ACTIONS.index(action), ENTITIES.index(kind)) for kind in kinds)
+        found = self.what == first
+        for code in others:
+            found |= self.what == code
+        return found
+
+    def on_days(self, last: int) -> Array:
+        """Mask of the events of day 1 to day ``last`` after their user's registration day."""
+        return (self.since >= 1) & (self.since <= last)
 
 
 def _code(action: Any, kind: Any) -> Any:

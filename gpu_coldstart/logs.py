@@ -3,8 +3,8 @@
 Users are numbered warm, then validation, then test, by ascending id within each. Tracks are
 numbered by popularity among warm users (see :mod:`gpu_coldstart.engine.base`). Artists, albums
 and playlists follow by ascending id. This is where the rule "no event after a cold user's
-registration day may influence anything but the ground truth" is kept: such events reach
-:attr:`Logs.truth` and nothing else.
+registration day may influence anything but the ground truth" is kept: such events reach the
+fields of :class:`Logs` that begin with ``truth`` and nothing else.
 """
 
 from __future__ import annotations
@@ -62,6 +62,10 @@ class Logs:
         The streams that count for popularity: ``history``, or its first days.
     truth : Csr [validation + test users, tracks]
         Streams of the days after registration.
+    truth_favorites : Csr [validation + test users, entities]
+        Events of the same days that made a track or a playlist a favourite.
+    truth_playlists : Csr [validation + test users, playlists]
+        Streams, in the same days, of playlists as such.
     split_rule : str
         How users were split, with dates.
     notes : tuple of str
@@ -89,6 +93,8 @@ class Logs:
     favorites: Csr
     plays: Csr
     truth: Csr
+    truth_favorites: Csr
+    truth_playlists: Csr
     split_rule: str = ""
     notes: tuple[str, ...] = ()
 
@@ -160,7 +166,8 @@ def _with_truth(
     """Leave out cold users with fewer distinct tracks of truth than asked for."""
     xp = engine.xp
     cold = (cohort == splits.VALIDATION) | (cohort == splits.TEST)
-    truth = events.where(_is_truth(events, config) & cold[events.user])
+    judged = events.are("stream", "track") & events.on_days(config.split.truth_days)
+    truth = events.where(judged & cold[events.user])
     pairs = _pairs(engine, truth, (len(cohort), n_entities))
     sizes = xp.diff(pairs.indptr)
     short = cold & (sizes < config.split.min_truth)
@@ -171,12 +178,6 @@ def _with_truth(
         f"{int(short.sum())} cold users streamed fewer than {config.split.min_truth} distinct "
         f"tracks in the {config.split.truth_days} days after registration; left out"
     ]
-
-
-def _is_truth(events: Events, config: Config) -> Array:
-    """Mask of the streams that cold users are judged by."""
-    later = (events.since >= 1) & (events.since <= config.split.truth_days)
-    return events.are("stream", "track") & later
 
 
 def _check_cohorts(cohort: Array) -> None:
@@ -306,20 +307,17 @@ def _matrices(
     streamed = events.are("stream", "track")
     counted = warm & streamed
     if config.segments.popularity_days:
-        days = (events.since >= 1) & (events.since <= config.segments.popularity_days)
-        counted = counted & days
+        counted = counted & events.on_days(config.segments.popularity_days)
     plays = _pairs(engine, events.where(counted), (n_warm, n_tracks))
     catalogue, place = catalogue.by_popularity(
         engine, xp.bincount(plays.indices, minlength=n_tracks)
     )
     events = events._replace(entity=place[events.entity])
     plays = _pairs(engine, events.where(counted), (n_warm, n_tracks))
-    liked = events.are("favorite", "track")
-    for kind in ("artist", "album"):
-        liked |= events.are("favorite", kind)
-    cold = ~warm & _is_truth(events, config)
-    later = events.where(cold)
+    liked = events.are("favorite", "track", "artist", "album")
+    later = events.where(~warm & events.on_days(config.split.truth_days))
     later = later._replace(user=later.user - n_warm)
+    n_cold = n_users - n_warm
     registration = _registration(engine, events, catalogue, (n_users, n_entities))
     return Logs(
         user_ids=people.ids,
@@ -342,13 +340,24 @@ def _matrices(
         history=_pairs(engine, events.where(warm & streamed), (n_warm, n_tracks)),
         favorites=_pairs(engine, events.where(warm & liked), (n_warm, n_entities)),
         plays=plays,
-        truth=_pairs(engine, later, (n_users - n_warm, n_tracks)),
+        truth=_pairs(engine, later.where(later.are("stream", "track")), (n_cold, n_tracks)),
+        truth_favorites=_pairs(
+            engine, later.where(later.are("favorite", "track", "playlist")), (n_cold, n_entities)
+        ),
+        truth_playlists=_playlist_streams(engine, later, catalogue, n_cold),
     )
 
 
 def _pairs(engine: Engine, events: Events, shape: tuple[int, int]) -> Csr:
     """Events of each user with each entity, added up."""
     return engine.csr(events.user, events.entity, events.count, shape)
+
+
+def _playlist_streams(engine: Engine, later: Events, catalogue: Catalogue, n_cold: int) -> Csr:
+    """Streams of playlists as such, by cold user."""
+    streamed = later.where(later.are("stream", "playlist"))
+    streamed = streamed._replace(entity=streamed.entity - catalogue.first("playlist"))
+    return _pairs(engine, streamed, (n_cold, len(catalogue.ids["playlist"])))
 
 
 def _registration(

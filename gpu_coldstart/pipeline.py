@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from safetensors.torch import save as save_weights
 
-from gpu_coldstart import features, logs, segments, spaces, strategies
+from gpu_coldstart import carousels, features, logs, segments, spaces, strategies
 from gpu_coldstart.artifacts import RunDirectory, decode, encode, parquet_bytes
 from gpu_coldstart.config import Config
 from gpu_coldstart.engine.base import Array, Engine, HostArray
@@ -24,7 +24,7 @@ from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation.analysis import analyse, facts_of
 from gpu_coldstart.evaluation.protocol import MEASURES, Protocol, Row, Sample
 from gpu_coldstart.evaluation.tables import Table, files_of, read_tables
-from gpu_coldstart.models import Network, predict, train
+from gpu_coldstart.models import Network, check_batches, predict, train
 from gpu_coldstart.progress import Reporter, StageTime
 from gpu_coldstart.study import Study
 
@@ -97,10 +97,12 @@ class Pipeline:
         """Run what is left to run."""
         config, reporter = self.config, self.reporter
         analysed = config.evaluation.analysis
-        reporter.expect(2 + analysed + len(config.spaces) * (3 + len(config.strategies.names)))
+        shown = config.carousels.playlists > 0
+        of_a_space = 3 + len(config.strategies.names) + shown
+        reporter.expect(2 + analysed + len(config.spaces) * of_a_space)
         indexed = self._logs()
         measures: dict[tuple[str, str], HostArray] = {}
-        notes = list(indexed.notes)
+        notes = [*indexed.notes, *carousels.notes(self.engine, indexed, config.carousels)]
         losses: dict[str, tuple[float, ...]] = {}
         for name in config.spaces:
             space = self._space(name, indexed)
@@ -112,6 +114,8 @@ class Pipeline:
             situation = self._situation(indexed, space)
             for strategy in config.strategies.names:
                 measures[name, strategy] = self._recommend(situation, strategy)
+            if shown:
+                self._carousels(situation)
         with reporter.stage("evaluation"):
             sample, rows = self._evaluate(measures)
         found = self._analysis(indexed, sample, rows) if analysed else {}
@@ -280,6 +284,27 @@ class Pipeline:
         values = self._stage(f"{situation.space.name}/{name}", make, files, load)[1]
         return np.array([[values[f"{measure}@{k}"] for measure in MEASURES] for k in ks])
 
+    def _carousels(self, situation: strategies.Situation) -> None:
+        """4.2.1 for the test users; without files where there are no playlists to show."""
+        engine, indexed, space = self.engine, situation.logs, situation.space.name
+        users = engine.xp.arange(indexed.n_users)[indexed.users("test")]
+
+        def files(made: Mapping[str, carousels.Carousel]) -> dict[str, bytes]:
+            return {
+                f"recommendations/{space}/carousel-{arm}.parquet": parquet_bytes(
+                    carousels.columns(situation, users, carousel)
+                )
+                for arm, carousel in made.items()
+            }
+
+        def load(saved: Mapping[str, bytes]) -> Mapping[str, carousels.Carousel]:
+            del saved  # the replay reads the files itself
+            return {}
+
+        self._stage(
+            f"{space}/carousels", lambda: carousels.carousels(situation, users), files, load
+        )
+
     def _evaluate(self, measures: Mapping[tuple[str, str], HostArray]) -> tuple[Sample, list[Row]]:
         """4.1.4: means, deviations and intervals over the test users."""
         options = self.config.evaluation
@@ -349,6 +374,7 @@ class Pipeline:
                 f"{indexed.n_tracks} there are: set it lower"
             )
         segments.number_of_segments(self.config, indexed.n_warm)
+        check_batches(self.config.mlp, indexed.n_warm)
 
     def _read_times(self) -> dict[str, StageTime]:
         """Times of stages an interrupted run has done; they are for information only."""

@@ -90,22 +90,35 @@ class ReleaseStudy(Study):
             favorites=_empty(engine, (sizes[0], len(songs))),
             plays=plays,
             truth=_matrix(engine, [parts["validation"], parts["test"]], songs, place),
+            truth_favorites=_empty(engine, (sizes[1] + sizes[2], len(songs))),
+            truth_playlists=_empty(engine, (sizes[1] + sizes[2], 0)),
             split_rule="train, validation and test users as released",
-            notes=tuple(self._open().notes),
+            notes=self._open().notes_of(space),
         )
 
     def space(
         self, name: str, engine: Engine, indexed: Logs, config: Config, progress: Progress
     ) -> Space:
-        """The released embeddings, in the order of the logs."""
-        del config
-        progress(0, 1, "reading embeddings")
-        songs, users = self._open().songs(name), self._open().warm_users(name)
+        """The released embeddings, in the order of the logs.
+
+        Its notes are those on the input vectors of the space; of the first space, the logs have
+        them.
+        """
+        release = self._open()
+        notes: tuple[str, ...] = ()
+        if name != config.spaces[0]:
+            progress(0, 2, f"reading users ({name})")
+            release.check_truth(config.spaces[0])  # a resumed run has not read it
+            self._features(name)
+            notes = release.notes_of(name)
+        progress(1, 2, "reading embeddings")
+        songs, users = release.songs(name), release.warm_users(name)
         tracks = np.searchsorted(songs.ids, engine.to_host(indexed.track_ids))
         return Space(
             name,
             engine.asarray(np.ascontiguousarray(songs.vectors[tracks])),
             engine.asarray(users.vectors),
+            notes=notes,
         )
 
     def inputs(self, engine: Engine, indexed: Logs, space: Space, config: Config) -> Inputs:

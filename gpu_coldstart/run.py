@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import argparse
 import errno
-import platform
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from gpu_coldstart import engine as engines
-from gpu_coldstart.artifacts import RunDirectory, write_atomically
-from gpu_coldstart.config import DATASETS, PRESETS, SPACES, STRATEGIES, Config, flat
+from gpu_coldstart.artifacts import RunDirectory
+from gpu_coldstart.config import DATASETS, PRESETS, PROTOCOLS, SPACES, STRATEGIES, Config, flat
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation import report
 from gpu_coldstart.pipeline import Outcome, Pipeline
 from gpu_coldstart.progress import Reporter
+from gpu_coldstart.reporting.write import write_report
 from gpu_coldstart.settings import resolve, to_toml
 from gpu_coldstart.study import Study, TableStudy
 
@@ -58,13 +56,6 @@ examples:
 exit status: 0 done, 2 a mistake in input or options, 130 interrupted (can be resumed)
 """
 
-_LIBRARIES = (
-    "numpy", "scipy", "pyarrow", "torch", "faiss-cpu", "scikit-learn", "implicit",
-    "faiss-gpu", "faiss-gpu-cuvs", "cupy-cuda12x", "cupy-cuda13x",
-    "cudf-cu12", "cudf-cu13", "cuml-cu12", "cuml-cu13", "nvtx",
-)  # fmt: skip
-"""What results may depend on; only what is installed is told."""
-
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -81,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
         choices=PRESETS,
         help="tiny: seconds; small: about a minute (default); paper: the paper's sizes and "
         "hyper-parameters, about an hour of training on two cores",
+    )
+    add(
+        "--protocol",
+        choices=PROTOCOLS,
+        help="whose choices to follow: our own (default), the paper's (default of --preset paper), "
+        "or those of its released code; docs/conformance.md lists them",
     )
     add("--space", choices=(*SPACES, "both"), help="embedding space (default: both)")
     add(
@@ -133,6 +130,7 @@ def _configuration(options: argparse.Namespace) -> Config:
         "preset": options.preset,
         "data": options.data,
         "seed": options.seed,
+        "evaluation.protocol": options.protocol,
         "evaluation.k": options.k,
         "strategies.names": options.strategies,
     }
@@ -212,29 +210,15 @@ def run(config: Config, engine: Engine, out: Path, reporter: Reporter, *, resume
     outcome = Pipeline(engine, config, directory, reporter, _study(config)).run()
     ks = config.evaluation.k
     notes = [*outcome.notes, *report.below_popularity(outcome.rows)]
-    title = f"{config.dataset}, preset {config.preset}, seed {config.seed}, engine {engine.name}"
-    text = report.results_markdown(outcome.rows, ks, title, _facts(outcome), notes)
-    directory.write("report", {"results.md": text.encode()})
-    content = report.results_json(
-        outcome.rows,
-        stages=[asdict(entry) for entry in reporter.times],
-        engine=engine.name,
-        device=engine.device,
-        dataset=config.dataset,
-        preset=config.preset,
-        seed=config.seed,
-        split=outcome.logs.split_rule,
-        losses=outcome.losses,
-        versions=_versions(),
-        warnings=notes,
-    )
-    write_atomically(out / "results.json", content.encode())
+    write_report(directory, engine, config, outcome, stages=reporter.times, notes=notes)
     for k in ks:
         reporter.say(f"\nTop {k}, in per cent:\n{report.table(outcome.rows, k)}")
     reporter.say("\n" + "\n".join([f"split: {outcome.logs.split_rule}", *notes]))
-    places = ["results.md", "results.json", "recommendations/", "artifacts/"]
+    places = ["report.html", "results.md", "results.json", "recommendations/", "artifacts/"]
     if outcome.tables:
         places.append("tables/")
+    if config.evaluation.figures:
+        places.append("figures/")
     reporter.say(f"written to {out}: {', '.join(places)}")
     return outcome
 
@@ -254,26 +238,6 @@ def _difference(earlier: dict[str, Any], now: dict[str, Any]) -> str | None:
         return None
     told = ", ".join(f"{key} (was {before.get(key)!r}, now {after.get(key)!r})" for key in keys)
     return f"the configuration differs in {told}; use the earlier values, or leave out --resume"
-
-
-def _facts(outcome: Outcome) -> list[str]:
-    """The size of the data, for the report."""
-    logs = outcome.logs
-    return [
-        f"{logs.n_warm} warm, {logs.n_validation} validation and {logs.n_test} test users; "
-        f"{logs.n_tracks} tracks, {len(logs.artist_ids)} artists, {len(logs.album_ids)} albums, "
-        f"{len(logs.playlist_ids)} playlists",
-        logs.split_rule,
-    ]
-
-
-def _versions() -> dict[str, str]:
-    """Versions of what the results may depend on."""
-    found = {"python": platform.python_version(), "gpu-coldstart": version("gpu-coldstart")}
-    for name in _LIBRARIES:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,13 +6,21 @@ from dataclasses import dataclass
 
 from gpu_coldstart.catalogue import entries
 from gpu_coldstart.config import Config
-from gpu_coldstart.engine.base import Array, Csr, Engine, HostArray
+from gpu_coldstart.engine.base import Array, Csr, Engine, HostArray, Kmeans
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import age_class_names, age_classes
 from gpu_coldstart.logs import Logs
 from gpu_coldstart.spaces import Space
 
-__all__ = ["Segments", "describe", "favourites", "fit", "number_of_segments", "shares_of"]
+__all__ = [
+    "Segments",
+    "cluster",
+    "describe",
+    "favourites",
+    "fit",
+    "number_of_segments",
+    "shares_of",
+]
 
 _WARM_USERS_EACH = 70  # 70 000 warm users in 1000 segments
 _MOST = 1000
@@ -29,7 +37,7 @@ class Segments:
         Mean of the members' embeddings.
     labels : Array [warm users] of int32
     shares : Csr [k, tracks]
-        Probability that a member streamed the track: members who did, over all members.
+        Popularity of each track in each segment, as :func:`shares_of` counts it.
     inertia : float
         Sum of squared distances to the centroids.
     """
@@ -60,18 +68,37 @@ def number_of_segments(config: Config, n_warm: int) -> int:
 def fit(engine: Engine, logs: Logs, space: Space, config: Config) -> Segments:
     """Cut the warm users of a space into segments and rank each segment's tracks."""
     k = number_of_segments(config, logs.n_warm)
-    found = engine.kmeans(space.users, k, iterations=config.segments.iterations, seed=config.seed)
-    shares = shares_of(engine, logs.plays, found.labels, k)
+    found = cluster(engine, space.users, k, config)
+    shares = shares_of(engine, logs.plays, found.labels, k, of=config.segments.popularity)
     return Segments(found.centroids, found.labels, shares, found.inertia)
 
 
-def shares_of(engine: Engine, plays: Csr, labels: Array, k: int) -> Csr:
-    """Share of each segment's members who streamed each track; a member counts once per track.
+def cluster(engine: Engine, points: Array, k: int, config: Config) -> Kmeans:
+    """The configured k-means of points [n, d]."""
+    options = config.segments
+    return engine.kmeans(
+        points,
+        k,
+        iterations=options.iterations,
+        seed=config.seed,
+        restarts=options.restarts,
+        seeding_points=options.seeding_points,
+    )
+
+
+def shares_of(engine: Engine, plays: Csr, labels: Array, k: int, *, of: str) -> Csr:
+    """Popularity of each track in each segment; a member counts once per track.
+
+    Within a segment both ways give the same order. Between segments, where soft allocation
+    blends them, ``listens`` gives less to a segment whose members know many tracks.
 
     Parameters
     ----------
     plays : Csr [users, tracks]
     labels : Array [users] of int32
+    of : {"members", "listens"}
+        Members who streamed the track over all members; or over all such pairs of a member and a
+        track in the segment, so that a segment's tracks add up to 1.
 
     Returns
     -------
@@ -80,15 +107,19 @@ def shares_of(engine: Engine, plays: Csr, labels: Array, k: int) -> Csr:
     xp = engine.xp
     counts = engine.segment_counts(labels, plays, k)
     segments, _ = entries(engine, counts)
-    sizes = xp.bincount(labels, minlength=k).astype(xp.float32)
-    return counts.with_data(counts.data / sizes[segments])
+    if of == "members":
+        totals = xp.bincount(labels, minlength=k)
+    else:
+        totals = xp.bincount(segments, weights=counts.data, minlength=k)
+    return counts.with_data(counts.data / totals.astype(xp.float32)[segments])
 
 
 def favourites(engine: Engine, logs: Logs, segments: Segments, depth: int) -> dict[str, HostArray]:
     """Each segment's most popular tracks, as table columns.
 
-    Columns ``segment``, ``rank`` (from 1), ``track_id`` and ``probability``, the share of members
-    who streamed the track; a segment whose members know fewer than ``depth`` has fewer rows.
+    Columns ``segment``, ``rank`` (from 1), ``track_id`` and ``probability``, the track's share of
+    the members or of their listens (:func:`shares_of`); a segment whose members know fewer than
+    ``depth`` has fewer rows.
     """
     tracks, shares = engine.row_top(segments.shares, depth)
     segment, rank = (shares > 0).nonzero()

@@ -1,4 +1,4 @@
-"""How a configuration comes about: presets, data-set defaults, TOML files, single settings."""
+"""How a configuration comes about: presets, protocols, data sets, TOML files, single settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from typing import Any
 
 import tomli_w
 
-from gpu_coldstart.config import DATASETS, PRESETS, SPACES, STRATEGIES, Config, flat
+from gpu_coldstart.config import (
+    DATASETS,
+    PRESETS,
+    PROTOCOLS,
+    SPACES,
+    STRATEGIES,
+    Config,
+    flat,
+)
 from gpu_coldstart.datasets.world import PRESETS as WORLDS
 from gpu_coldstart.errors import UserError
 
@@ -30,7 +38,13 @@ _PRESET_VALUES: dict[str, dict[str, Any]] = {
         "evaluation.bootstrap": 200,
     },
     "small": {"mlp.batch_size": 256},
-    # The paper's own hyper-parameters, where it states them.
+    "paper": {"evaluation.protocol": "paper"},
+}
+"""How large everything is, and what must be smaller in a smaller world."""
+
+_PROTOCOL_VALUES: dict[str, dict[str, Any]] = {
+    "own": {},
+    # What the paper states; where it is silent, ours.
     "paper": {
         "features.scalars": "raw",
         "mlp.learning_rate": 1e-4,
@@ -38,7 +52,30 @@ _PRESET_VALUES: dict[str, dict[str, Any]] = {
         "mlp.epochs_ut_als": 130,
         "mlp.patience": 0,
     },
+    # What its released code does, but for defects.
+    "release": {
+        "segments.iterations": 20,
+        "segments.restarts": 10,
+        "segments.seeding_points": 0,
+        "segments.popularity": "listens",
+        "segments.popularity_days": 30,
+        "features.pooling": "events",
+        "features.scalars": "raw",
+        "mlp.normalize_output": True,
+        "mlp.optimizer": "adam",
+        "mlp.learning_rate": 1e-5,
+        "mlp.weight_decay": 0.0,
+        "mlp.drop_last": True,
+        "mlp.epochs_tt_svd": 130,
+        "mlp.epochs_ut_als": 130,
+        "mlp.patience": 0,
+        "strategies.similarity": "inner",
+        "strategies.registration_day_fallback": "none",
+        "strategies.input_features_points": 0,
+        "evaluation.deviation": "repeated",
+    },
 }
+"""How everything is done. Of what a preset names too, the epochs, the protocol's value holds."""
 
 _DATASET_VALUES: dict[str, dict[str, Any]] = {"tafeng": {"split.min_truth": 10}}
 
@@ -47,10 +84,13 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "preset": PRESETS,
     "split.warm_until": ("auto", "first-cold-day", "all"),
     "tt_svd.history": ("distinct", "streams"),
+    "segments.popularity": ("members", "listens"),
     "features.pooling": ("events", "distinct"),
     "features.scalars": ("raw", "standard"),
     "mlp.optimizer": ("adam", "sgd"),
     "strategies.similarity": ("cosine", "inner"),
+    "strategies.registration_day_fallback": ("popularity", "none"),
+    "evaluation.protocol": PROTOCOLS,
     "evaluation.deviation": ("disjoint", "repeated"),
     "spaces": SPACES,
     "strategies.names": STRATEGIES,
@@ -60,9 +100,12 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 _LEAST: dict[str, float] = {
     "seed": 0,
     "segments.k": 0,
+    "segments.seeding_points": 0,
     "segments.popularity_days": 0,
     "mlp.patience": 0,
     "strategies.soft_overshoot": 0,
+    "strategies.input_features_points": 0,
+    "carousels.playlists": 0,
     "tt_svd.shift": 1e-9,
     "mlp.learning_rate": 1e-12,
     "ut_als.confidence": 1e-9,
@@ -84,7 +127,10 @@ def resolve(
     files: Iterable[Path] = (),
     settings: Mapping[str, Any] | None = None,
 ) -> Config:
-    """Build a run's configuration: preset, then data set, then files, then single settings.
+    """Build a run's configuration: preset, protocol, data set, files, single settings.
+
+    Each lies over those before it. The preset ``paper`` implies the protocol ``paper``, unless a
+    file or a setting names another.
 
     Parameters
     ----------
@@ -121,7 +167,10 @@ def resolve(
     world = dataclasses.asdict(WORLDS[preset])
     values = {"dataset": dataset, "preset": preset}
     values |= {f"world.{name}": value for name, value in world.items()}
-    values |= _PRESET_VALUES[preset] | _DATASET_VALUES.get(dataset, {}) | overrides
+    values |= _PRESET_VALUES[preset]
+    protocol = str((values | overrides).get("evaluation.protocol", defaults["evaluation.protocol"]))
+    _check_choice("evaluation.protocol", protocol)
+    values |= _PROTOCOL_VALUES[protocol] | _DATASET_VALUES.get(dataset, {}) | overrides
     return _build(values)
 
 

@@ -89,6 +89,8 @@ class Expected:
     favorites: dict[int, Counter[Thing]]
     plays: dict[int, Counter[int]]
     truth: dict[int, Counter[int]]
+    truth_favorites: dict[int, Counter[Thing]]
+    truth_playlists: dict[int, Counter[int]]
     people: dict[int, Row]
 
     @property
@@ -168,6 +170,22 @@ def expect(raw: Raw, config: Config) -> Expected:
         for row in known
         if row["user_id"] in warm and row["action"] == "favorite" and row["entity"] != "playlist"
     )
+    later = [
+        row
+        for row in known
+        if cohort[row["user_id"]] in ("validation", "test")
+        and 1 <= row["since"] <= config.split.truth_days
+    ]
+    truth_favorites = _count(
+        (row["user_id"], (row["entity"], row["entity_id"]), row["count"])
+        for row in later
+        if row["action"] == "favorite" and row["entity"] in ("track", "playlist")
+    )
+    truth_playlists = _count(
+        (row["user_id"], row["entity_id"], row["count"])
+        for row in later
+        if row["action"] == "stream" and row["entity"] == "playlist"
+    )
     popularity = {number: sum(number in plays[who] for who in warm) for number in songs}
     kept = {number for number in cohort if cohort[number]}
     ids = {kind: sorted(n for k, n in members if k == kind) for kind in KINDS}
@@ -186,6 +204,8 @@ def expect(raw: Raw, config: Config) -> Expected:
         favorites=favorites,
         plays=plays,
         truth={number: truth[number] for number in (*of("validation"), *of("test"))},
+        truth_favorites=truth_favorites,
+        truth_playlists=truth_playlists,
         people=people,
     )
 

@@ -72,7 +72,7 @@ class Side:
 
     def shares(self) -> Csr:
         labels = self.numbers(self.logs.n_warm, SEGMENTS, 1)
-        return shares_of(self.engine, self.logs.plays, labels, SEGMENTS)
+        return shares_of(self.engine, self.logs.plays, labels, SEGMENTS, of="members")
 
     def pmi(self) -> Csr:
         sets, _ = tt_svd.collections(self.engine, self.logs, CONFIG.tt_svd)

@@ -57,20 +57,27 @@ def check(engine: Engine, logs: Logs, wanted: Expected) -> None:
     first = len(things) - len(wanted.playlists)
     assert logs.playlists == slice(first, len(things))
 
+    cold = [*wanted.validation, *wanted.test]
     for name, users in (
         ("history", wanted.warm),
         ("plays", wanted.warm),
-        ("truth", [*wanted.validation, *wanted.test]),
+        ("truth", cold),
     ):
         matrix = getattr(logs, name)
         assert matrix.shape == (len(users), len(songs))
         for who, row in zip(users, sparse_rows(matrix, engine), strict=True):
             found = {songs[j]: times for j, times in row.items()}
             assert found == dict(getattr(wanted, name).get(who, Counter())), name
-    assert logs.favorites.shape == (len(wanted.warm), len(things))
-    for who, row in zip(wanted.warm, sparse_rows(logs.favorites, engine), strict=True):
-        found_things = {things[j]: times for j, times in row.items()}
-        assert found_things == dict(wanted.favorites.get(who, Counter()))
+    for name, users in (("favorites", wanted.warm), ("truth_favorites", cold)):
+        matrix = getattr(logs, name)
+        assert matrix.shape == (len(users), len(things))
+        for who, row in zip(users, sparse_rows(matrix, engine), strict=True):
+            found_things = {things[j]: times for j, times in row.items()}
+            assert found_things == dict(getattr(wanted, name).get(who, Counter())), name
+    assert logs.truth_playlists.shape == (len(cold), len(wanted.playlists))
+    for who, row in zip(cold, sparse_rows(logs.truth_playlists, engine), strict=True):
+        found = {wanted.playlists[j]: times for j, times in row.items()}
+        assert found == dict(wanted.truth_playlists.get(who, Counter()))
 
     assert logs.registration.shape == (18 * len(wanted.users), len(things))
     rows = sparse_rows(logs.registration, engine)

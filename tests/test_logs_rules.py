@@ -279,11 +279,17 @@ def test_what_cold_users_do_later_reaches_the_truth_only(
                 raw.interactions.append(
                     event(row["user_id"], day + 1, action, "track", raw.tracks[0]["track_id"])
                 )
+            for playlist in (raw.playlists or ())[:2]:
+                for action in ("stream", "favorite", "search"):
+                    raw.interactions.append(
+                        event(row["user_id"], day + 2, action, "playlist", playlist["playlist_id"])
+                    )
             raw.interactions.append(stream(row["user_id"], day + 99, raw.tracks[1]["track_id"]))
     after = raw.logs(engine, config)
-    assert after.truth.nnz > before.truth.nnz
+    for name in ("truth", "truth_favorites", "truth_playlists"):
+        assert getattr(after, name).nnz > getattr(before, name).nnz
     for field in dataclasses.fields(Logs):
-        if field.name not in ("truth", "notes"):
+        if not field.name.startswith("truth") and field.name != "notes":
             one, other = getattr(before, field.name), getattr(after, field.name)
             if dataclasses.is_dataclass(one):
                 for part in ("indptr", "indices", "data"):

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gpu_coldstart.config import Config, Segments
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.segments import Segments as Found
-from gpu_coldstart.segments import describe, fit, number_of_segments, shares_of
+from gpu_coldstart.segments import cluster, describe, fit, number_of_segments, shares_of
 from gpu_coldstart.spaces import Space
 from tests.worlds import dense, hand_logs, sparse
 
@@ -41,20 +43,38 @@ def test_number_of_segments_refuses_more_than_users() -> None:
         number_of_segments(Config(segments=Segments(k=8)), 7)
 
 
+@pytest.mark.parametrize("of", ["members", "listens"])
 @pytest.mark.parametrize("seed", range(3))
-def test_shares_of(engine: Engine, seed: int) -> None:
+def test_shares_of(engine: Engine, seed: int, of: str) -> None:
     random = np.random.default_rng(seed)
     n_users, n_tracks, k = 25, 33, 4
     plays = random.integers(1, 9, (n_users, n_tracks)) * (random.random((n_users, n_tracks)) < 0.3)
     labels = random.permutation(np.arange(n_users) % (k - 1))  # the last segment has nobody
-    found = shares_of(engine, sparse(engine, plays), engine.asarray(labels.astype(np.int32)), k)
+    plays[labels == 1] = 0  # and the members of another streamed nothing
+    assigned = engine.asarray(labels.astype(np.int32))
+    found = shares_of(engine, sparse(engine, plays), assigned, k, of=of)
     wanted = np.zeros((k, n_tracks))
     for segment in range(k - 1):
         members = [user for user in range(n_users) if labels[user] == segment]
+        listens = sum(plays[user, track] > 0 for user in members for track in range(n_tracks))
+        total = len(members) if of == "members" else max(1, listens)
         for track in range(n_tracks):
             # A member counts once, however often it streamed the track.
-            wanted[segment, track] = sum(plays[user, track] > 0 for user in members) / len(members)
+            wanted[segment, track] = sum(plays[user, track] > 0 for user in members) / total
     assert_allclose(dense(engine, found), wanted, rtol=1e-6)
+
+
+@given(seed=st.integers(0, 999), k=st.integers(1, 5))
+def test_both_ways_to_count_rank_alike(engine: Engine, seed: int, k: int) -> None:
+    random = np.random.default_rng(seed)
+    plays = (random.random((12, 9)) < random.random()).astype(np.float32)
+    labels = engine.asarray(random.integers(0, k, 12).astype(np.int32))
+    matrix = sparse(engine, plays)
+    one, other = (shares_of(engine, matrix, labels, k, of=of) for of in ("members", "listens"))
+    (tracks, _), (others, shares) = (engine.row_top(found, 9) for found in (one, other))
+    assert_array_equal(engine.to_host(tracks), engine.to_host(others))
+    totals = engine.to_host(shares).sum(axis=1)
+    assert_allclose(totals[totals > 0], 1, rtol=1e-5)
 
 
 def a_world(engine: Engine) -> tuple[Any, Any, list[int]]:
@@ -93,6 +113,23 @@ def test_fit(engine: Engine) -> None:
         )
     inertia = np.square(points - engine.to_host(found.centroids)[labels]).sum()
     assert_allclose(found.inertia, inertia, rtol=1e-3)
+
+
+def test_fit_counts_as_configured(engine: Engine) -> None:
+    logs, space, _ = a_world(engine)
+    for of in ("members", "listens"):
+        options = Segments(k=3, restarts=2, seeding_points=0, popularity=of)
+        found = fit(engine, logs, space, Config(segments=options))
+        wanted = shares_of(engine, logs.plays, found.labels, 3, of=of)
+        assert_array_equal(dense(engine, found.shares), dense(engine, wanted))
+
+
+def test_cluster_hands_on_every_option(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, Any] = {}
+    monkeypatch.setattr(type(engine), "kmeans", lambda *_, **options: told.update(options))
+    options = Segments(iterations=3, restarts=4, seeding_points=5)
+    cluster(engine, np.zeros((6, 2), np.float32), 2, Config(seed=7, segments=options))
+    assert told == {"iterations": 3, "seed": 7, "restarts": 4, "seeding_points": 5}
 
 
 def test_fit_heeds_the_seed(engine: Engine) -> None:

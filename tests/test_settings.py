@@ -11,6 +11,7 @@ import pytest
 from gpu_coldstart.config import (
     DATASETS,
     PRESETS,
+    PROTOCOLS,
     SPACES,
     STRATEGIES,
     Config,
@@ -33,11 +34,14 @@ def another(key: str, value: Any) -> Any:
         "spaces": ("ut-als",),
         "split.warm_until": "all",
         "tt_svd.history": "streams",
+        "segments.popularity": "listens",
         "features.pooling": "distinct",
         "features.scalars": "raw",
         "mlp.optimizer": "sgd",
         "strategies.names": ("semi", "popularity"),
         "strategies.similarity": "inner",
+        "strategies.registration_day_fallback": "none",
+        "evaluation.protocol": "release",
         "evaluation.deviation": "repeated",
         "world.cold_week": "2019-05-06",
         "split.cold_share": 0.25,
@@ -69,8 +73,9 @@ def test_every_key_can_be_set_alone(key: str) -> None:
     config = resolve(settings={key: spelled(value)})
     assert flat(config)[key] == value
     assert type(flat(config)[key]) is type(KEYS[key])
-    usual = resolve(preset=preset)
-    assert set(differing_keys(config, usual)) <= {key}
+    if key != "evaluation.protocol":  # by which others are set
+        usual = resolve(preset=preset)
+        assert set(differing_keys(config, usual)) <= {key}
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -180,10 +185,12 @@ def test_the_default_is_small_and_synthetic() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_resolved_configuration_is_a_fixed_point(
-    preset: str, dataset: str, tmp_path: Path
+    preset: str, dataset: str, protocol: str, tmp_path: Path
 ) -> None:
-    config = resolve(preset=preset, dataset=dataset)
+    settings = {"evaluation.protocol": protocol}
+    config = resolve(preset=preset, dataset=dataset, settings=settings)
     path = tmp_path / "config.toml"
     path.write_text(to_toml(config))
     again = resolve(files=[path])
@@ -277,6 +284,9 @@ def test_a_word_may_be_quoted_as_in_toml() -> None:
         ("features.scalars", "none", "raw, standard"),
         ("tt_svd.history", "all", "distinct, streams"),
         ("split.warm_until", "tomorrow", "auto, first-cold-day, all"),
+        ("segments.popularity", "streams", "members, listens"),
+        ("strategies.registration_day_fallback", "chart", "popularity, none"),
+        ("evaluation.protocol", "code", "own, paper, release"),
     ],
 )
 def test_a_choice_is_one_of_few(key: str, value: str, allowed: str) -> None:
@@ -290,6 +300,9 @@ def test_a_choice_is_one_of_few(key: str, value: str, allowed: str) -> None:
     [
         ("seed", 0),
         ("segments.k", 0),
+        ("segments.restarts", 1),
+        ("segments.seeding_points", 0),
+        ("strategies.input_features_points", 0),
         ("mlp.patience", 0),
         ("mlp.batch_size", 2),
         ("evaluation.folds", 2),

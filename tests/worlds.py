@@ -324,6 +324,8 @@ def hand_logs(
         "favorites": sparse(engine, favorites),
         "plays": sparse(engine, played),
         "truth": sparse(engine, truth),
+        "truth_favorites": sparse(engine, np.zeros((len(first), n_entities))),
+        "truth_playlists": sparse(engine, np.zeros((len(first), n_playlists))),
         "split_rule": "by hand",
         "notes": (),
     }

@@ -21,16 +21,17 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from gpu_coldstart.datasets import deezer_columns as columns
 from gpu_coldstart.datasets.deezer_columns import AGAIN, Floats, Ints, ReleaseFile
+from gpu_coldstart.datasets.deezer_vectors import block_columns, input_vectors, may_be_nan
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.signals import BLOCKS, SCALARS, width
+from gpu_coldstart.signals import BLOCKS, SCALARS
 
-__all__ = ["PARTS", "SHORT", "Points", "Release", "UserFeatures", "block_columns", "open_release"]
+__all__ = ["PARTS", "SHORT", "Points", "Release", "UserFeatures", "open_release"]
 
 PARTS = ("train", "validation", "test")
 """What the release calls warm, validation and test users."""
@@ -39,7 +40,6 @@ SHORT = {"tt-svd": "svd", "ut-als": "mf"}
 """What the release calls each space."""
 
 _SONGS, _USERS, _TRUTH = "song_index", "user_index", "d1d30_songs"
-_COLUMNS_AT_A_TIME = 128
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,14 @@ class UserFeatures:
     songs: Ints
 
 
+class _Heard(NamedTuple):
+    """The users of a part and their songs, as in :class:`UserFeatures`."""
+
+    ids: Ints
+    indptr: Ints
+    songs: Ints
+
+
 @dataclass(frozen=True)
 class _Files:
     """The opened files; ``features`` by space and part, in the order of the spaces asked for."""
@@ -87,18 +95,6 @@ class _Files:
     songs: ReleaseFile
     users: ReleaseFile
     features: Mapping[tuple[str, str], ReleaseFile]
-
-
-def block_columns(dimension: int) -> list[str]:
-    """Names of the columns of the blocks, in the order of the input vector.
-
-    Examples
-    --------
-    >>> names = block_columns(128)
-    >>> names[0], names[127], names[128], len(names)
-    ('age_embedding0', 'age_embedding127', 'country_embedding0', 2560)
-    """
-    return [f"{block}_embedding{i}" for block in BLOCKS for i in range(dimension)]
 
 
 def open_release(directory: Path, spaces: Sequence[str]) -> Release:
@@ -166,7 +162,11 @@ class Release:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was left out of the features read so far, for the report."""
-        return tuple(note for notes in self._notes.values() for note in notes)
+        return tuple(note for space in self.dimensions for note in self.notes_of(space))
+
+    def notes_of(self, space: str) -> tuple[str, ...]:
+        """The :attr:`notes` on the features of one space."""
+        return tuple(note for part in PARTS for note in self._notes[space, part])
 
     def songs(self, space: str) -> Points:
         """The songs in a space (of UT-ALS they are not unit).
@@ -208,6 +208,31 @@ class Release:
             integer, or a number is none (except in a count) or too large for float32.
         """
         file = self._files.features[space, part]
+        heard, slot = self._heard(space, part)
+        return UserFeatures(
+            ids=heard.ids,
+            vectors=input_vectors(file, self.dimensions[space], slot),
+            indptr=heard.indptr,
+            songs=heard.songs,
+        )
+
+    def check_truth(self, space: str) -> None:
+        """Read the truth of a space, and no vectors, so that others are compared with it.
+
+        The :attr:`notes` on a space tell where its truth is not that of the space read first.
+        """
+        for part in PARTS:
+            if part not in self._truths:
+                self._heard(space, part)
+
+    # -- parts of the above --------------------------------------------------------------------
+
+    def _heard(self, space: str, part: str) -> tuple[_Heard, Ints]:
+        """Who counts in a part and what they streamed, and the place of each row of the file.
+
+        The place is -1 for a user who is left out.
+        """
+        file = self._files.features[space, part]
         notes: list[str] = []
         self._notes[space, part] = notes
         ids = self._ids[space, part]
@@ -229,12 +254,9 @@ class Release:
                 f"{self._files.songs.path.name}: {AGAIN}"
             )
         indptr = np.concatenate([[0], np.cumsum(counts[kept])])
-        self._compare_truth(file, part, notes, (ids[order][kept], indptr, songs))
-        slot = np.where(kept, np.cumsum(kept) - 1, -1)[rank]
-        vectors = _input_vectors(file, self.dimensions[space], slot)
-        return UserFeatures(ids[order][kept], vectors, indptr, songs)
-
-    # -- parts of the above --------------------------------------------------------------------
+        heard = _Heard(ids[order][kept], indptr, songs)
+        self._compare_truth(file, part, notes, heard)
+        return heard, np.where(kept, np.cumsum(kept) - 1, -1)[rank]
 
     def _points(self, file: ReleaseFile, column: str, ids: Ints, space: str) -> Points:
         dimension = self.dimensions[space]
@@ -270,9 +292,7 @@ class Release:
         user, song = np.divmod(pairs, len(known_songs))
         return np.bincount(user, minlength=len(rank)), known_songs[song]
 
-    def _compare_truth(
-        self, file: ReleaseFile, part: str, notes: list[str], truth: tuple[Ints, ...]
-    ) -> None:
+    def _compare_truth(self, file: ReleaseFile, part: str, notes: list[str], truth: _Heard) -> None:
         """Note where the files of two spaces do not say the same of the same users."""
         digest = hashlib.sha256(b"".join(array.tobytes() for array in truth)).hexdigest()
         other, theirs = self._truths.setdefault(part, (file, digest))
@@ -312,7 +332,7 @@ def _check_columns(file: ReleaseFile, space: str, dimension: int) -> None:
     file.require(_USERS, columns.IDS)
     file.require(_TRUTH, columns.LISTS)
     for name in SCALARS:
-        file.require(name, columns.NUMBERS_OR_NULLS if _may_be_nan(name) else columns.NUMBERS)
+        file.require(name, columns.NUMBERS_OR_NULLS if may_be_nan(name) else columns.NUMBERS)
     for name in block_columns(dimension):
         file.require(name, columns.NUMBERS, why)
     for block in BLOCKS:
@@ -321,11 +341,6 @@ def _check_columns(file: ReleaseFile, space: str, dimension: int) -> None:
                 f"{file.path}, column '{block}_embedding{dimension}': there is one too many, as "
                 f"{why}: take both files from one copy of the data set ({columns.RECORD})"
             )
-
-
-def _may_be_nan(name: str) -> bool:
-    """Whether NaN in a column is 0."""
-    return name.startswith("nb_")
 
 
 def _unique_ids(file: ReleaseFile, column: str) -> Ints:
@@ -349,43 +364,3 @@ def _check_same(one: ReleaseFile, ids: Ints, other: ReleaseFile, others: Ints) -
             f"only there or only in {one.path.name}: take both files from one copy of the data "
             f"set ({columns.RECORD})"
         )
-
-
-def _input_vectors(file: ReleaseFile, dimension: int, slot: Ints) -> Floats:
-    """Input vectors [users, 20 d + 19], the row of the file in the place that ``slot`` names.
-
-    A negative place leaves the row out. Beside the result, there are in memory only some columns
-    of one row group.
-    """
-    vectors = np.empty((int(slot.max()) + 1, width(dimension)), dtype=np.float32)
-    names = [*block_columns(dimension), *SCALARS]
-    for start in range(0, len(names), _COLUMNS_AT_A_TIME):
-        some = names[start : start + _COLUMNS_AT_A_TIME]
-        for first, table in file.parts(some):
-            numbers = np.stack([_numbers(file, table, name, first) for name in some])
-            places = slot[first : first + table.num_rows]
-            target = vectors[:, start : start + len(some)]
-            if (places >= 0).all() and (np.diff(places) == 1).all():
-                begin = int(places[0]) if len(places) else 0
-                target[begin : begin + len(places)] = numbers.T
-            else:
-                target[places[places >= 0]] = numbers.T[places >= 0]
-    return vectors
-
-
-def _numbers(file: ReleaseFile, table: Any, name: str, first: int) -> Floats:
-    """A column of a row group [rows] whose first row is row ``first`` of the file."""
-    column = table.column(name)
-    if column.null_count == len(column):
-        column = column.cast("float32")  # as Arrow's null type has no NaN
-    with np.errstate(over="ignore"):
-        numbers: Floats = column.to_numpy().astype(np.float32)
-    if _may_be_nan(name):
-        numbers[np.isnan(numbers)] = 0
-    fine = np.isfinite(numbers)
-    if not fine.all():
-        row = int(np.argmin(fine))
-        cell = column[row].as_py()
-        told = "the cell is null" if cell is None else f"the cell is {cell}, no number of float32"
-        file.fail(name, first + row, told)
-    return numbers

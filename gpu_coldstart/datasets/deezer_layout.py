@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 
 from gpu_coldstart import features, logs, settings, spaces, tables
 from gpu_coldstart.config import Config
-from gpu_coldstart.datasets.deezer import PARTS, SHORT, block_columns
+from gpu_coldstart.datasets.deezer import PARTS, SHORT
+from gpu_coldstart.datasets.deezer_vectors import block_columns
 from gpu_coldstart.datasets.synthetic import generate
 from gpu_coldstart.engine.base import Csr, HostArray
 from gpu_coldstart.engine.cpu import CpuEngine

@@ -19,7 +19,8 @@ popularity. What co-occurs in playlists is therefore alike, but need not be popu
 Warm users registered in the year before the cold week and have a history that ends before it.
 Cold users register during that week. Both have a registration day with the same kinds of
 signals: streams, favourites, searches, artists liked while onboarding, and skips and bans of
-what suits others of their country and age, but not them.
+what suits others of their country and age, but not them. After it, cold users stream, and make
+some tracks and playlists favourites; warm users only stream.
 """
 
 from __future__ import annotations

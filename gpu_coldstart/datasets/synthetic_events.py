@@ -1,4 +1,4 @@
-"""What the users of the synthetic world do: their registration day, and their listening after.
+"""What the users of the synthetic world do: their registration day, and what comes after it.
 
 Users are taken in blocks of a fixed size, each with its own generator, so that memory stays
 bounded whatever the world's size and no block depends on another.
@@ -272,6 +272,63 @@ def _day_events(
     return Events.join(parts)
 
 
+def _later_favorites(
+    world: World,
+    rng: np.random.Generator,
+    crowd: tuple[People, Ints],
+    taste: Taste,
+    *,
+    playlists: Playlists,
+    streams: Events,
+) -> Events:
+    """Favourites of the block's cold users on days 1 to 30: tracks they stream, and playlists.
+
+    A track becomes one on a day of its own streams, a playlist of one of the user's moods on a day
+    of any; both whether or not they became one on the registration day. Warm users make none.
+
+    Parameters
+    ----------
+    streams : Events
+        The block's streams after the registration day.
+    """
+    people, block = crowd
+    user = np.searchsorted(block, streams.user)
+    by_user = np.argsort(user, kind="stable")
+    start = np.searchsorted(user[by_user], np.arange(block.size + 1))
+    track, number = np.unique(streams.entity_id, return_inverse=True)
+    ids = {_TRACK: track, _PLAYLIST: playlists.playlist_id}
+    parts = []
+    for entity, rate in zip(ids, world.later_favorites, strict=True):
+        wanted = np.where(people.warm[block], 0, rng.poisson(rate * people.activity[block]))
+        fan = np.repeat(np.arange(block.size), wanted)
+        spread = np.diff(start)[fan]
+        row = by_user[start[fan] + (rng.random(fan.size) * spread).astype(np.int64)]
+        if entity == _TRACK:
+            item = number[row]
+        else:
+            item = _playlist_of(rng, playlists, taste.draw_mood(rng, fan))
+        once = np.unique(fan * ids[entity].size + item, return_index=True)[1]
+        parts.append(
+            _rows(
+                (_FAVORITE, entity),
+                block[fan[once]],
+                streams.timestamp[row[once]],
+                ids[entity][item[once]],
+                np.ones(once.size, dtype=np.int64),
+            )
+        )
+    return Events.join(parts)
+
+
+def _scattered(rng: np.random.Generator, events: Events, more: Events) -> Events:
+    """Rows of `more` put at random places between those of `events`, whose order stays."""
+    rows, others = events.user.size, more.user.size
+    # Both runs ascend, so that sorting is merging.
+    place = np.concatenate([np.arange(rows), np.sort(rng.random(others)) * rows])
+    shuffled = more.take(rng.permutation(others))
+    return Events.join([events, shuffled]).take(np.argsort(place, kind="stable"))
+
+
 def make_events(
     world: World, seed: int, catalogue: Catalogue, people: People, playlists: Playlists
 ) -> Events:
@@ -295,7 +352,7 @@ def make_events(
     Events
         In random order.
     """
-    parts = []
+    parts, later = [], []
     n = people.country.size
     for number, begin in enumerate(range(0, n, _BLOCK)):
         rng = np.random.default_rng([seed, 3, number])
@@ -303,5 +360,12 @@ def make_events(
         taste = make_taste(world, rng, catalogue, people.country[block], people.age[block])
         parts.append(_day_events(world, rng, (people, block), taste, playlists))
         parts.append(_history_events(world, rng, (people, block), taste))
+        # A generator of its own, without which all else is as it would be.
+        rng = np.random.default_rng([seed, 6, number])
+        crowd = (people, block)
+        later.append(
+            _later_favorites(world, rng, crowd, taste, playlists=playlists, streams=parts[-1])
+        )
     events = Events.join(parts)
-    return events.take(np.random.default_rng([seed, 4]).permutation(events.user.size))
+    events = events.take(np.random.default_rng([seed, 4]).permutation(events.user.size))
+    return _scattered(np.random.default_rng([seed, 7]), events, Events.join(later))

@@ -107,6 +107,8 @@ class World:
     day_favorites, day_searches : tuple of 4 float
         Mean number of favourites and of searches of tracks, artists, albums and playlists on
         the registration day of a user who is not silent.
+    later_favorites : tuple of 2 float
+        Mean number of tracks and of playlists that a cold user makes favourites on days 1 to 30.
     day_spread : float
         Standard deviation of the logarithm of a user's activity on the registration day.
     playlist_length : float
@@ -169,6 +171,7 @@ class World:
     day_onboarding: float = 2.0
     day_favorites: tuple[float, ...] = (1.0, 0.4, 0.2, 0.2)
     day_searches: tuple[float, ...] = (0.8, 0.6, 0.2, 0.2)
+    later_favorites: tuple[float, ...] = (5.0, 1.0)
     day_spread: float = 0.8
     playlist_length: float = 30.0
     playlist_skew: float = 0.05

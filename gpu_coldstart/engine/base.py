@@ -268,12 +268,28 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def kmeans(self, points: Array, k: int, *, iterations: int, seed: int) -> Kmeans:
-        """Lloyd's k-means from a k-means++ start, with no empty segment.
+    def kmeans(
+        self,
+        points: Array,
+        k: int,
+        *,
+        iterations: int,
+        seed: int,
+        restarts: int = 1,
+        seeding_points: int = 20,
+    ) -> Kmeans:
+        """Lloyd's k-means from k-means++ starts, with no empty segment.
 
         Parameters
         ----------
         points : Array [n, d] of float32, k <= n
+        restarts : int
+            Starts, each at random anew; the one that ends at the least inertia is kept, of equals
+            the first. (One more never makes the inertia larger on the CPU; cuML compares by its
+            own inertia, in single precision.)
+        seeding_points : int
+            k-means++ chooses the start among at most so many points a segment; 0 is among all. On
+            a GPU any other number is k-means||, which looks at all points in a few passes.
         """
 
     # -- recommending --------------------------------------------------------------------------

@@ -168,8 +168,24 @@ class CpuEngine(Engine):
         out[...] = means.reshape(out.shape)
         return out
 
-    def kmeans(self, points: Array, k: int, *, iterations: int, seed: int) -> Kmeans:
-        return cpu_geometry.kmeans(points, k, iterations=iterations, seed=seed)
+    def kmeans(
+        self,
+        points: Array,
+        k: int,
+        *,
+        iterations: int,
+        seed: int,
+        restarts: int = 1,
+        seeding_points: int = 20,
+    ) -> Kmeans:
+        return cpu_geometry.kmeans(
+            points,
+            k,
+            iterations=iterations,
+            seed=seed,
+            restarts=restarts,
+            seeding_points=seeding_points,
+        )
 
     # -- recommending --------------------------------------------------------------------------
 

@@ -175,8 +175,24 @@ class CudaEngine(Engine):
         )
         return target
 
-    def kmeans(self, points: Array, k: int, *, iterations: int, seed: int) -> Kmeans:
-        centroids = cuda_geometry.kmeans(points, k, iterations=iterations, seed=seed)
+    def kmeans(
+        self,
+        points: Array,
+        k: int,
+        *,
+        iterations: int,
+        seed: int,
+        restarts: int = 1,
+        seeding_points: int = 20,
+    ) -> Kmeans:
+        centroids = cuda_geometry.kmeans(
+            points,
+            k,
+            iterations=iterations,
+            seed=seed,
+            restarts=restarts,
+            seeding_points=seeding_points,
+        )
         labels, distances = self.nearest(points, centroids, 1)
         occupied = settle.occupy_all(cp, labels[:, 0], distances[:, 0], k)
         means = self.pool(cuda_geometry.members(occupied, k), points)
@@ -228,8 +244,24 @@ class PascalEngine(CudaEngine):
             for name, column in self._host.read(source, columns).items()
         }
 
-    def kmeans(self, points: Array, k: int, *, iterations: int, seed: int) -> Kmeans:
-        found = self._host.kmeans(cp.asnumpy(points), k, iterations=iterations, seed=seed)
+    def kmeans(
+        self,
+        points: Array,
+        k: int,
+        *,
+        iterations: int,
+        seed: int,
+        restarts: int = 1,
+        seeding_points: int = 20,
+    ) -> Kmeans:
+        found = self._host.kmeans(
+            cp.asnumpy(points),
+            k,
+            iterations=iterations,
+            seed=seed,
+            restarts=restarts,
+            seeding_points=seeding_points,
+        )
         return Kmeans(cp.asarray(found.centroids), cp.asarray(found.labels), found.inertia)
 
     def nearest(self, points: Array, centroids: Array, n: int) -> tuple[Array, Array]:

@@ -113,10 +113,13 @@ def members(labels: Array, k: int) -> Csr:
     return csr(labels, cp.arange(n), cp.ones(n, dtype=cp.float32), (k, n))
 
 
-def kmeans(points: Array, k: int, *, iterations: int, seed: int) -> Array:
-    """Centroids [k, d] by cuML's k-means, from its scalable k-means++ start (k-means||).
+def kmeans(
+    points: Array, k: int, *, iterations: int, seed: int, restarts: int, seeding_points: int
+) -> Array:
+    """Centroids [k, d] by cuML's k-means, from its scalable k-means++ starts (k-means||).
 
-    cuML does not promise to repeat itself bit by bit with the same seed.
+    With ``seeding_points`` of 0 it starts from plain k-means++. cuML does not promise to repeat
+    itself bit by bit with the same seed.
     """
     from cuml.cluster import KMeans
 
@@ -125,8 +128,8 @@ def kmeans(points: Array, k: int, *, iterations: int, seed: int) -> Array:
         max_iter=iterations,
         tol=_TOLERANCE,
         random_state=seed,
-        init="scalable-k-means++",
-        n_init=1,
+        init="scalable-k-means++" if seeding_points else "k-means++",
+        n_init=restarts,
         output_type="cupy",
     )
     model.fit(cp.ascontiguousarray(points, dtype=cp.float32))

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from safetensors.numpy import load
 from scipy import sparse
 
+from gpu_coldstart.carousels import ARMS
 from gpu_coldstart.config import Config
 from gpu_coldstart.engine.base import Csr, Engine, HostArray
 from gpu_coldstart.evaluation import tables
@@ -25,6 +26,7 @@ from gpu_coldstart.evaluation.comparisons import comparisons
 from gpu_coldstart.evaluation.exposure import exposure, ranks_of
 from gpu_coldstart.evaluation.groups import interaction_groups
 from gpu_coldstart.evaluation.protocol import Row, Sample
+from gpu_coldstart.evaluation.replay import Aftermath, replay
 from gpu_coldstart.evaluation.segment_table import segment_table
 from gpu_coldstart.evaluation.strata import groupings, strata
 from gpu_coldstart.features import age_class_names, age_classes
@@ -57,6 +59,9 @@ class Facts:
     playlists : csr_array [playlists, tracks] of ones
     truth : csr_array [validation users, tracks] of ones
         The tracks of the days after registration.
+    test_ids : HostArray [test users] of int64
+    after : Aftermath
+        Of the test users.
     """
 
     cohorts: dict[str, slice]
@@ -68,6 +73,8 @@ class Facts:
     playlist_ids: HostArray
     playlists: sparse.csr_array
     truth: sparse.csr_array
+    test_ids: HostArray
+    after: Aftermath
 
     def of(
         self, known: tuple[HostArray, tuple[str, ...]], cohort: str
@@ -86,6 +93,8 @@ def facts_of(engine: Engine, logs: Logs, config: Config) -> Facts:
         shape = (stop - start, matrix.shape[1])
         return sparse.csr_array((np.ones(len(indices)), indices, indptr - indptr[0]), shape=shape)
 
+    test = logs.n_validation, logs.n_validation + logs.n_test
+    liked = rows(logs.truth_favorites, *test)
     first_ages = config.features.age_classes
     return Facts(
         cohorts={cohort: logs.users(cohort) for cohort in ("warm", "validation", "test")},
@@ -97,6 +106,13 @@ def facts_of(engine: Engine, logs: Logs, config: Config) -> Facts:
         playlist_ids=host(logs.playlist_ids),
         playlists=rows(logs.members, logs.playlists.start, logs.playlists.stop),
         truth=rows(logs.truth, 0, logs.n_validation),
+        test_ids=host(logs.user_ids[logs.users("test")]),
+        after=Aftermath(
+            streams=rows(logs.truth, *test),
+            playlist_streams=rows(logs.truth_playlists, *test),
+            favorites=liked[:, : logs.n_tracks],
+            playlist_favorites=liked[:, logs.playlists],
+        ),
     )
 
 
@@ -134,6 +150,7 @@ def analyse(
         "segments": lambda: _segments(facts, config, read),
         "calibration": lambda: _calibration(facts, config, read, **random),
         "learning": lambda: _learning(config, read),
+        "replay": lambda: _replay(facts, config, read, **random),
     }
     found = {}
     for done, (name, make) in enumerate(makers.items()):
@@ -171,6 +188,7 @@ def _segments(facts: Facts, config: Config, read: Read) -> Iterator[dict[str, An
             facts.track_ids,
             facts.playlists,
             facts.playlist_ids,
+            least_tracks=config.carousels.least_tracks,
         ):
             yield {"space": space} | row
 
@@ -210,3 +228,29 @@ def _learning(config: Config, read: Read) -> Iterator[dict[str, Any]]:
                 "validation_cosine": cosine,
                 "kept": epoch == curve["best_epoch"],
             }
+
+
+def _replay(
+    facts: Facts, config: Config, read: Read, *, bootstrap: int, seed: int
+) -> Iterator[dict[str, Any]]:
+    """Figure 7, from the carousels; nothing where there are none."""
+    for space in config.spaces if config.carousels.playlists else ():
+        saved = read(f"{space}/carousels")
+        if not saved:
+            continue
+        shown = {}
+        for arm in ARMS:
+            content = saved[f"recommendations/{space}/carousel-{arm}.parquet"]
+            ids = pq.read_table(io.BytesIO(content), columns=["playlist_id"])["playlist_id"]
+            places = np.searchsorted(facts.playlist_ids, ids.to_numpy())
+            shown[arm] = places.reshape(len(facts.test_ids), -1)
+        for row in replay(
+            shown,
+            facts.test_ids,
+            facts.playlists,
+            facts.after,
+            config.carousels,
+            bootstrap=bootstrap,
+            seed=seed,
+        ):
+            yield {"space": space} | row

@@ -8,7 +8,15 @@ from typing import Any
 
 from gpu_coldstart.evaluation.protocol import MEASURES, Row
 
-__all__ = ["LABELS", "below_popularity", "results_json", "results_markdown", "table"]
+__all__ = [
+    "LABELS",
+    "SPACE_LABELS",
+    "aligned",
+    "below_popularity",
+    "results_json",
+    "results_markdown",
+    "table",
+]
 
 LABELS = {
     "popularity": "Popularity",
@@ -20,7 +28,8 @@ LABELS = {
 }
 """Names of the strategies as the paper prints them."""
 
-_SPACE_LABELS = {"tt-svd": "TT-SVD", "ut-als": "UT-ALS"}
+SPACE_LABELS = {"tt-svd": "TT-SVD", "ut-als": "UT-ALS"}
+"""Names of the spaces likewise."""
 
 
 def below_popularity(rows: Sequence[Row]) -> list[str]:
@@ -41,7 +50,7 @@ def below_popularity(rows: Sequence[Row]) -> list[str]:
         ]
         if worse:
             notes.append(
-                f"{LABELS[row.strategy]} ({_SPACE_LABELS[row.space]}) is below Popularity here: "
+                f"{LABELS[row.strategy]} ({SPACE_LABELS[row.space]}) is below Popularity here: "
                 + ", ".join(worse)
             )
     return notes
@@ -58,13 +67,13 @@ def table(rows: Sequence[Row], k: int) -> str:
     by_place = {(row.space, row.strategy): row for row in rows if row.k == k}
     lines = [["Strategy"]]
     for space in spaces:
-        lines[0] += [f"{_SPACE_LABELS[space]} {measure[0].upper()}@{k}" for measure in MEASURES]
+        lines[0] += [f"{SPACE_LABELS[space]} {measure[0].upper()}@{k}" for measure in MEASURES]
     for strategy in strategies:
         line = [LABELS[strategy]]
         for space in spaces:
             line += [_cell(by_place[space, strategy], measure) for measure in MEASURES]
         lines.append(line)
-    return _aligned(lines)
+    return aligned(lines)
 
 
 def _cell(row: Row, measure: str) -> str:
@@ -76,7 +85,7 @@ def _percent(fraction: float) -> str:
     return f"{100 * fraction:.2f}"
 
 
-def _aligned(lines: list[list[str]]) -> str:
+def aligned(lines: Sequence[Sequence[str]]) -> str:
     """A Markdown table whose columns also line up as plain text; numbers to the right."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     padded = [
@@ -96,7 +105,7 @@ def results_markdown(
     for k in ks:
         parts += [
             f"Precision (P), recall (R) and NDCG (N) of the top {k}, in per cent, ± standard "
-            "deviation over disjoint parts of the test users:",
+            "deviation over parts of the test users:",
             "",
         ]
         parts += [table(rows, k), ""]

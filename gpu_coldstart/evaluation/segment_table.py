@@ -56,6 +56,8 @@ def segment_table(
     track_ids: HostArray,
     playlists: sparse.csr_array,
     playlist_ids: HostArray,
+    *,
+    least_tracks: int,
 ) -> list[dict[str, Any]]:
     """A row for each segment.
 
@@ -70,7 +72,12 @@ def segment_table(
     playlists : csr_array [playlists, tracks] of ones
     playlist_ids : HostArray [playlists] of int64
         Ascending.
+    least_tracks : int
+        Shorter playlists are not named. A mean over a few tracks strays far from the mean of all,
+        so that the best of many playlists would too often be among the shortest.
     """
+    long = np.diff(playlists.indptr) >= least_tracks
+    playlists, playlist_ids = playlists[long], playlist_ids[long]
     rows = []
     for start in range(0, shares.shape[0], _AT_ONCE):
         dense = shares[start : start + _AT_ONCE].toarray().astype(np.float64)

@@ -66,6 +66,12 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         **_of(_REAL, "train_loss validation_cosine"),
         "kept": pa.bool_(),
     },
+    "replay": {
+        **_of(_TEXT, "space design measure arm"),
+        **_of(_INT, "users displays successes"),
+        **_of(_REAL, "rate low high relative relative_low relative_high"),
+        **_of(_REAL, "p_value p_holm p_sample_ratio"),
+    },
 }
 """Columns and their Arrow types, table by table."""
 

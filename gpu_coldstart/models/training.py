@@ -16,11 +16,12 @@ from torch import nn
 
 from gpu_coldstart.config import Mlp as Options
 from gpu_coldstart.engine.base import Array, Engine
+from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.models.mlp import Mlp
 from gpu_coldstart.spaces import Progress, unit_rows
 
-__all__ = ["Network", "predict", "train"]
+__all__ = ["Network", "check_batches", "predict", "train"]
 
 _PREDICT_BATCH = 4096
 
@@ -33,7 +34,7 @@ class Network:
     ----------
     model : Mlp
     train_loss : tuple of float
-        Mean squared error over each epoch, averaged over users and dimensions.
+        Mean squared error over each epoch, averaged over the users seen and dimensions.
     validation_cosine : tuple of float
         After each epoch, the mean cosine of validation users' predictions with their targets.
     best_epoch : int
@@ -44,6 +45,21 @@ class Network:
     train_loss: tuple[float, ...]
     validation_cosine: tuple[float, ...]
     best_epoch: int
+
+
+def check_batches(options: Options, n_warm: int) -> None:
+    """Refuse to drop an incomplete batch where it is the only one.
+
+    Raises
+    ------
+    UserError
+        When there are fewer warm users than fill a batch and ``mlp.drop_last`` is set.
+    """
+    if options.drop_last and n_warm < options.batch_size:
+        raise UserError(
+            f"setting 'mlp.drop_last' leaves nobody to train on: the {n_warm} warm users do not "
+            f"fill a batch of {options.batch_size}; set it to false, or mlp.batch_size lower"
+        )
 
 
 def train(
@@ -84,7 +100,7 @@ def train(
     cosines: list[float] = []
     best, best_weights = 0, _copy(model)
     for epoch in range(epochs):
-        batches = _batches(engine, len(warm[0]), options.batch_size, seed, epoch)
+        batches = _batches(engine, len(warm[0]), options, seed=seed, epoch=epoch)
         loss = _epoch(engine, vectors, warm[1], model=model, optimizer=optimizer, batches=batches)
         losses.append(loss)
         cosines.append(_cosine(engine, inputs, model, validation))
@@ -113,12 +129,16 @@ def _optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:
     )
 
 
-def _batches(engine: Engine, n: int, size: int, seed: int, epoch: int) -> list[Array]:
+def _batches(engine: Engine, n: int, options: Options, *, seed: int, epoch: int) -> list[Array]:
     """Places of each batch's users in a fresh order; a last batch of one joins the one before.
 
-    Batch normalisation has no variance to work with in a batch of one.
+    Batch normalisation has no variance to work with in a batch of one. With ``drop_last``, who is
+    left out is another choice in each epoch.
     """
+    size = options.batch_size
     order = np.random.default_rng((seed, epoch)).permutation(n)
+    if options.drop_last:
+        n -= n % size
     stops = list(range(size, n, size))
     if stops and n - stops[-1] == 1:
         stops.pop()
@@ -137,6 +157,7 @@ def _epoch(
 ) -> float:
     """One pass over the warm users; returns the mean squared error met on the way."""
     model.train()
+    seen = 0
     total = torch.zeros((), dtype=torch.float64, device=engine.to_torch(targets[:1]).device)
     for places in batches:
         found = model(engine.to_torch(vectors(places)))
@@ -145,7 +166,8 @@ def _epoch(
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         optimizer.step()
         total += loss.detach() * len(places)
-    return float(total) / len(targets)
+        seen += len(places)
+    return float(total) / seen
 
 
 def _copy(model: nn.Module) -> dict[str, torch.Tensor]:

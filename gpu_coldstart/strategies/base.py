@@ -85,10 +85,15 @@ def retrieve(situation: Situation, queries: Array, k: int) -> Ranking:
 
 
 def most_popular(situation: Situation, n: int, k: int) -> Ranking:
-    """The same ``k`` most popular tracks for ``n`` users, scored by share of warm users."""
-    xp = situation.engine.xp
+    """The same ``k`` most popular tracks for ``n`` users, scored by ``segments.popularity``.
+
+    That is the share of the warm users who streamed a track, or its share of all their listens.
+    """
+    xp, logs = situation.engine.xp, situation.logs
+    members = situation.config.segments.popularity == "members"
+    total = logs.n_warm if members else max(1, logs.plays.nnz)
     # Tracks are numbered by popularity.
-    scores = situation.logs.popularity[:k].astype(xp.float32) / situation.logs.n_warm
+    scores = logs.popularity[:k].astype(xp.float32) / total
     return Ranking(
         xp.tile(xp.arange(k, dtype=xp.int32), (n, 1)), xp.tile(scores.astype(xp.float32), (n, 1))
     )

@@ -5,14 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from gpu_coldstart.engine.base import Array
-from gpu_coldstart.segments import shares_of
+from gpu_coldstart.segments import cluster, shares_of
 from gpu_coldstart.spaces import unit_rows
 from gpu_coldstart.strategies.base import Ranking, Situation, Strategy
 
 __all__ = ["InputFeatures"]
-
-_POINTS_EACH = 256
-"""k-means learns from at most so many users for each segment (faiss's own bound)."""
 
 _BATCH = 4096
 
@@ -22,8 +19,13 @@ class InputFeatures(Strategy):
 
     Input vectors are made unit first, as in the public release, which also sets k = 100 (the
     paper is silent on both). The centroids are learned from a seeded sample of the warm users
-    when there are more than 256 for each segment, so that the whole matrix of vectors never
-    exists; every warm user is then assigned.
+    when there are more than ``strategies.input_features_points`` for each segment, so that the
+    whole matrix of vectors never exists; every warm user is then assigned.
+
+    Attributes
+    ----------
+    labels : Array [warm users] of int32
+        The segment of each.
     """
 
     name = "input-features"
@@ -31,25 +33,27 @@ class InputFeatures(Strategy):
     def __init__(self, situation: Situation):
         super().__init__(situation)
         engine, logs, xp = situation.engine, situation.logs, situation.engine.xp
-        k = min(situation.config.strategies.input_features_k, logs.n_warm)
-        generator = np.random.default_rng(situation.config.seed)
-        sample = np.sort(generator.permutation(logs.n_warm)[: _POINTS_EACH * k])
-        points = self._vectors(engine.asarray(sample))
-        found = engine.kmeans(
-            points,
-            k,
-            iterations=situation.config.segments.iterations,
-            seed=situation.config.seed,
-        )
+        config = situation.config
+        k = min(config.strategies.input_features_k, logs.n_warm)
+        most = config.strategies.input_features_points * k or logs.n_warm
+        generator = np.random.default_rng(config.seed)
+        sample = np.sort(generator.permutation(logs.n_warm)[:most])
+        found = cluster(engine, self._vectors(engine.asarray(sample)), k, config)
         self._centroids = found.centroids
-        labels = self._assign(xp.arange(logs.n_warm))
+        self.labels = self._assign(xp.arange(logs.n_warm))
         # A segment of the sample keeps its members even if its centroid moved away from them.
-        labels[engine.asarray(sample)] = found.labels
-        self._shares = shares_of(engine, logs.plays, labels, k)
+        self.labels[engine.asarray(sample)] = found.labels
+        popularity = config.segments.popularity
+        self._shares = shares_of(engine, logs.plays, self.labels, k, of=popularity)
 
     def _vectors(self, users: Array) -> Array:
-        """Unit input vectors."""
-        return unit_rows(self.situation.inputs.batch(users))
+        """Unit input vectors [users, width]; beside them, only those of a batch exist at once."""
+        xp, inputs = self.situation.engine.xp, self.situation.inputs
+        vectors = xp.empty((len(users), inputs.width), dtype=xp.float32)
+        for start in range(0, len(users), _BATCH):
+            some = slice(start, start + _BATCH)
+            vectors[some] = unit_rows(inputs.batch(users[some]))
+        return vectors
 
     def _assign(self, users: Array) -> Array:
         """Segment of each user."""

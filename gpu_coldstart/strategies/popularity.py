@@ -9,7 +9,7 @@ __all__ = ["Popularity"]
 
 
 class Popularity(Strategy):
-    """The tracks that most warm users streamed; scores are the share of them."""
+    """The tracks that most warm users streamed; scores as ``segments.popularity`` says."""
 
     name = "popularity"
 

@@ -12,7 +12,9 @@ class RegistrationDay(Strategy):
     """Nearest tracks to the mean of the tracks streamed on registration day.
 
     Users without a stream, or whose tracks have no place in the space, get the most popular
-    tracks, as the paper states. (The public release leaves them with scores of zero.)
+    tracks, as the paper states. The public release leaves them with scores of 0 for every track
+    (``strategies.registration_day_fallback = "none"``), so that its order of equals decides; by
+    the one tie rule here that is the chart as well, only its scores are 0.
     """
 
     name = "registration-day"
@@ -22,6 +24,8 @@ class RegistrationDay(Strategy):
         situation, xp = self.situation, self.situation.engine.xp
         queries = situation.inputs.signal("streamed_songs", users)
         found = retrieve(situation, queries, k)
+        if situation.config.strategies.registration_day_fallback == "none":
+            return found
         chart = most_popular(situation, len(users), k)
         placed = (queries != 0).any(axis=1)[:, None]
         return Ranking(

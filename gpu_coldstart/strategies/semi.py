@@ -11,8 +11,8 @@ __all__ = ["SemiPersonalized"]
 class SemiPersonalized(Strategy):
     """The favourites of the warm segment whose centroid is nearest to the prediction.
 
-    Scores are the share of the segment's members who streamed the track. A segment whose members
-    know too few tracks is completed by the chart, at score 0.
+    Scores are the track's share in the segment, as ``segments.popularity`` says. A segment whose
+    members know too few tracks is completed by the chart, at score 0.
     """
 
     name = "semi"

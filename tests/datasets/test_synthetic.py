@@ -176,7 +176,10 @@ def test_every_sensible_action_happens_on_registration_day(rows: Rows) -> None:
         *(("favorite", entity) for entity in all_four),
         *(("search", entity) for entity in all_four),
     }
-    assert (rows.action[~today] == "stream").all()
+    later = rows.action[~today] != "stream"
+    assert set(rows.action[~today][later]) == {"favorite"}
+    assert set(rows.entity[~today][later]) == {"track", "playlist"}
+    assert (rows.entity[~today][~later] == "track").all()
 
 
 def test_registration_day_shares(rows: Rows, world: World) -> None:

@@ -17,11 +17,16 @@ from tests.worlds import types
 
 
 def run_kmeans(
-    engine: Engine, points: HostArray, k: int, *, iterations: int = 30, seed: int = 0
+    engine: Engine,
+    points: HostArray,
+    k: int,
+    *,
+    iterations: int = 30,
+    seed: int = 0,
+    **starts: int,
 ) -> tuple[HostArray, HostArray, float]:
-    found = engine.kmeans(
-        engine.asarray(points.astype(np.float32)), k, iterations=iterations, seed=seed
-    )
+    moved = engine.asarray(points.astype(np.float32))
+    found = engine.kmeans(moved, k, iterations=iterations, seed=seed, **starts)
     return engine.to_host(found.centroids), engine.to_host(found.labels), found.inertia
 
 
@@ -104,6 +109,37 @@ def test_kmeans_depends_on_the_seed_only(engine: Engine) -> None:
     assert_array_equal(one[1], again[1])
     assert_array_equal(one[0], again[0])
     assert (one[1] != other[1]).any()
+
+
+@pytest.mark.parametrize("seeding_points", [0, 3])
+def test_kmeans_of_several_starts_keeps_the_best(engine: Engine, seeding_points: int) -> None:
+    points = np.random.default_rng(0).normal(size=(300, 3)).astype(np.float32)
+    inertias = []
+    for restarts in (1, 2, 8):
+        options = {"restarts": restarts, "seeding_points": seeding_points, "iterations": 2}
+        found = run_kmeans(engine, points, 20, **options)
+        check_kmeans(points, 20, *found)
+        again = run_kmeans(engine, points, 20, **options)
+        assert_array_equal(found[1], again[1])
+        inertias.append(found[2])
+    assert inertias[2] < inertias[0], "eight starts at random, none better than the first"
+    if engine.name == "cpu":  # cuML compares before we settle its segments
+        assert inertias[2] <= inertias[1] <= inertias[0]
+
+
+def test_kmeans_starts_among_the_points_it_may_look_at(engine: Engine) -> None:
+    points = np.random.default_rng(0).normal(size=(400, 3)).astype(np.float32)
+    few, more, every = (
+        run_kmeans(engine, points, 10, iterations=1, seeding_points=n) for n in (2, 20, 0)
+    )
+    check_kmeans(points, 10, *few)
+    check_kmeans(points, 10, *every)
+    if engine.name == "cpu":  # k-means|| knows no such sample
+        assert (few[1] != every[1]).any()
+        # 20 points a segment are half of them, 40 all.
+        assert (more[1] != every[1]).any()
+        whole = run_kmeans(engine, points, 10, iterations=1, seeding_points=40)
+        assert_array_equal(whole[1], every[1])
 
 
 # -- nearest ---------------------------------------------------------------------------------------

@@ -49,14 +49,19 @@ def made(segments: int, tracks: int, playlists: int) -> tuple[HostArray, list[li
     return shares.astype(np.float32), lists
 
 
-@pytest.mark.parametrize("segments", [3, 70])
-def test_naively_the_same(segments: int) -> None:
+@pytest.mark.parametrize(("segments", "least"), [(3, 1), (70, 1), (3, 4)])
+def test_naively_the_same(segments: int, least: int) -> None:
     """Also where segments are done in several blocks."""
     shares, lists = made(segments, 30, 25)
     track_ids, playlist_ids = np.arange(30) * 7 - 40, np.arange(25) * 3 + 100
     described = {name: (column * segments)[:segments] for name, column in DESCRIBED.items()}
     rows = segment_table(
-        described, sparse.csr_array(shares), track_ids, matrix(lists, 30), playlist_ids
+        described,
+        sparse.csr_array(shares),
+        track_ids,
+        matrix(lists, 30),
+        playlist_ids,
+        least_tracks=least,
     )
     assert len(rows) == segments
     for segment, row in enumerate(rows):
@@ -67,7 +72,9 @@ def test_naively_the_same(segments: int) -> None:
         tracks = sorted(range(30), key=lambda t: (-probability[t], t))[:5]
         assert row["track_ids"] == [int(track_ids[t]) for t in tracks if probability[t]]
         assert row["track_probabilities"] == [probability[t] for t in tracks if probability[t]]
-        means = [sum(probability[t] for t in one) / len(one) if one else 0 for one in lists]
+        means = [
+            sum(probability[t] for t in one) / len(one) if len(one) >= least else 0 for one in lists
+        ]
         best = sorted(range(25), key=lambda p: (-means[p], p))[:3]
         assert row["playlist_ids"] == [int(playlist_ids[p]) for p in best if means[p]]
         assert_allclose(row["playlist_probabilities"], [means[p] for p in best if means[p]])
@@ -81,6 +88,7 @@ def test_without_playlists() -> None:
         np.arange(30),
         sparse.csr_array((0, 30)),
         np.zeros(0, np.int64),
+        least_tracks=10,
     )
     assert [row["playlist_ids"] for row in rows] == [[], [], []]
     assert all(len(row["track_ids"]) == 5 for row in rows)
@@ -95,6 +103,7 @@ def test_a_segment_that_knows_few_tracks_names_few() -> None:
         np.arange(8),
         matrix([[5, 6], [7]], 8),
         np.array([1, 2]),
+        least_tracks=1,
     )
     assert (rows[0]["track_ids"], rows[0]["playlist_ids"]) == ([5], [1])
     assert rows[0]["playlist_probabilities"] == [0.25]

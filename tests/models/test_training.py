@@ -16,8 +16,9 @@ from torch import nn
 from gpu_coldstart.config import Mlp as Options
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array, HostArray
+from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import InputVectors
-from gpu_coldstart.models import Mlp, Network, predict, train
+from gpu_coldstart.models import Mlp, Network, check_batches, predict, train
 from gpu_coldstart.models import training as module
 
 N_WARM, N_VALIDATION, WIDTH, D = 50, 20, 9, 4
@@ -115,6 +116,23 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, bool, int]]:
     return Watched.passes
 
 
+def noting(engine: Engine) -> tuple[InputVectors, list[list[int]]]:
+    """Inputs that note the users of each batch, and the list of those."""
+    met: list[list[int]] = []
+
+    class Noting(Inputs):
+        def table(self, users: Array) -> Callable[[Array], Array]:
+            rows = super().table(users)
+
+            def noted(places: Array) -> Array:
+                met.append(engine.to_host(users[places]).tolist())
+                return rows(places)
+
+            return noted
+
+    return cast("InputVectors", Noting(engine)), met
+
+
 # -- the loop --------------------------------------------------------------------------------------
 
 
@@ -165,22 +183,54 @@ def test_every_user_once_an_epoch_and_never_alone(
     assert sorted(n for gradients, _, n in passes if gradients) == wanted
 
 
+@pytest.mark.parametrize(
+    ("n_warm", "size", "wanted"),
+    [(50, 16, [16, 16, 16]), (49, 16, [16, 16, 16]), (48, 16, [16, 16, 16]), (16, 16, [16])],
+)
+def test_the_last_batch_may_be_dropped(
+    engine: Engine,
+    passes: list[tuple[bool, bool, int]],
+    n_warm: int,
+    size: int,
+    wanted: list[int],
+) -> None:
+    options = dataclasses.replace(OPTIONS, batch_size=size, drop_last=True)
+    fit(engine, options, epochs=1, n_warm=n_warm)
+    assert sorted(n for gradients, _, n in passes if gradients) == wanted
+
+
+def test_a_dropped_batch_is_of_other_users_in_each_epoch(engine: Engine) -> None:
+    noted = noting(engine)
+    options = dataclasses.replace(OPTIONS, batch_size=40, drop_last=True)
+    fit(engine, options, epochs=3, inputs=noted[0])
+    left_out = [frozenset(range(N_WARM)) - set(batch) for batch in noted[1]]
+    assert [len(users) for users in left_out] == [10, 10, 10]
+    assert len(set(left_out)) == 3
+
+
+def test_loss_leaves_out_who_is_dropped(engine: Engine) -> None:
+    # As below: the weights stand still, so that the loss is that of the one batch.
+    noted = noting(engine)
+    options = dataclasses.replace(OPTIONS, learning_rate=1e-12, batch_size=40, drop_last=True)
+    network = fit(engine, options, epochs=1, inputs=noted[0])
+    seen = noted[1][0]
+    inputs = inputs_of(engine)
+    found = network.model.train()(engine.to_torch(inputs.batch(engine.asarray(np.array(seen)))))
+    error = found.detach().cpu().numpy().astype(np.float64) - targets_of(inputs)[seen]
+    assert_allclose(network.train_loss, [np.square(error).mean()], rtol=1e-4)
+
+
+def test_an_only_batch_that_would_be_dropped_is_refused() -> None:
+    options = dataclasses.replace(OPTIONS, batch_size=16, drop_last=True)
+    check_batches(options, 16)
+    check_batches(dataclasses.replace(options, drop_last=False), 15)
+    with pytest.raises(UserError, match=r"'mlp\.drop_last'.* 15 warm users .* batch of 16"):
+        check_batches(options, 15)
+
+
 def test_epochs_go_through_the_users_in_fresh_orders(engine: Engine) -> None:
-    met: list[list[int]] = []
-
-    class Noting(Inputs):
-        def table(self, users: Array) -> Callable[[Array], Array]:
-            rows = super().table(users)
-
-            def noting(places: Array) -> Array:
-                met.append(engine.to_host(users[places]).tolist())
-                return rows(places)
-
-            return noting
-
-    noting = cast("InputVectors", Noting(engine))
-    fit(engine, dataclasses.replace(OPTIONS, batch_size=50), epochs=3, inputs=noting)
-    orders = met
+    inputs, orders = noting(engine)
+    fit(engine, dataclasses.replace(OPTIONS, batch_size=50), epochs=3, inputs=inputs)
     assert [sorted(order) for order in orders] == [list(range(N_WARM))] * 3
     assert orders[0] != orders[1] != orders[2] != orders[0]
     assert orders[0] != list(range(N_WARM))

@@ -44,6 +44,10 @@ class KMeans:
         if not tol > 0:
             raise RuntimeError("invalid parameter (tol<=0)")
         self._k, self._iterations, self._seed = n_clusters, max_iter, random_state
+        if n_init != "auto" and not (isinstance(n_init, int) and n_init > 0):
+            raise TypeError(f"n_init is {n_init!r}, neither 'auto' nor a host integer from 1")
+        plus_plus = isinstance(init, str) and init != "random"
+        self._starts = n_init if n_init != "auto" else 1 if plus_plus else 10
         self._init, self._tolerance = init, tol
 
     def fit(
@@ -73,12 +77,13 @@ class KMeans:
     def _centers(self, points: Any, weights: Any) -> Any:
         empty = int(current().empty_cluster and self._k > 1)
         start: Any = "k-means++"
+        starts = self._starts
         if not isinstance(self._init, str):
-            start, empty = _points(self._init), 0
+            start, empty, starts = _points(self._init), 0, 1
         model = HostKMeans(
             self._k - empty,
             init=start,
-            n_init=1,
+            n_init=starts,
             max_iter=self._iterations,
             tol=self._tolerance,
             random_state=self._seed,

@@ -49,7 +49,7 @@ class Transfer(NamedTuple):
     """File and function of the nearest caller inside gpu_coldstart; empty if there is none."""
 
 
-@dataclass
+@dataclass(eq=False)  # two rehearsals are never one, however alike
 class Stage:
     """A rehearsal: the card it pretends to have, and its log.
 

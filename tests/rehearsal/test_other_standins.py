@@ -108,6 +108,8 @@ def test_kmeans(stage: Stage, cp: Any) -> None:
     assert sorted(set(found.labels_.tolist())) == [0, 1]
     with pytest.raises(TypeError):
         kind(3)
+    with pytest.raises(TypeError):
+        kind(n_init=cp.int32(3))
     for wrong in (points.astype(cp.float64), points.T, points.get()):
         with pytest.raises(UndefinedError):
             kind(n_clusters=1).fit(wrong)

@@ -44,6 +44,7 @@ SIZES: dict[str, str] = {
     "mlp.hidden": "16,8",
     "evaluation.bootstrap": "20",
     "evaluation.k": "10",
+    "evaluation.figures": "false",
     "strategies.input_features_k": "4",
     "segments.k": "6",
 }
@@ -155,6 +156,12 @@ def learned(out: Path) -> dict[str, bytes]:
 def results(out: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((out / "results.json").read_text())
     return content
+
+
+def track_lists(out: Path) -> list[Path]:
+    """The recommendations that are of tracks; carousels are of playlists."""
+    found = sorted(out.glob("recommendations/*/*.parquet"))
+    return [path for path in found if not path.name.startswith("carousel-")]
 
 
 def files_below(out: Path) -> set[str]:

@@ -77,6 +77,9 @@ def test_sizes_beyond_the_memory(tmp_path: Path, setting: str, space: str) -> No
         ("evaluation.k=10,x", "needs a list"),
         ("world.n_tracks=3", "world.n_tracks is 3"),
         ("world.cold_week=yesterday", "world.cold_week"),
+        ("evaluation.protocol=code", "use one of own, paper, release"),
+        ("segments.popularity=plays", "use one of members, listens"),
+        ("segments.restarts=0", "at least 1"),
     ],
 )
 def test_a_setting_that_is_none(tmp_path: Path, setting: str, words: str) -> None:
@@ -102,6 +105,14 @@ def test_a_setting_that_is_none(tmp_path: Path, setting: str, words: str) -> Non
 )
 def test_an_option_that_cannot_be(tmp_path: Path, arguments: list[str], words: str) -> None:
     refused(command(*arguments, "--out", tmp_path / "run"), words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_batch_to_train_on(tmp_path: Path) -> None:
+    """Only the data tell how many warm users there are."""
+    options = synthetic(mlp__drop_last="true", mlp__batch_size=121)
+    result = command(*options, "--out", tmp_path / "run")
+    refused(result, "'mlp.drop_last'", "120 warm users", "batch of 121", "mlp.batch_size lower")
     assert not list(tmp_path.iterdir())
 
 

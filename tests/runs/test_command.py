@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from gpu_coldstart import __version__
+from gpu_coldstart.artifacts import OTHER_FILES
+from gpu_coldstart.carousels import ARMS
 from gpu_coldstart.config import SPACES, STRATEGIES
 from gpu_coldstart.settings import resolve
 from tests.runs.helpers import (
@@ -29,12 +31,13 @@ from tests.runs.helpers import (
     results,
     synthetic,
     tabled,
+    track_lists,
 )
 
 MEASURES = ("precision", "recall", "ndcg")
 OPTIONS = (
     *("--dataset", "--data", "--preset", "--space", "--engine", "--config", "--set", "--out"),
-    *("--resume", "--seed", "--k", "--strategies", "--help", "--version"),
+    *("--resume", "--seed", "--k", "--strategies", "--help", "--version", "--protocol"),
 )
 FEW = ("--space", "tt-svd", "--strategies", "popularity")
 Done = tuple[Path, Result]
@@ -86,8 +89,8 @@ def test_an_option_that_is_none_is_refused(arguments: list[str]) -> None:
 def test_it_says_which_engine_and_why_and_every_stage(done: Done) -> None:
     lines = done[1].out.splitlines()
     assert lines[0].startswith(f"gpu_coldstart {__version__}: engine cpu: ")
-    stages = [line for line in lines if re.match(r"\[ *\d+/21\] ", line)]
-    assert len(stages) == 21
+    stages = [line for line in lines if re.match(r"\[ *\d+/23\] ", line)]
+    assert len(stages) == 23
     assert all(re.search(r" \d+\.\d s$", line) for line in stages)
     assert not done[1].err
 
@@ -105,16 +108,18 @@ def test_it_prints_the_table_of_both_spaces(done: Done) -> None:
 
 def test_it_leaves_what_it_promises(done: Done) -> None:
     out = done[0]
-    for name in ("config.toml", "results.json", "results.md", "run.log", "manifest.json"):
+    whole = ("config.toml", "results.json", "results.md", "report.html", "run.log", "manifest.json")
+    for name in whole:
         assert (out / name).stat().st_size > 0
     recommended = {str(path.relative_to(out)) for path in out.glob("recommendations/*/*")}
-    assert recommended == {f"recommendations/{a}/{b}.parquet" for a in SPACES for b in STRATEGIES}
+    lists = (*STRATEGIES, *(f"carousel-{arm}" for arm in ARMS))
+    assert recommended == {f"recommendations/{a}/{b}.parquet" for a in SPACES for b in lists}
     found = {path.suffix for path in out.rglob("*") if path.is_file()}
-    assert found == {".parquet", ".csv", ".safetensors", ".toml", ".json", ".md", ".log"}
+    assert found == {".parquet", ".csv", ".safetensors", ".toml", ".json", ".md", ".log", ".html"}
     assert {str(path.relative_to(out)) for path in out.glob("*/*.csv")} <= tabled()
     assert "artifacts/, tables/" in done[1].out.splitlines()[-1]
     unlisted = {path.name for path in out.iterdir() if path.is_file()} - set(listed(out))
-    assert unlisted == {"manifest.json", "results.json", "times.json", "run.log"}
+    assert unlisted == {"manifest.json", *OTHER_FILES}
 
 
 def test_the_log_holds_what_was_said(done: Done) -> None:
@@ -140,7 +145,7 @@ def test_results_json_has_the_rows(done: Done) -> None:
 
 def test_results_json_has_the_stages(done: Done) -> None:
     stages = results(done[0])["stages"]
-    each = ("space", "segments", "network", *STRATEGIES)
+    each = ("space", "segments", "network", *STRATEGIES, "carousels")
     names = ["logs", *(f"{space}/{name}" for space in SPACES for name in each)]
     names += ["evaluation", "analysis"]
     assert [stage["name"] for stage in stages] == names
@@ -153,7 +158,7 @@ def test_results_json_has_the_stages(done: Done) -> None:
 def test_results_json_tells_the_run(done: Done) -> None:
     content = results(done[0])
     assert (content["engine"], content["dataset"]) == ("cpu", "synthetic")
-    assert (content["preset"], content["seed"]) == ("tiny", 0)
+    assert (content["preset"], content["protocol"], content["seed"]) == ("tiny", "own", 0)
     assert content["versions"]["gpu-coldstart"] == __version__
     assert {"python", "numpy", "torch"} <= set(content["versions"])
     assert all(isinstance(value, str) for value in content["versions"].values())
@@ -185,7 +190,7 @@ def test_every_stage_below_popularity_is_named(done: Done) -> None:
 
 def test_recommendations_are_lists_of_distinct_known_tracks(done: Done, tables: Tables) -> None:
     known = set(column(tables["tracks"], "track_id"))
-    for path in done[0].glob("recommendations/*/*.parquet"):
+    for path in track_lists(done[0]):
         table = pq.read_table(path)
         assert table.column_names == ["user_id", "rank", "track_id", "score"]
         assert table.num_rows == WORLD["n_test"] * 10

@@ -25,7 +25,7 @@ def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
             assert result.status == 0, result.err
             assert not result.err  # no bar where there is no terminal
             assert "\r" not in result.out
-    assert len(lasting(places[0])) == 58
+    assert len(lasting(places[0])) == 66
     assert not differing(lasting(places[0]), lasting(places[1]))
     assert results(places[0])["rows"] == results(places[1])["rows"]
 

@@ -37,6 +37,8 @@ SPACE = "artifacts/{space}/space.safetensors"
 SEGMENTS = "artifacts/{space}/segments.safetensors"
 NETWORK = "artifacts/{space}/network.safetensors"
 LISTS = "recommendations/{space}/{strategy}.parquet"
+CAROUSEL = "recommendations/{space}/carousel-full.parquet"
+REPLAY = "tables/replay.csv"
 ROWS = "rows"
 """The rows of results.json."""
 
@@ -83,6 +85,7 @@ NOTHING = {
     "dataset": "says where the tables come from; see test_command",
     "data": "says where the tables are; see test_command",
     "preset": "says where the other values came from",
+    "evaluation.protocol": "says where the other values came from",
 }
 """Keys that by what they mean change nothing of the results."""
 
@@ -113,6 +116,11 @@ CASES: dict[str, Case] = {
     "tt_svd.history": svd("streams"),
     "segments.k": Case("7", SEGMENTS, SPACE),
     "segments.iterations": Case("1", SEGMENTS, SPACE, under={"segments.k": "12"}),
+    "segments.restarts": Case(
+        "9", SEGMENTS, SPACE, under={"segments.k": "12", "segments.iterations": "1"}
+    ),
+    "segments.seeding_points": Case("2", SEGMENTS, SPACE, under={"segments.k": "12"}),
+    "segments.popularity": Case("listens", SEGMENTS, SPACE),
     "segments.popularity_days": Case("30", LOGS),
     "features.age_classes": Case("30", NETWORK, SEGMENTS),
     "features.pooling": Case("distinct", NETWORK, SEGMENTS),
@@ -124,20 +132,30 @@ CASES: dict[str, Case] = {
     "mlp.momentum": mlp("0.5", optimizer="sgd"),
     "mlp.weight_decay": mlp("0.1"),
     "mlp.batch_size": mlp("32"),
+    "mlp.drop_last": mlp("true"),
     "mlp.epochs_tt_svd": mlp("3", patience="0"),
     "mlp.epochs_ut_als": Case("3", NETWORK, SEGMENTS, "ut-als", under={"mlp.patience": "0"}),
     "mlp.patience": mlp("1", learning_rate="10.0", epochs_tt_svd="20", batch_size="8"),
     "strategies.names": Case("semi", "recommendations/tt-svd/semi.parquet", NETWORK),
     "strategies.similarity": Case("inner", LISTS, NETWORK, space="ut-als", strategy="full"),
+    "strategies.registration_day_fallback": Case(
+        "none", LISTS, NETWORK, strategy="registration-day"
+    ),
     "strategies.exclude_seen": Case("true", LISTS, NETWORK),
     "strategies.soft_segments": Case("2", LISTS, NETWORK, strategy="soft"),
     "strategies.soft_overshoot": Case("0", LISTS, NETWORK, strategy="soft"),
     "strategies.input_features_k": Case("9", LISTS, NETWORK, strategy="input-features"),
+    "strategies.input_features_points": Case("5", LISTS, NETWORK, strategy="input-features"),
+    "carousels.playlists": Case("5", CAROUSEL, NETWORK),
+    "carousels.least_tracks": Case("20", CAROUSEL, NETWORK),
+    "carousels.streamed_tracks": Case("1", REPLAY, CAROUSEL),
+    "carousels.favorite_tracks": Case("2", REPLAY, CAROUSEL),
     "evaluation.k": Case("5", LISTS, NETWORK),
     "evaluation.deviation": Case("repeated", ROWS, LISTS),
     "evaluation.folds": Case("5", ROWS, LISTS),
     "evaluation.bootstrap": Case("30", ROWS, LISTS),
     "evaluation.analysis": Case("false", "tables/results.csv", NETWORK),
+    "evaluation.figures": Case("true", "figures/results.svg", ROWS),
 }
 
 WORLD = [key for key in KEYS if key.startswith("world.")]
@@ -189,14 +207,23 @@ def test_another_value_gives_other_results(run: Runner, key: str) -> None:
         assert case.keeps.format(**names) not in files
 
 
-@pytest.mark.parametrize("preset", ["small", "paper"])
-def test_a_preset_by_its_name_changes_nothing(run: Runner, preset: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "other"),
+    [
+        ('preset = "tiny"', 'preset = "small"'),
+        ('preset = "tiny"', 'preset = "paper"'),
+        ('protocol = "own"', 'protocol = "release"'),
+    ],
+)
+def test_a_preset_or_protocol_by_its_name_changes_nothing(
+    run: Runner, line: str, other: str, tmp_path: Path
+) -> None:
     """All its values spelled out, the name is but a name."""
     plain = run(Case("", ""), {})
     text = (plain / "config.toml").read_text()
-    assert 'preset = "tiny"' in text
+    assert line in text
     path = tmp_path / "config.toml"
-    path.write_text(text.replace('preset = "tiny"', f'preset = "{preset}"'))
+    path.write_text(text.replace(line, other))
     assert command("--config", path, "--out", tmp_path / "run").status == 0
     assert learned(tmp_path / "run") == learned(plain)
     assert results(tmp_path / "run")["rows"] == results(plain)["rows"]

@@ -43,8 +43,8 @@ from tests.runs.helpers import (
 Row = dict[str, Any]
 LOGS = "artifacts/logs.safetensors"
 CURVES = {f"artifacts/{space}/network.json" for space in ("tt-svd", "ut-als")}
-JUDGED = tabled("results", "comparisons", "strata")
-"""The tables that tell how good recommendations were."""
+JUDGED = tabled("results", "comparisons", "strata", "replay")
+"""The tables that tell how good recommendations and carousels were."""
 PLACED = tabled("calibration", "learning")
 """The tables that tell how near predictions come to what validation users went on to stream."""
 
@@ -87,8 +87,9 @@ def changed_logs(one: Path, other: Path) -> set[str]:
 def only_truth_differs(one: Path, other: Path, *, besides: Set[str] = JUDGED) -> None:
     """Check that two runs differ in the truth, in the measures against it, and nowhere else."""
     fields = changed_logs(one, other)
-    assert fields, "nothing was changed"
-    assert {name.split(".")[0] for name in fields} == {"truth"}
+    changed = {name.split(".")[0] for name in fields}
+    assert "truth" in changed, "nothing was changed"
+    assert changed <= {"truth", "truth_favorites", "truth_playlists"}
     files = differing(learned(one), learned(other)) - {LOGS} - besides
     assert {name for name in files if not name.endswith(MEASURED_IN)} == set()
 
@@ -138,6 +139,9 @@ def add_streams(rows: list[Row], chosen: Callable[[Row], bool], tables: Tables) 
     return rows + more
 
 
+EVENT = ("user_id", "timestamp", "action", "entity", "entity_id", "count")
+
+
 def add_everything(rows: list[Row], chosen: Callable[[Row], bool], tables: Tables) -> list[Row]:
     """Later events of every other kind, and streams so late that they are no truth either."""
     ends = registration_days(tables["users"])
@@ -153,8 +157,9 @@ def add_everything(rows: list[Row], chosen: Callable[[Row], bool], tables: Table
             for entity, entity_id in ids.items():
                 day = min(ends[user] + timedelta(minutes=1), last)
                 values = (user, day, action, entity, entity_id, 9)
-                names = ("user_id", "timestamp", "action", "entity", "entity_id", "count")
-                more.append(dict(zip(names, values, strict=True)))
+                more.append(dict(zip(EVENT, values, strict=True)))
+        values = (user, min(ends[user], last), "stream", "playlist", playlist, 9)
+        more.append(dict(zip(EVENT, values, strict=True)))
     # One change that the truth must show, so that the comparison is known to see something.
     return add_streams(rows, chosen, tables) + more
 
@@ -199,6 +204,10 @@ def test_the_future_of_test_users_is_truth_alone(
     other = ran(tables | {"interactions": table_of(rows, table)}, tmp_path)
     only_truth_differs(plain, other)
     assert results(plain)["rows"] != results(other)["rows"]
+    assert tabled("replay") <= differing(learned(plain), learned(other))
+    if change is add_everything:
+        fields = {name.split(".")[0] for name in changed_logs(plain, other)}
+        assert fields == {"truth", "truth_favorites", "truth_playlists"}
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -210,6 +219,7 @@ def test_the_future_of_validation_users_is_truth_alone(
     other = ran(tables | {"interactions": table_of(rows, table)}, tmp_path, mlp__patience=0)
     only_truth_differs(patient, other, besides=CURVES | PLACED)
     assert results(patient)["rows"] == results(other)["rows"]
+    assert not tabled("replay") & differing(learned(patient), learned(other))
 
 
 def test_the_future_of_validation_users_stops_training_and_no_more(

@@ -22,6 +22,7 @@ from tests.runs.helpers import (
     rows_of,
     synthetic,
     table_of,
+    track_lists,
     with_column,
 )
 from tests.runs.on_tables import CHEAP, Spoil, kept, noted, run_on, table_on
@@ -145,7 +146,7 @@ def test_odd_logs_run(tables: Tables, tmp_path: Path, make: Spoil) -> None:
     content = table_on(changed, tmp_path)
     assert len(content["rows"]) == 12
     known = set(column(tables["tracks"], "track_id"))
-    for path in (tmp_path / "run").glob("recommendations/*/*.parquet"):
+    for path in track_lists(tmp_path / "run"):
         table = pq.read_table(path)
         assert set(column(table, "track_id")) <= known
         assert np.isfinite(table.column("score").to_numpy()).all(), path
@@ -203,7 +204,7 @@ def test_a_tiny_catalogue(tables: Tables, tmp_path: Path) -> None:
     arguments += ["--set", "strategies.exclude_seen=true", "--k", "10,25"]
     result = command(*synthetic(), *arguments, "--out", out)
     assert result.status == 0, result.err
-    for path in out.glob("recommendations/*/*.parquet"):
+    for path in track_lists(out):
         lists = pq.read_table(path).column("track_id").to_numpy().reshape(-1, 25)
         assert all(len(set(row)) == 25 for row in lists.tolist())
 

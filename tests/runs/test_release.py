@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from gpu_coldstart.datasets.__main__ import main as datasets
-from tests.runs.helpers import Result, command, refused, results, settings
+from tests.runs.helpers import (
+    Result,
+    column,
+    command,
+    differing,
+    lasting,
+    manifest,
+    refused,
+    results,
+    settings,
+    synthetic,
+    with_column,
+)
 
 CHEAP = {
     "features.scalars": "raw",
@@ -57,6 +72,70 @@ def test_a_resumed_run_reads_only_what_it_needs(release: Path, tmp_path: Path) -
     )
     assert resumed.status == 0, resumed.err
     assert "kept from before" in resumed.out
+
+
+@pytest.fixture(scope="module")
+def disagreeing(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release whose two spaces do not say the same of what a test user streamed."""
+    place = tmp_path_factory.mktemp("disagreeing")
+    spoiled = "user_features_test_mf.parquet"
+    for path in release.iterdir():
+        if path.name != spoiled:
+            (place / path.name).symlink_to(path)
+    table = pq.read_table(release / spoiled)
+    heard = column(table, "d1d30_songs")
+    heard[0] = [*heard[0][1:], 10**6]  # one song less, and one that nobody knows
+    pq.write_table(with_column(table, "d1d30_songs", heard), place / spoiled)
+    return place
+
+
+def test_notes_on_the_second_space_are_told(disagreeing: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = run(disagreeing, out, strategies__names="popularity")
+    assert done.status == 0, done.err
+    wanted = (
+        r"1 of \d+ songs in d1d30_songs of user_features_test_mf\.parquet are not in "
+        r"song_embeddings\.parquet; left out",
+        r"warning: d1d30_songs of user_features_test_mf\.parquet is not that of "
+        r"user_features_test_svd\.parquet",
+    )
+    for pattern in wanted:
+        told = [note for note in results(out)["warnings"] if re.fullmatch(pattern, note)]
+        assert len(told) == 1, (pattern, results(out)["warnings"])
+        assert told[0] in (out / "results.md").read_text()
+
+
+def test_a_run_broken_off_before_the_second_space_tells_them_too(
+    disagreeing: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    assert run(disagreeing, out, strategies__names="popularity").status == 0
+    whole = lasting(out)
+    content = manifest(out)
+    content["stages"] = {
+        stage: files
+        for stage, files in content["stages"].items()
+        if stage in {"config", "logs"} or stage.startswith("tt-svd/")
+    }
+    (out / "manifest.json").write_text(json.dumps(content))
+    options = settings(CHEAP | {"strategies.names": "popularity"})
+    resumed = command(
+        *("--dataset", "deezer", "--data", disagreeing, "--preset", "tiny", *options),
+        *("--out", out, "--resume"),
+    )
+    assert resumed.status == 0, resumed.err
+    assert differing(lasting(out), whole) == set()
+
+
+def test_its_protocol_runs_on_tables_too_and_again_from_the_run_s_own_file(tmp_path: Path) -> None:
+    done = command(*synthetic(), "--protocol", "release", "--out", tmp_path / "run")
+    assert done.status == 0, done.err
+    text = (tmp_path / "run/config.toml").read_text()
+    for line in ('protocol = "release"', "restarts = 10", 'similarity = "inner"'):
+        assert line in text
+    again = command("--config", tmp_path / "run/config.toml", "--out", tmp_path / "again")
+    assert again.status == 0, again.err
+    assert differing(lasting(tmp_path / "run"), lasting(tmp_path / "again")) == set()
 
 
 def test_what_the_release_cannot_serve_is_told(release: Path, tmp_path: Path) -> None:

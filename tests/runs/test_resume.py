@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gpu_coldstart.carousels import ARMS
 from gpu_coldstart.config import SPACES, STRATEGIES
 from tests.runs.helpers import (
     Result,
@@ -30,7 +31,7 @@ from tests.runs.helpers import (
 )
 from tests.runs.killing import MOMENTS
 
-PARTS = ("space", "segments", "network", *STRATEGIES)
+PARTS = ("space", "segments", "network", *STRATEGIES, "carousels")
 STAGES = ("config", "logs", *(f"{a}/{b}" for a in SPACES for b in PARTS), "analysis", "report")
 KILLED = -9
 
@@ -199,7 +200,7 @@ def test_a_finished_run_can_be_resumed(run: Path, done: Done) -> None:
     before = lasting(run)
     result = command(*synthetic(), "--out", run, "--resume")
     assert result.status == 0, result.err
-    assert result.out.count("kept from before") == 20
+    assert result.out.count("kept from before") == 22
     assert lasting(run) == before
     content, first = results(run), results(done[0])
     for found in (content, first):  # done anew each time, as nothing is kept of it
@@ -288,6 +289,7 @@ KINDS = (
     "artifacts/ut-als/semi.measures.parquet",
     "artifacts/ut-als/predictions.warm.safetensors",
     "recommendations/ut-als/semi.parquet",
+    "recommendations/ut-als/carousel-semi.parquet",
     "artifacts/analysis/strata.parquet",
     "tables/strata.csv",
 )
@@ -336,6 +338,8 @@ def test_every_file_of_the_manifest_is_of_a_kind_tested(done: Done) -> None:
         plain = Path(name).name
         for strategy in strategies:
             plain = plain.removeprefix(strategy)
+        for arm in ARMS:
+            plain = plain.replace(f"carousel-{arm}", "carousel-")
         assert plain in tested, name
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ import gpu_coldstart.strategies
 from gpu_coldstart.config import STRATEGIES as NAMES
 from gpu_coldstart.config import Config, Strategies
 from gpu_coldstart.engine import Engine
-from gpu_coldstart.engine.base import HostArray
-from gpu_coldstart.strategies import STRATEGIES, recommend
+from gpu_coldstart.engine.base import Array, HostArray, Kmeans
+from gpu_coldstart.strategies import STRATEGIES, Situation, recommend
+from gpu_coldstart.strategies.input_features import InputFeatures
 from tests.engine.test_ranking import naive_soft
 from tests.strategies.situations import N_COLD, N_TRACKS, N_WARM, World, lists, numbers
+from tests.worlds import types
 
 K = 8
 
@@ -35,6 +38,22 @@ def test_popularity(engine: Engine) -> None:
     tracks, scores = lists(engine, strategy.recommend(numbers(engine), K))
     assert tracks == [list(range(K))] * N_COLD
     assert_allclose(scores, np.tile(world.popularity[:K] / N_WARM, (N_COLD, 1)), rtol=1e-6)
+
+
+def counting_listens(situation: Situation) -> Situation:
+    """The same situation, where popularity is a share of what is streamed."""
+    options = dataclasses.replace(situation.config.segments, popularity="listens")
+    return dataclasses.replace(
+        situation, config=dataclasses.replace(situation.config, segments=options)
+    )
+
+
+def test_popularity_as_a_share_of_listens(engine: Engine) -> None:
+    world = World()
+    strategy = STRATEGIES["popularity"](counting_listens(world.situation(engine)))
+    tracks, scores = lists(engine, strategy.recommend(numbers(engine), N_TRACKS))
+    assert tracks == [list(range(N_TRACKS))] * N_COLD
+    assert_allclose(scores[0], world.popularity / world.popularity.sum(), rtol=1e-6)
 
 
 # -- by embedding ----------------------------------------------------------------------------------
@@ -107,6 +126,25 @@ def test_registration_day(engine: Engine, similarity: str) -> None:
         else:
             assert query.any()
             check_nearest(tracks[i], scores[i], similarities(world, query, similarity), K)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "inner"])
+def test_without_a_fallback_whoever_streamed_nothing_gets_zeros(
+    engine: Engine, similarity: str
+) -> None:
+    situation = World().situation(engine, similarity=similarity)
+    tracks, scores = lists(
+        engine, STRATEGIES["registration-day"](situation).recommend(numbers(engine), K)
+    )
+    options = dataclasses.replace(situation.config.strategies, registration_day_fallback="none")
+    config = dataclasses.replace(situation.config, strategies=options)
+    without = STRATEGIES["registration-day"](dataclasses.replace(situation, config=config))
+    others, zeros = lists(engine, without.recommend(numbers(engine), K))
+    assert others == tracks, "by the one tie rule, what scores 0 throughout is the chart"
+    placed = [i for i in range(N_COLD) if i not in {3, 5}]
+    assert_array_equal(zeros[placed], scores[placed])
+    assert_array_equal(zeros[[3, 5]], 0)
+    assert (scores[[3, 5]] > 0).all()
 
 
 # -- by segment ------------------------------------------------------------------------------------
@@ -226,6 +264,37 @@ def test_input_features_of_one_segment_is_the_chart(engine: Engine) -> None:
     tracks, scores = lists(engine, strategy.recommend(numbers(engine), K))
     assert tracks == [list(range(K))] * N_COLD
     assert_allclose(scores[0], world.popularity[:K] / N_WARM, rtol=1e-6)
+
+
+def test_input_features_as_a_share_of_listens(engine: Engine) -> None:
+    world = World()
+    situation = counting_listens(world.situation(engine, input_features_k=1))
+    tracks, scores = lists(
+        engine, STRATEGIES["input-features"](situation).recommend(numbers(engine), K)
+    )
+    assert tracks == [list(range(K))] * N_COLD
+    assert_allclose(scores[0], world.popularity[:K] / world.popularity.sum(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("each", "learned_from"), [(1, 3), (2, 6), (0, N_WARM), (9, N_WARM)])
+def test_input_features_learn_from_a_sample(
+    engine: Engine, each: int, learned_from: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    usual = type(engine).kmeans
+
+    def noting(self: Engine, points: Array, k: int, **options: Any) -> Kmeans:
+        sizes.append(len(points))
+        return usual(self, points, k, **options)
+
+    monkeypatch.setattr(type(engine), "kmeans", noting)
+    situation = World().situation(engine, input_features_k=3, input_features_points=each)
+    strategy = cast("InputFeatures", STRATEGIES["input-features"](situation))
+    assert sizes == [learned_from]
+    labels = engine.to_host(strategy.labels)
+    assert types(labels) == ["int32"]
+    assert labels.shape == (N_WARM,)
+    assert set(labels.tolist()) == {0, 1, 2}
 
 
 def test_input_features_never_cut_more_segments_than_users(engine: Engine) -> None:

@@ -1,0 +1,1 @@
+"""Benchmarks: the same work done by this project and by what a user would pick instead."""

@@ -1,0 +1,157 @@
+"""What a page is made of: sections of paragraphs, tables and pictures; and how numbers are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+__all__ = [
+    "Block",
+    "Drawn",
+    "Fold",
+    "Grid",
+    "Picture",
+    "Section",
+    "Text",
+    "interval",
+    "listed",
+    "number",
+    "p_value",
+    "percent",
+]
+
+MINUS = "\N{MINUS SIGN}"
+NOT_KNOWN = "\N{EN DASH}"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; plain text."""
+
+    kind: ClassVar = "text"
+    text: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table.
+
+    Attributes
+    ----------
+    id : str
+        Different for every table of a page.
+    caption : str
+    columns : sequence of str
+    rows : sequence of sequences of str
+        Cells; the first of each row is its heading.
+    words : set of int
+        Columns of words, set to the left; the others are numbers. The first always is one.
+    file : str
+        Where all of it is, relative to the page.
+    """
+
+    kind: ClassVar = "grid"
+    id: str
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    words: frozenset[int] = frozenset()
+    file: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure: its markup, what it shows, and the files that hold it too."""
+
+    kind: ClassVar = "picture"
+    id: str
+    markup: str
+    caption: str
+    files: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure as files by name, and as a part of a page."""
+
+    files: Mapping[str, bytes]
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Blocks that are shown when asked for."""
+
+    kind: ClassVar = "fold"
+    summary: str
+    blocks: Sequence[Text | Grid]
+
+
+Block: TypeAlias = Text | Grid | Picture | Fold
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with a heading of its own."""
+
+    id: str
+    title: str
+    blocks: Sequence[Block]
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number with so many digits behind the point, or a dash.
+
+    Examples
+    --------
+    >>> number(-0.1234, 2), number(None, 2), number(-0.001, 2)
+    ('\N{MINUS SIGN}0.12', '\N{EN DASH}', '0.00')
+    """
+    if value is None:
+        return NOT_KNOWN
+    told = f"{value:.{digits}f}"
+    return told.removeprefix("-") if float(told) == 0 else told.replace("-", MINUS)
+
+
+def percent(fraction: float | None, *, sign: bool = False) -> str:
+    """A fraction in per cent.
+
+    Examples
+    --------
+    >>> percent(0.12345), percent(0.01, sign=True)
+    ('12.35', '+1.00')
+    """
+    if fraction is None:
+        return NOT_KNOWN
+    told = number(100 * fraction, 2)
+    return f"+{told}" if sign and not told.startswith(MINUS) and float(told) else told
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """An interval of fractions, in per cent.
+
+    Examples
+    --------
+    >>> interval(0.1, 0.2)
+    '[10.00, 20.00]'
+    """
+    return NOT_KNOWN if low is None or high is None else f"[{percent(low)}, {percent(high)}]"
+
+
+def p_value(p: float | None) -> str:
+    """A p, in full only where that says something.
+
+    Examples
+    --------
+    >>> p_value(0.0312), p_value(1e-9), p_value(None)
+    ('0.031', '< 0.001', '\N{EN DASH}')
+    """
+    if p is None:
+        return NOT_KNOWN
+    return "< 0.001" if p < 0.001 else number(p, 3)
+
+
+def listed(items: Iterable[object]) -> str:
+    """Items with commas, or a dash for none."""
+    return ", ".join(map(str, items)) or NOT_KNOWN

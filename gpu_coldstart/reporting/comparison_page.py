@@ -1,0 +1,180 @@
+"""A comparison of runs as sections: for the terminal, for a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from gpu_coldstart.config import Config, flat
+from gpu_coldstart.evaluation.protocol import MEASURES
+from gpu_coldstart.evaluation.report import aligned
+from gpu_coldstart.evaluation.tables import Table
+from gpu_coldstart.reporting.blocks import (
+    NOT_KNOWN,
+    Block,
+    Grid,
+    Section,
+    Text,
+    interval,
+    number,
+    p_value,
+    percent,
+)
+from gpu_coldstart.reporting.comparison import Pairing, common_ks
+from gpu_coldstart.reporting.labels import MEASURE_LABELS, space_name, strategy_name
+from gpu_coldstart.reporting.rows import lines_of
+from gpu_coldstart.reporting.runs import FinishedRun
+
+__all__ = ["comparison_sections", "differing_settings", "markdown"]
+
+_WHAT = ("dataset", "preset", "evaluation.protocol", "seed")
+
+
+def comparison_sections(
+    runs: Sequence[FinishedRun],
+    names: Sequence[str],
+    pairings: Sequence[Pairing],
+    table: Table,
+) -> list[Section]:
+    """What the runs were, how they differ in what they found, and in what they took."""
+    lines = lines_of(table)
+    results = [
+        Section(
+            f"k-{k}-{space}",
+            f"{space_name(space)}, top {k}",
+            [
+                _measured([line for line in chosen if line["measure"] == measure], names)
+                for measure in MEASURES
+            ],
+        )
+        for k in _distinct(lines, "k")
+        for space in _distinct(lines, "space")
+        if (chosen := [line for line in lines if line["k"] == k and line["space"] == space])
+    ]
+    return [
+        Section("runs", "The runs", list(_what(runs, names, pairings))),
+        *results,
+        Section("times", "Stages", [_times(runs, names)]),
+    ]
+
+
+def _distinct(lines: Iterable[dict[str, Any]], column: str) -> list[Any]:
+    return list(dict.fromkeys(line[column] for line in lines))
+
+
+def differing_settings(runs: Sequence[FinishedRun]) -> dict[str, list[str]]:
+    """Values by key of the settings that are not the same in all runs."""
+    keys = dict.fromkeys([*flat(Config()), *(key for run in runs for key in run.config)])
+    found = {key: [_value(run.config.get(key)) for run in runs] for key in keys}
+    return {key: values for key, values in found.items() if len(set(values)) > 1}
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_value, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return NOT_KNOWN if value is None else str(value)
+
+
+def _what(
+    runs: Sequence[FinishedRun], names: Sequence[str], pairings: Sequence[Pairing]
+) -> Iterator[Block]:
+    yield Text(f"Differences are to the first run, {names[0]}; values in per cent.")
+    for name, run, pair in zip(names[1:], runs[1:], pairings, strict=True):
+        yield Text(f"{name}: {_how(runs[0], run, pair)}")
+    left = set.union(*(run.ks for run in runs)).difference(common_ks(runs))
+    if left:
+        told = ", ".join(map(str, sorted(left)))
+        yield Text(f"Left out, as not all runs were measured there: k = {told}.")
+    yield Grid(
+        "runs-table",
+        "The runs",
+        ["run", "data set", "preset", "protocol", "seed", "engine", "device", "test users"],
+        [
+            [
+                name,
+                *(_value(run.config.get(key)) for key in _WHAT),
+                run.engine,
+                run.device or NOT_KNOWN,
+                str(len(run.user_ids)),
+            ]
+            for name, run in zip(names, runs, strict=True)
+        ],
+        frozenset({1, 2, 3, 5, 6}),
+    )
+    settings = differing_settings(runs)
+    if settings:
+        yield Grid(
+            "settings",
+            "Settings that differ",
+            ["setting", *names],
+            [[key, *values] for key, values in settings.items()],
+            frozenset(range(1, len(names) + 1)),
+        )
+    else:
+        yield Text("No setting differs.")
+
+
+def _how(first: FinishedRun, run: FinishedRun, pair: Pairing) -> str:
+    """How a run is compared with the first."""
+    if not pair.paired:
+        return (
+            "unpaired, since its users or what was to be found for them are not the first run's; "
+            "p of Mann and Whitney's test."
+        )
+    return (
+        f"paired over the {len(pair.first)} users that both have (of {len(first.user_ids)} and "
+        f"{len(run.user_ids)}); p of Wilcoxon's signed-rank test."
+    )
+
+
+def _measured(lines: Sequence[dict[str, Any]], names: Sequence[str]) -> Grid:
+    """Strategies by runs, in one measure."""
+    first = lines[0]
+    label = f"{MEASURE_LABELS[first['measure']]}@{first['k']}"
+    columns = ["strategy", names[0]]
+    for name in names[1:]:
+        columns += [name, "difference", "95 % interval", "p Holm"]
+    rows = []
+    for strategy in _distinct(lines, "strategy"):
+        by_run = {line["run"]: line for line in lines if line["strategy"] == strategy}
+        row = [strategy_name(strategy), percent(by_run.get(names[0], {}).get("mean"))]
+        for name in names[1:]:
+            line = by_run.get(name, {})
+            row += [
+                percent(line.get("mean")),
+                percent(line.get("difference"), sign=True),
+                interval(line.get("low"), line.get("high")),
+                p_value(line.get("p_holm")),
+            ]
+        rows.append(row)
+    return Grid(f"{first['measure']}-{first['k']}-{first['space']}", label, columns, rows)
+
+
+def _times(runs: Sequence[FinishedRun], names: Sequence[str]) -> Grid:
+    stages = list(dict.fromkeys(stage for run in runs for stage in run.seconds))
+    rows = [[stage, *(number(run.seconds.get(stage), 2) for run in runs)] for stage in stages]
+    rows.append(["all", *(number(sum(run.seconds.values()), 2) for run in runs)])
+    return Grid("times-table", "Seconds of each stage", ["stage", *names], rows)
+
+
+def markdown(title: str, sections: Sequence[Section]) -> str:
+    """Sections of paragraphs and tables as Markdown that is also read easily as it is."""
+    parts = [f"# {title}"]
+    for section in sections:
+        parts.append(f"## {section.title}")
+        for block in section.blocks:
+            if isinstance(block, Grid):
+                parts += [
+                    f"{block.caption}:",
+                    aligned([*map(_cells, [block.columns, *block.rows])]),
+                ]
+            elif isinstance(block, Text):
+                parts.append(block.text)
+    return "\n\n".join(parts) + "\n"
+
+
+def _cells(cells: Iterable[str]) -> list[str]:
+    """Cells that do not break the table."""
+    return [" ".join(cell.split()).replace("|", "\\|") for cell in cells]

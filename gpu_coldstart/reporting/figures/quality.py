@@ -1,0 +1,126 @@
+"""How good every strategy is, and for whom (Table 1, Figure 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from matplotlib.axes import Axes
+
+from gpu_coldstart.evaluation.protocol import MEASURES
+from gpu_coldstart.reporting.figures.common import (
+    Drawing,
+    dodged,
+    handles,
+    shortened,
+    space_marks,
+    strategy_marks,
+    with_intervals,
+)
+from gpu_coldstart.reporting.labels import (
+    MEASURE_LABELS,
+    SHOWN,
+    STRATA_LABELS,
+    space_name,
+    strategy_name,
+)
+from gpu_coldstart.reporting.rows import Line, distinct, where
+from gpu_coldstart.reporting.style import (
+    Mark,
+    grid_of_panels,
+    legend_of,
+    round_ticks,
+    tidy,
+)
+
+__all__ = ["results", "strata"]
+
+
+def results(lines: list[Line]) -> Iterator[Drawing]:
+    """Table 1 as dots: a panel for each measure and length of list."""
+    ks = distinct(lines, "k")
+    measures = [measure for measure in MEASURES if measure in distinct(lines, "measure")]
+    strategies = distinct(lines, "strategy")
+    marks = space_marks(lines)
+    figure, panels = grid_of_panels(
+        len(ks), len(measures), (1.85, 0.3 * len(strategies) + 0.25), left=1.95, gaps=(0.2, 0.62)
+    )
+    for k, row in zip(ks, panels, strict=True):
+        for measure, axes in zip(measures, row, strict=True):
+            tidy(axes, f"{MEASURE_LABELS[measure]}@{k}", lines="x")
+            for place, (space, look) in enumerate(marks.items()):
+                chosen = where(lines, k=k, measure=measure, space=space)
+                ys = [
+                    strategies.index(line["strategy"]) + dodged(place, len(marks), 0.36)
+                    for line in chosen
+                ]
+                lows, highs = ([100 * line[end] for line in chosen] for end in ("low", "high"))
+                axes.hlines(ys, lows, highs, colors=look.color, linewidth=1.4)
+                means = [100 * line["mean"] for line in chosen]
+                axes.plot(means, ys, color=look.color, marker=look.marker, linestyle="")
+            axes.set_ylim(len(strategies) - 0.4, -0.6)
+            axes.xaxis.set_major_locator(round_ticks(4))
+            axes.set_yticks(range(len(strategies)), [""] * len(strategies))
+        row[0].set_yticks(range(len(strategies)), map(strategy_name, strategies))
+        row[0].tick_params(axis="y", labelcolor=axes.title.get_color())
+    for axes in panels[-1]:
+        axes.set_xlabel("per cent")
+    legend_of(figure, handles(marks, space_name, line=False), len(marks))
+    yield Drawing(
+        "results",
+        "results",
+        "Quality of every strategy",
+        "Mean over the test users with its 95 % bootstrap interval, in per cent.",
+        figure,
+    )
+
+
+def strata(lines: list[Line]) -> Iterator[Drawing]:
+    """Quality by what is known of a user: a figure for each space, a panel for each way to tell."""
+    k = max(distinct(lines, "k"))
+    chosen = where(lines, k=k, measure=SHOWN)
+    marks = strategy_marks(chosen)
+    for space in distinct(chosen, "space"):
+        here = where(chosen, space=space)
+        kinds = distinct(here, "by")
+        rows = -(-len(kinds) // 2)
+        legend = 0.18 * -(-len(marks) // 3) + 0.2
+        figure, panels = grid_of_panels(
+            rows, min(2, len(kinds)), (3.05, 1.55), legend=legend, gaps=(0.45, 0.78)
+        )
+        places = [axes for row in panels for axes in row]
+        for by, axes in zip(kinds, places, strict=False):
+            _stratum(axes, where(here, by=by), STRATA_LABELS.get(by, by), marks)
+        for axes in places[len(kinds) :]:
+            axes.remove()
+        for row in panels:
+            row[0].set_ylabel(f"P@{k} in per cent")
+        legend_of(figure, handles(marks, strategy_name, line=True), 3)
+        yield Drawing(
+            "strata",
+            f"strata-{space}",
+            f"For whom it is good, in {space_name(space)} (the paper's Figure 4)",
+            f"Mean precision@{k} over the test users by what is known of them at the end of the "
+            "registration day, with 95 % bootstrap intervals; below each group its users.",
+            figure,
+        )
+
+
+def _stratum(axes: Axes, lines: list[Line], title: str, marks: Mapping[str, Mark]) -> None:
+    """One panel of Figure 4. Groups of numbers are linked, countries and the unknown are not."""
+    tidy(axes, title)
+    groups = sorted({(line["order"], line["group"], line["users"]) for line in lines})
+    for i, (name, look) in enumerate(marks.items()):
+        mine = sorted(where(lines, strategy=name), key=lambda line: int(line["order"]))
+        xs = [x + dodged(i, len(marks), 0.44) for x in range(len(mine))]
+        counted = [line["by"] != "country" and line["group"] != "unknown" for line in mine]
+        known = sum(counted) if all(counted[: sum(counted)]) else 0
+        with_intervals(axes, xs[:known], mine[:known], look, linked=True, scale=100)
+        with_intervals(axes, xs[known:], mine[known:], look, linked=False, scale=100)
+    axes.set_xticks(
+        range(len(groups)),
+        [f"{shortened(group)}\n{users}" for _, group, users in groups],
+        fontsize=6.5 if len(groups) > 7 else 7.5,
+    )
+    axes.set_xlim(-0.5, len(groups) - 0.5)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_locator(round_ticks(4))

@@ -1,0 +1,28 @@
+"""The evaluation's tables row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from gpu_coldstart.evaluation.tables import Table
+
+__all__ = ["Line", "distinct", "lines_of", "where"]
+
+Line: TypeAlias = dict[str, Any]
+"""A row of a table."""
+
+
+def lines_of(table: Table) -> list[Line]:
+    """A table row by row."""
+    return [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
+
+
+def distinct(lines: Iterable[Line], column: str) -> list[Any]:
+    """Values of a column in order of appearance."""
+    return list(dict.fromkeys(line[column] for line in lines))
+
+
+def where(lines: Iterable[Line], **values: Any) -> list[Line]:
+    """The rows that have these values."""
+    return [line for line in lines if values.items() <= line.items()]

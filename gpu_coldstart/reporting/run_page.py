@@ -1,0 +1,222 @@
+"""The page about one run: what was run, on what, what came of it, and how long it took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gpu_coldstart.engine.base import Engine
+from gpu_coldstart.evaluation.protocol import MEASURES, Row
+from gpu_coldstart.evaluation.tables import Table
+from gpu_coldstart.logs import Logs
+from gpu_coldstart.progress import StageTime
+from gpu_coldstart.reporting import table_grids
+from gpu_coldstart.reporting.blocks import (
+    Block,
+    Drawn,
+    Fold,
+    Grid,
+    Section,
+    Text,
+    interval,
+    number,
+    percent,
+)
+from gpu_coldstart.reporting.labels import MEASURE_LABELS, space_name, strategy_name
+from gpu_coldstart.reporting.page import page
+
+__all__ = ["RunFacts", "run_page", "statistics"]
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a run says of itself.
+
+    Attributes
+    ----------
+    title : str
+    config : mapping of dotted key to value
+    engine, device : str
+        ``device`` is empty on the CPU.
+    versions : mapping of library to version
+    statistics : sequence of (what, how many)
+        Of the data.
+    split_rule : str
+    rows : sequence of Row
+    tables : mapping of name to table
+        Of the evaluation; empty when it was left out.
+    losses : mapping of space to sequence of float
+    stages : sequence of StageTime
+    warnings : sequence of str
+    files : sequence of str
+        The files beside the page.
+    """
+
+    title: str
+    config: Mapping[str, Any]
+    engine: str
+    device: str
+    versions: Mapping[str, str]
+    statistics: Sequence[tuple[str, str]]
+    split_rule: str
+    rows: Sequence[Row]
+    tables: Mapping[str, Table]
+    losses: Mapping[str, Sequence[float]]
+    stages: Sequence[StageTime]
+    warnings: Sequence[str]
+    files: Sequence[str]
+
+
+def statistics(engine: Engine, logs: Logs) -> list[tuple[str, str]]:
+    """The size of the data."""
+    border = int(engine.to_host(logs.truth.indptr[logs.n_validation : logs.n_validation + 1])[0])
+    counts = {
+        "warm users": logs.n_warm,
+        "validation users": logs.n_validation,
+        "test users": logs.n_test,
+        "countries": len(logs.countries),
+        "tracks": logs.n_tracks,
+        "artists": len(logs.artist_ids),
+        "albums": len(logs.album_ids),
+        "genres": len(logs.genres),
+        "playlists": len(logs.playlist_ids),
+        "tracks streamed by warm users (each once per user)": logs.history.nnz,
+        "favourites of warm users": logs.favorites.nnz,
+        "signals of registration days, all users": logs.registration.nnz,
+        "tracks to be found for validation users": border,
+        "tracks to be found for test users": logs.truth.nnz - border,
+    }
+    return [
+        (name, f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}"))
+        for name, count in counts.items()
+    ]
+
+
+def run_page(run: RunFacts, drawn: Mapping[str, Sequence[Drawn]]) -> bytes:
+    """``report.html``.
+
+    Parameters
+    ----------
+    run : RunFacts
+    drawn : mapping of table to its figures
+        Empty when figures were left out.
+    """
+    sections = [
+        _what(run),
+        _data(run),
+        Section("results", "Results", [*_pictures(drawn, "results"), *_results(run.rows)]),
+        *_evaluation(run, drawn),
+        _times(run),
+        _configuration(run),
+    ]
+    lead = "User cold start recommendation: what was run, on what data, and how good it was."
+    return page(run.title, lead, sections, warnings=run.warnings, beside=run.files)
+
+
+def _pictures(drawn: Mapping[str, Sequence[Drawn]], table: str) -> list[Block]:
+    return [each.picture for each in drawn.get(table, ())]
+
+
+# -- the run -----------------------------------------------------------------------------------
+
+
+def _what(run: RunFacts) -> Section:
+    config = run.config
+    spaces = [space_name(space) for space in config["spaces"]]
+    strategies = [strategy_name(name) for name in config["strategies.names"]]
+    facts = [
+        ("data set", config["dataset"]),
+        *([("directory", config["data"])] if config["data"] else []),
+        ("preset", config["preset"]),
+        ("protocol", config["evaluation.protocol"]),
+        ("seed", str(config["seed"])),
+        ("engine", run.engine),
+        *([("device", run.device)] if run.device else []),
+        ("embedding spaces", ", ".join(spaces)),
+        ("strategies", ", ".join(strategies)),
+        ("versions", ", ".join(f"{name} {which}" for name, which in run.versions.items())),
+    ]
+    grid = Grid("run-table", "The run", ("what", "value"), facts, frozenset({1}))
+    return Section("run", "What was run", [grid])
+
+
+def _data(run: RunFacts) -> Section:
+    grid = Grid("data-table", "Size of the data", ("what", "count"), run.statistics)
+    return Section("data", "Data", [grid, Text(f"Who is cold: {run.split_rule}.")])
+
+
+def _results(rows: Sequence[Row]) -> Iterator[Grid]:
+    """A table for each length of list; the paper's Table 1 with intervals."""
+    for k in dict.fromkeys(row.k for row in rows):
+        chosen = [row for row in rows if row.k == k]
+        columns = ["strategy", "space"]
+        for measure in MEASURES:
+            columns += [f"{MEASURE_LABELS[measure]}@{k}", "95 % interval"]
+        cells = []
+        for row in chosen:
+            line = [strategy_name(row.strategy), space_name(row.space)]
+            for measure in MEASURES:
+                found = getattr(row, measure)
+                line.append(f"{percent(found.mean)} ± {percent(found.std)}")
+                line.append(interval(found.low, found.high))
+            cells.append(line)
+        yield Grid(
+            f"results-{k}",
+            f"Top {k}, in per cent: mean ± standard deviation over parts of the {chosen[0].users} "
+            "test users, and bootstrap interval of the mean",
+            columns,
+            cells,
+            frozenset({1}),
+        )
+
+
+def _evaluation(run: RunFacts, drawn: Mapping[str, Sequence[Drawn]]) -> Iterator[Section]:
+    """The evaluation's tables that have something to say, or why there are none."""
+    if not run.tables:
+        why = (
+            "It was left out (evaluation.analysis = false); without that setting the run makes it."
+        )
+        yield Section("evaluation", "Further evaluation", [Text(why)])
+        return
+    for name, (title, make) in table_grids.SECTIONS.items():
+        table = run.tables.get(name)
+        blocks: list[Block] = [] if table is None else list(make(table))
+        if blocks:
+            yield Section(name, title, [*_pictures(drawn, name), *blocks])
+
+
+def _times(run: RunFacts) -> Section:
+    """What each stage took; memory of the device only where there is one."""
+    on_device = any(stage.peak_gpu_mb for stage in run.stages)
+    columns = ["stage", "seconds", "peak memory, MB", *(["peak on the device, MB"] * on_device)]
+    rows = [
+        [
+            stage.name,
+            number(stage.seconds, 2),
+            number(stage.peak_rss_mb, 0),
+            *([number(stage.peak_gpu_mb, 0)] * on_device),
+        ]
+        for stage in run.stages
+    ]
+    total = sum(stage.seconds for stage in run.stages)
+    caption = f"{number(total, 1)} seconds in all; memory is the most that was held during a stage"
+    blocks: list[Block] = [Grid("times-table", caption, columns, rows)]
+    for space, losses in run.losses.items():
+        told = ", ".join(f"{loss:.5g}" for loss in losses)
+        blocks.append(Text(f"{space_name(space)}, loss after each iteration: {told}."))
+    return Section("times", "Stages", blocks)
+
+
+def _configuration(run: RunFacts) -> Section:
+    rows = [(key, _value(value)) for key, value in run.config.items()]
+    grid = Grid("settings", "Every setting by its key", ("setting", "value"), rows, frozenset({1}))
+    told = "The same as a file: config.toml, which --config takes."
+    return Section("configuration", "Configuration", [Text(told), Fold("All settings", [grid])])
+
+
+def _value(value: Any) -> str:
+    """A setting as TOML would have it, more or less."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_value, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

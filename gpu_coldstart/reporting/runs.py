@@ -1,0 +1,194 @@
+"""Finished runs, read back from their directories and checked."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from gpu_coldstart.artifacts import RunDirectory
+from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.errors import UserError
+from gpu_coldstart.evaluation.protocol import MEASURES
+from gpu_coldstart.settings import from_toml
+
+__all__ = ["FinishedRun", "load_run"]
+
+_MEASURED = re.compile(r"artifacts/(?P<space>[^/]+)/(?P<strategy>[^/]+)\.measures\.parquet")
+_COLUMN = re.compile(rf"({'|'.join(MEASURES)})@(\d+)")
+_LOGS = "artifacts/logs.safetensors"
+T = TypeVar("T")
+_AGAIN = "do the run again"
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a run left, as far as it can be compared.
+
+    Attributes
+    ----------
+    path : Path
+    config : dict of dotted key to value
+    engine, device : str
+    seconds : dict of stage to float
+    user_ids : HostArray [users] of int64
+        The test users.
+    truth : list of bytes
+        For each of them, the ids of the tracks to be found, ascending; equal where these are.
+    measures : dict of (space, strategy) to dict of (measure, k) to HostArray [users] of float64
+    """
+
+    path: Path
+    config: dict[str, Any]
+    engine: str
+    device: str
+    seconds: dict[str, float]
+    user_ids: HostArray
+    truth: list[bytes]
+    measures: dict[tuple[str, str], dict[tuple[str, int], HostArray]]
+
+    @property
+    def ks(self) -> set[int]:
+        """The lengths of list at which it was measured."""
+        return {k for series in self.measures.values() for _, k in series}
+
+
+def load_run(path: Path) -> FinishedRun:
+    """Read a finished run.
+
+    Raises
+    ------
+    UserError
+        When there is none, it is not finished, or one of its files is damaged or not as expected.
+    """
+    directory = RunDirectory.finished(path)
+    told = _told(path / "results.json")
+    directory.read("config")  # for its hash
+    measures: dict[tuple[str, str], dict[tuple[str, int], HostArray]] = {}
+    user_ids: HostArray | None = None
+    for stage, files in directory.stages.items():
+        for name in files:
+            match = _MEASURED.fullmatch(name)
+            if match is None:
+                continue
+            ids, series = _measured(path / name, directory.read(stage)[name])
+            if user_ids is not None and not np.array_equal(ids, user_ids):
+                raise UserError(
+                    f"{path / name} is about other users than the run's other files: {_AGAIN}"
+                )
+            user_ids = ids
+            measures[match["space"], match["strategy"]] = series
+    if user_ids is None or "logs" not in directory.stages:
+        raise UserError(f"{path} holds a run without measures of users: {_AGAIN}")
+    config = from_toml(path / "config.toml")
+    return FinishedRun(
+        path,
+        config,
+        told["engine"],
+        told["device"],
+        {stage["name"]: float(stage["seconds"]) for stage in told["stages"]},
+        user_ids,
+        _truth(path / _LOGS, directory.read("logs")[_LOGS], user_ids),
+        _ordered(measures, config),
+    )
+
+
+def _ordered(
+    measures: dict[tuple[str, str], T], config: Mapping[str, Any]
+) -> dict[tuple[str, str], T]:
+    """Spaces and strategies in the order of the configuration; the manifest sorts them by name."""
+    orders = [[*map(str, config.get(key, ()))] for key in ("spaces", "strategies.names")]
+    there = sorted(
+        measures,
+        key=lambda place: [
+            (order.index(name) if name in order else len(order), name)
+            for name, order in zip(place, orders, strict=True)
+        ],
+    )
+    return {place: measures[place] for place in there}
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """``results.json``, which no manifest vouches for."""
+    try:
+        told: Any = json.loads(path.read_bytes())
+        fine = (
+            all(isinstance(told[key], str) for key in ("engine", "device"))
+            and all(isinstance(stage["name"], str) for stage in told["stages"])
+            and all(float(stage["seconds"]) >= 0 for stage in told["stages"])
+        )
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        fine = False
+    if not fine:
+        raise UserError(f"{path} is damaged or not of this version: {_AGAIN}, or give it --resume")
+    return dict(told)
+
+
+def _measured(path: Path, content: bytes) -> tuple[HostArray, dict[tuple[str, int], HostArray]]:
+    """Users and their measures out of a table of measures."""
+    try:
+        table = pq.read_table(io.BytesIO(content))
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path} is no Parquet file: {_AGAIN}") from error
+    if "user_id" not in table.column_names:
+        raise UserError(f"{path} has no column 'user_id': {_AGAIN}")
+    ids = _column(path, table, "user_id", pa.int64())
+    if not len(ids) or len(np.unique(ids)) < len(ids):
+        raise UserError(f"{path}, column 'user_id' is empty or names a user twice: {_AGAIN}")
+    series = {}
+    for name in table.column_names:
+        match = _COLUMN.fullmatch(name)
+        if match is not None:
+            values = _column(path, table, name, pa.float64())
+            wrong = np.flatnonzero(~((values >= 0) & (values <= 1)))
+            if len(wrong):
+                raise UserError(
+                    f"{path}, column '{name}', row {wrong[0]} is {values[wrong[0]]}, where a "
+                    f"number from 0 to 1 is needed: {_AGAIN}"
+                )
+            series[match[1], int(match[2])] = values
+    for k in sorted({k for _, k in series}) or [0]:
+        for measure in MEASURES:
+            if (measure, k) not in series:
+                raise UserError(f"{path} has no column '{measure}@{k or 'K'}': {_AGAIN}")
+    return ids, series
+
+
+def _column(path: Path, table: pa.Table, name: str, kind: Any) -> HostArray:
+    column = table.column(name)
+    if column.type != kind or column.null_count:
+        raise UserError(
+            f"{path}, column '{name}' is {column.type} with {column.null_count} empty cells, where "
+            f"{kind} without any is needed: {_AGAIN}"
+        )
+    values: HostArray = column.to_numpy()
+    return values
+
+
+def _truth(path: Path, content: bytes, user_ids: HostArray) -> list[bytes]:
+    """What was to be found for each test user, the last of the logs' users."""
+    try:
+        arrays: Mapping[str, HostArray] = load(content)
+        known = arrays["user_ids"][-len(user_ids) :]
+        borders = arrays["truth.indptr"][-len(user_ids) - 1 :]
+        indices, track_ids = arrays["truth.indices"], arrays["track_ids"]
+        fits = len(borders) == len(user_ids) + 1 and len(indices) == borders[-1]
+        if fits and np.array_equal(known, user_ids):
+            return [
+                np.sort(track_ids[indices[start:stop]]).tobytes()
+                for start, stop in pairwise(borders)
+            ]
+    except (SafetensorError, KeyError, IndexError, ValueError, TypeError):
+        pass  # told below
+    raise UserError(f"{path} does not hold the truth of the run's test users: {_AGAIN}")

@@ -1,0 +1,174 @@
+"""How figures and pages look: colours that keep apart without colour vision, markers, canvases.
+
+A figure is drawn once in the colours for light paper. On a page each of them is replaced by a CSS
+variable, so that the same drawing follows the reader's theme; so no two names below may share a
+colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from gpu_coldstart.reporting.palette import LIGHT, SERIES
+
+__all__ = [
+    "Mark",
+    "grid_of_panels",
+    "legend_of",
+    "mark",
+    "round_ticks",
+    "styled",
+    "tidy",
+]
+
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", "h", ">")
+_LINES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 2)),
+    (0, (1, 1.2)),
+    (0, (6, 2, 1, 2)),
+    (0, (3, 1, 1, 1, 1, 1)),
+)
+
+_SETTINGS = {
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["DejaVu Sans"],  # comes with Matplotlib, so it measures alike anywhere
+    "font.size": 8.5,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "gpu_coldstart",
+    "path.simplify": False,
+    "text.parse_math": False,  # a country called $x$ is no formula
+    "text.color": LIGHT["ink"],
+    "axes.labelcolor": LIGHT["muted"],
+    "axes.edgecolor": LIGHT["muted"],
+    "axes.facecolor": LIGHT["paper"],
+    "axes.titlecolor": LIGHT["ink"],
+    "axes.titlesize": 9.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "grid.color": LIGHT["rule"],
+    "grid.linewidth": 0.7,
+    "xtick.color": LIGHT["muted"],
+    "ytick.color": LIGHT["muted"],
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4.5,
+    "figure.facecolor": LIGHT["paper"],
+    "figure.edgecolor": LIGHT["paper"],
+    "savefig.facecolor": LIGHT["paper"],
+    "savefig.edgecolor": LIGHT["paper"],
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Matplotlib's own defaults and ours in place of the user's, while drawing and while saving."""
+    with mpl.rc_context():
+        # The backend is none of a figure's business, and setting it would import one.
+        theirs = {k: v for k, v in mpl.rcParamsDefault.items() if k != "backend"}
+        mpl.rcParams.update(theirs | _SETTINGS)  # type: ignore[arg-type]  # keys in a literal type
+        yield
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How a series looks; colour and marker together repeat only after 88 series."""
+
+    color: str
+    marker: str
+    line: Any
+
+
+def mark(number: int) -> Mark:
+    """The look of series ``number``.
+
+    Examples
+    --------
+    >>> mark(0).color == mark(SERIES).color, mark(0).marker == mark(SERIES).marker
+    (True, False)
+    """
+    return Mark(
+        LIGHT[f"series-{number % SERIES}"],
+        _MARKERS[number % len(_MARKERS)],
+        _LINES[number % len(_LINES)],
+    )
+
+
+def grid_of_panels(
+    rows: int,
+    columns: int,
+    size: tuple[float, float],
+    *,
+    left: float = 0.62,
+    bottom: float = 0.55,
+    gaps: tuple[float, float] = (0.62, 0.72),
+    top: float = 0.24,
+    legend: float = 0.3,
+) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of equal panels laid out in inches, which needs no trial drawing.
+
+    Parameters
+    ----------
+    size : (width, height)
+        Of a panel.
+    left, bottom, top : float
+        Margins around the panels.
+    gaps : (between columns, between rows)
+    legend : float
+        Room for a legend above everything.
+    """
+    right = 0.15
+    width = left + columns * size[0] + (columns - 1) * gaps[0] + right
+    height = bottom + rows * size[1] + (rows - 1) * gaps[1] + top + legend
+    figure = Figure(figsize=(width, height))
+    panels = []
+    for row in range(rows):
+        y = height - legend - top - (row + 1) * size[1] - row * gaps[1]
+        xs = [left + column * (size[0] + gaps[0]) for column in range(columns)]
+        panels.append(
+            [
+                figure.add_axes((x / width, y / height, size[0] / width, size[1] / height))
+                for x in xs
+            ]
+        )
+    return figure, panels
+
+
+def tidy(axes: Axes, title: str, *, x: str = "", y: str = "", lines: str = "y") -> None:
+    """Title, axis labels, and a light grid along ``lines`` (an axis)."""
+    axes.set_title(title)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.tick_params(which="both", length=0)
+    axes.grid(visible=True, axis=lines)  # type: ignore[arg-type]  # "x" or "y"
+
+
+def round_ticks(at_most: int, *, integer: bool = False) -> MaxNLocator:
+    """Ticks at multiples of 1, 2 or 5 times a power of ten."""
+    return MaxNLocator(at_most, steps=[1, 2, 5, 10], integer=integer)
+
+
+def legend_of(figure: Figure, handles: Sequence[Any], columns: int) -> None:
+    """One legend for all panels, above them."""
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        ncols=columns,
+        borderaxespad=0.4,
+        handlelength=2.6,
+        columnspacing=1.4,
+    )

@@ -1,0 +1,233 @@
+"""report.html of whole runs, and of runs made up to be odd."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from gpu_coldstart.config import Config, flat
+from gpu_coldstart.evaluation.protocol import Row, Summary
+from gpu_coldstart.evaluation.tables import SCHEMAS, Table, assemble
+from gpu_coldstart.progress import StageTime
+from gpu_coldstart.reporting.blocks import NOT_KNOWN
+from gpu_coldstart.reporting.drawn import draw
+from gpu_coldstart.reporting.run_page import RunFacts, run_page
+from tests.reporting.conftest import COUNTRIES, GENRE
+from tests.reporting.reading import Read, sound
+from tests.runs.helpers import command, listed, synthetic
+
+EMPTY: dict[str, Table] = {
+    name: {column: [] for column in schema} for name, schema in SCHEMAS.items()
+}
+ROW = Row("tt-svd", "semi", 50, 7, *[Summary(0.25, 0.5, 0.125, 0.375)] * 3)
+FACTS = RunFacts(
+    title="a run",
+    config=flat(Config()),
+    engine="cpu",
+    device="",
+    versions={"python": "3"},
+    statistics=[("test users", "7")],
+    split_rule="by hand",
+    rows=[ROW],
+    tables=EMPTY,
+    losses={},
+    stages=[StageTime("logs", 1.25, 100.0)],
+    warnings=[],
+    files=["results.json"],
+)
+
+
+def page(**changes: Any) -> Read:
+    facts = replace(FACTS, **changes)
+    return sound(run_page(facts, draw(facts.tables)).decode())
+
+
+@pytest.fixture(scope="module")
+def read(hostile: Path) -> Read:
+    return sound((hostile / "report.html").read_text("utf-8"))
+
+
+def test_files_it_points_to_are_there(hostile: Path, read: Read) -> None:
+    targets = {e.attributes["href"] for e in read.all("a")}
+    files = {target for target in targets if not target.startswith("#")}
+    assert {"results.json", "config.toml", "run.log", "tables/strata.csv"} <= files
+    assert {"figures/results.svg", "figures/results.png", "figures/strata-ut-als.svg"} <= files
+    assert all((hostile / name).is_file() for name in files)
+
+
+def test_figures_are_files_of_the_run(hostile: Path, read: Read) -> None:
+    drawn = {name for name in listed(hostile) if name.startswith("figures/")}
+    assert drawn == {f"figures/{path.name}" for path in (hostile / "figures").iterdir()}
+    assert len(drawn) == 2 * len(read.all("figure")) == 14
+
+
+def test_every_number_of_the_results_is_there(hostile: Path, read: Read) -> None:
+    rows = json.loads((hostile / "results.json").read_text())["rows"]
+    for k in (5, 10):
+        mine = [row for row in rows if row["k"] == k]
+        lines = read.cells(f"results-{k}")[1:]
+        assert len(lines) == len(mine) == 6
+        for row, line in zip(mine, lines, strict=True):
+            for i, measure in enumerate(("precision", "recall", "ndcg")):
+                assert (
+                    line[2 + 2 * i]
+                    == f"{100 * row[measure]:.2f} ± {100 * row[measure + '_std']:.2f}"
+                )
+                low, high = row[f"{measure}_ci95"]
+                assert line[3 + 2 * i] == f"[{100 * low:.2f}, {100 * high:.2f}]"
+
+
+def test_who_is_better_is_what_the_comparisons_say() -> None:
+    """Significant is an adjusted p below 0.05, and the sign says for whom."""
+    found = [
+        ("precision", "semi", "popularity", 0.1, 0.01),
+        ("precision", "semi", "full", -0.1, 0.049),
+        ("precision", "popularity", "full", -0.2, 0.05),
+        ("recall", "semi", "popularity", 0.1, 0.5),
+        ("ndcg", "semi", "full", 0.012345, 1e-9),
+        ("ndcg", "semi", "popularity", 0.1, 1e-9),
+    ]
+    rows = [
+        {
+            **dict.fromkeys(SCHEMAS["comparisons"], 0.04),
+            "space": "ut-als",
+            "k": 5,
+            "measure": measure,
+            "strategy_a": a,
+            "strategy_b": b,
+            "difference": difference,
+            "p_holm": p,
+        }
+        for measure, a, b, difference, p in found
+    ]
+    read = page(tables=EMPTY | {"comparisons": assemble("comparisons", rows)})
+    assert read.cells("better-ut-als-5")[1:] == [
+        ["Semi-Pers.", "Popularity", NOT_KNOWN, "Full-Pers., Popularity"],
+        ["Popularity", NOT_KNOWN, NOT_KNOWN, NOT_KNOWN],
+        ["Full-Pers.", "Semi-Pers.", NOT_KNOWN, NOT_KNOWN],
+    ]
+    line = read.cells("pairs-ut-als-5")[5]
+    assert line == [
+        *("Semi-Pers.", "Full-Pers.", "NDCG", "+1.23", "[4.00, 4.00]", "0.040", "0.040", "< 0.001")
+    ]
+
+
+@pytest.mark.parametrize("name", ["strata", "exposure", "segments", "calibration", "learning"])
+def test_the_tables_have_their_sections(read: Read, name: str) -> None:
+    assert name in {e.attributes["id"] for e in read.all("h2")}
+
+
+def test_names_are_data(hostile: Path, read: Read) -> None:
+    """Reading it at all has shown that no element came of a name."""
+    text = "".join(e.text for e in read.all("table"))
+    assert all(name in text for name in COUNTRIES.values())
+    assert GENRE in text
+    drawn = "".join(e.text for e in read.all("svg"))
+    assert "$x_$ & 中" in drawn
+    for country in COUNTRIES.values():
+        assert country[:7] in drawn
+    assert "<script" not in (hostile / "report.html").read_text("utf-8")
+
+
+def test_data_settings_stages_and_warnings(hostile: Path, read: Read) -> None:
+    told = json.loads((hostile / "results.json").read_text())
+    users = pq.read_table(hostile / "artifacts/tt-svd/semi.measures.parquet").num_rows
+    assert ["test users", str(users)] in read.cells("data-table")
+    assert [line[0] for line in read.cells("times-table")[1:]] == [
+        s["name"] for s in told["stages"]
+    ]
+    assert [line[0] for line in read.cells("settings")[1:]] == list(flat(Config()))
+    assert ["evaluation.k", "5, 10"] in read.cells("settings")
+    assert [e.text for e in read.all("li") if "section" in e.within] == told["warnings"]
+    assert told["warnings"]
+    order = [e.attributes.get("id") for e in read.elements]
+    assert order.index("warnings") < order.index("contents") < order.index("run")
+
+
+def test_contents_name_every_section(read: Read) -> None:
+    inside = [e for e in read.all("a") if "nav" in e.within]
+    sections = [e for e in read.all("h2") if "main" in e.within]
+    assert [e.attributes["href"][1:] for e in inside] == [e.attributes["id"] for e in sections]
+    assert [e.text for e in inside] == [e.text for e in sections]
+
+
+# -- odd runs ----------------------------------------------------------------------------------
+
+
+def test_without_analysis_it_says_why(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    few = ("--space", "ut-als", "--strategies", "semi")
+    options = synthetic(evaluation__analysis="false", evaluation__figures="true")
+    result = command(*options, *few, "--out", out)
+    assert result.status == 0, result.err
+    read = sound((out / "report.html").read_text("utf-8"))
+    assert any("evaluation.analysis = false" in e.text for e in read.all("p"))
+    assert {path.name for path in (out / "figures").iterdir()} == {"results.png", "results.svg"}
+    assert len(read.all("svg")) == 1
+    files = [
+        e.attributes["href"] for e in read.all("a") if not e.attributes["href"].startswith("#")
+    ]
+    assert all((out / name).is_file() for name in files)
+    assert "written to" in result.out
+    assert "report.html" in result.out
+
+
+def test_empty_tables_have_no_section() -> None:
+    read = page()
+    headings = [e.text for e in read.all("h2")]
+    assert "Segments" not in headings
+    assert "For whom it is good" not in headings
+    assert not read.all("svg")
+    assert any("nothing to compare" in e.text for e in read.all("p"))
+    assert read.cells("results-50")[1][2:4] == ["25.00 ± 50.00", "[12.50, 37.50]"]
+    assert "Please note" not in headings
+
+
+def test_memory_of_a_device_where_there_is_one() -> None:
+    stages = [StageTime("logs", 1.25, 100.0), StageTime("evaluation", 2.0, 90.0, 1536.4)]
+    told = page(stages=stages, device="NVIDIA H100").cells("times-table")
+    assert told[0][-1] == "peak on the device, MB"
+    assert [line[-1] for line in told[1:]] == ["0", "1536"]
+    assert "3.2 seconds in all" in page(stages=stages).all("caption")[-2].text
+    assert len(page().cells("times-table")[0]) == 3
+
+
+def test_titles_warnings_and_settings_are_data() -> None:
+    evil = "</title><script>&lt;\"'"
+    read = page(
+        title=evil,
+        warnings=[evil],
+        device=evil,
+        split_rule=evil,
+        config=flat(Config()) | {"data": evil},
+        losses={evil: [0.5]},
+    )
+    assert read.all("title")[0].text == evil == read.all("h1")[0].text
+    assert evil in [e.text for e in read.all("li")]
+    cells = [cell for line in read.cells("run-table") for cell in line]
+    assert cells.count(evil) == 2
+
+
+def test_the_theme_is_the_systems_unless_chosen(read: Read) -> None:
+    names = [e.attributes for e in read.all("input")]
+    assert [each["id"] for each in names] == ["theme-automatic", "theme-light", "theme-dark"]
+    assert [("checked" in each) for each in names] == [True, False, False]
+    style = read.all("style")[0].text
+    assert "prefers-color-scheme: dark" in style
+    drawn = "".join(
+        value
+        for e in read.elements
+        if "svg" in (e.tag, *e.within)
+        for value in e.attributes.values()
+    )
+    colors = set(re.findall(r"#[0-9a-f]{6}", drawn))
+    assert not colors, "every colour is a variable"
+    variables = set(re.findall(r"var\(--([\w-]+)\)", drawn + style))
+    assert variables == set(re.findall(r"--([\w-]+):", style)) & variables
+    assert {"ink", "muted", "paper", "series-0"} <= variables
