@@ -33,27 +33,26 @@ SPACE_LABELS = {"tt-svd": "TT-SVD", "ut-als": "UT-ALS"}
 
 
 def below_popularity(rows: Sequence[Row]) -> list[str]:
-    """Say of each personalised strategy that falls below the chart that it does."""
+    """Say of each personalised strategy that falls below the chart that it does, at any length."""
     chart = {(row.space, row.k): row for row in rows if row.strategy == "popularity"}
-    notes = []
+    worse: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         base = chart.get((row.space, row.k))
         if base is None:  # the chart was not asked for
             continue
-        worse = [
+        worse.setdefault((row.strategy, row.space), []).extend(
             f"{name} {_percent(mine.mean)} against {_percent(its.mean)}"
             for name, mine, its in (
                 (f"P@{row.k}", row.precision, base.precision),
                 (f"NDCG@{row.k}", row.ndcg, base.ndcg),
             )
             if mine.mean < its.mean
-        ]
-        if worse:
-            notes.append(
-                f"{LABELS[row.strategy]} ({SPACE_LABELS[row.space]}) is below Popularity here: "
-                + ", ".join(worse)
-            )
-    return notes
+        )
+    return [
+        f"{LABELS[strategy]} ({SPACE_LABELS[space]}) is below Popularity here: {', '.join(where)}"
+        for (strategy, space), where in worse.items()
+        if where
+    ]
 
 
 def table(rows: Sequence[Row], k: int) -> str:

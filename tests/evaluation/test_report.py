@@ -77,11 +77,15 @@ def test_below_popularity() -> None:
         row("tt-svd", "semi", 0.15, k=10),  # above at 10
         row("tt-svd", "semi", 0.15),  # below at 50
         row("tt-svd", "full", 0.20),  # level
+        row("tt-svd", "soft", 0.05, k=10),  # below at both
+        row("tt-svd", "soft", 0.05),
         row("ut-als", "popularity", 0.05),
         row("ut-als", "full", 0.0499, precision=0.9),  # judged by NDCG, in its own space
     ]
     assert below_popularity(rows) == [
         "Semi-Pers. (TT-SVD) is below Popularity here: NDCG@50 15.00 against 20.00",
+        "Soft Allocation (TT-SVD) is below Popularity here: "
+        "NDCG@10 5.00 against 10.00, NDCG@50 5.00 against 20.00",
         "Full-Pers. (UT-ALS) is below Popularity here: NDCG@50 4.99 against 5.00",
     ]
     assert below_popularity([row("tt-svd", "semi", 0.0)]) == []
