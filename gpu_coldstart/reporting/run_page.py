@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gpu_coldstart.engine.base import Engine
 from gpu_coldstart.evaluation.protocol import MEASURES, Row
 from gpu_coldstart.evaluation.tables import Table
 from gpu_coldstart.logs import Logs
@@ -68,9 +67,9 @@ class RunFacts:
     files: Sequence[str]
 
 
-def statistics(engine: Engine, logs: Logs) -> list[tuple[str, str]]:
+def statistics(logs: Logs) -> list[tuple[str, str]]:
     """The size of the data."""
-    border = int(engine.to_host(logs.truth.indptr[logs.n_validation : logs.n_validation + 1])[0])
+    border = int(logs.truth.indptr[logs.n_validation])
     counts = {
         "warm users": logs.n_warm,
         "validation users": logs.n_validation,

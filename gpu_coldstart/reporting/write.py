@@ -81,7 +81,7 @@ def write_report(
         engine=engine.name,
         device=engine.device,
         versions=versions,
-        statistics=statistics(engine, outcome.logs),
+        statistics=statistics(outcome.logs),
         split_rule=outcome.logs.split_rule,
         rows=outcome.rows,
         tables=outcome.tables,

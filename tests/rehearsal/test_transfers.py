@@ -34,6 +34,7 @@ TO_HOST = {
     "pipeline.py:Pipeline._recommend.<locals>.make": "each user's measures, to be saved",
     "pipeline.py:Pipeline._recommend.<locals>.files": "the recommendations, to be saved",
     "pipeline.py:Pipeline._network.<locals>.files": "the network's weights, to be saved",
+    "carousels.py:columns": "the carousels, to be saved",
     "evaluation/analysis.py:facts_of": "what the tables of the evaluation group by",
     "evaluation/analysis.py:facts_of.<locals>.rows": "playlists and truth, for the same tables",
     "engine/cuda_read.py:_strings": "the distinct words of a column, which are names",
