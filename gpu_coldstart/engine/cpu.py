@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import scipy.sparse as sp
 import torch
 
-from gpu_coldstart.engine import cpu_geometry, cpu_ranking, cpu_spaces
+from gpu_coldstart.engine import cpu_geometry, cpu_ranking, cpu_spaces, cpu_sparse
 from gpu_coldstart.engine.base import (
     Array,
     Column,
@@ -155,17 +155,9 @@ class CpuEngine(Engine):
     ) -> Array:
         if rows is not None:
             weights = self.take_rows(weights, rows)
-        totals = np.add.reduceat(
-            np.append(weights.data, np.float32(0)), weights.indptr[:-1], dtype=np.float32
-        )
-        totals[np.diff(weights.indptr) == 0] = 1.0
-        shares = weights.with_data(
-            weights.data / np.repeat(totals, np.diff(weights.indptr)).astype(np.float32)
-        )
-        means = to_scipy(shares) @ embeddings
         if out is None:
-            return means
-        out[...] = means.reshape(out.shape)
+            out = np.empty((weights.shape[0], embeddings.shape[1]), np.float32)
+        cpu_sparse.pool(weights, embeddings, out)
         return out
 
     def kmeans(

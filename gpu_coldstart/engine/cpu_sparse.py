@@ -1,13 +1,17 @@
-"""Between the engine's sparse matrices and SciPy's."""
+"""Sparse matrices on the CPU: between the engine's and SciPy's, and means over their rows."""
 
 from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
 
-from gpu_coldstart.engine.base import Csr
+from gpu_coldstart.engine.base import Csr, HostArray
+from gpu_coldstart.engine.cpu_threads import over_rows
 
-__all__ = ["from_scipy", "to_scipy"]
+__all__ = ["from_scipy", "pool", "to_scipy"]
+
+_POOLED_ROWS = 1 << 14
+"""Rows pooled at once: enough that starting does not count, few enough to share out."""
 
 
 def to_scipy(matrix: Csr) -> sp.csr_array:
@@ -28,3 +32,23 @@ def from_scipy(matrix: sp.csr_array) -> Csr:
         matrix.data.astype(np.float32, copy=False),
         matrix.shape,
     )
+
+
+def pool(weights: Csr, embeddings: HostArray, out: HostArray) -> None:
+    """See :meth:`gpu_coldstart.engine.base.Engine.pool`; SciPy's product, on several threads.
+
+    Each row is summed by one thread in the order of its entries.
+    """
+    lengths = np.diff(weights.indptr)
+    totals = np.add.reduceat(
+        np.append(weights.data, np.float32(0)), weights.indptr[:-1], dtype=np.float32
+    )
+    totals[lengths == 0] = 1.0
+    shares = to_scipy(weights.with_data(weights.data / np.repeat(totals, lengths)))
+    each = weights.shape[0] // max(1, len(out))
+
+    def work(start: int, stop: int) -> None:
+        means = shares[each * start : each * stop] @ embeddings
+        out[start:stop] = means.reshape(stop - start, out.shape[1])
+
+    over_rows(len(out), max(1, _POOLED_ROWS // max(1, each)), work)
