@@ -7,16 +7,14 @@ from collections.abc import Callable
 
 import numpy as np
 import scipy.sparse as sp
+import torch
+from scipy import linalg
 from threadpoolctl import threadpool_limits
 
 from gpu_coldstart.engine.base import Csr, HostArray, Svd
-from gpu_coldstart.engine.cpu_threads import over_rows
+from gpu_coldstart.engine.cpu_sparse import product
 
 __all__ = ["als", "pmi", "svd"]
-
-_OBJECTIVE_ROWS = 512
-_OBJECTIVE_CELLS = 2048
-"""Cells of the objective at once, whose two factors fit in a core's cache."""
 
 
 def pmi(counts: Csr, *, shift: float, smoothing: float, min_count: float) -> Csr:
@@ -37,19 +35,33 @@ def pmi(counts: Csr, *, shift: float, smoothing: float, min_count: float) -> Csr
 
 
 def svd(matrix: sp.csr_array, rank: int, oversamples: int, power_iterations: int, seed: int) -> Svd:
-    """See :meth:`gpu_coldstart.engine.base.Engine.svd`; scikit-learn's randomised SVD."""
-    from sklearn.utils.extmath import randomized_svd
+    """See :meth:`gpu_coldstart.engine.base.Engine.svd`.
 
-    u, s, vt = randomized_svd(
-        matrix,
-        rank,
-        n_oversamples=oversamples,
-        n_iter=power_iterations,
-        power_iteration_normalizer="LU",
-        random_state=seed,
-        flip_sign=True,
-    )
-    return Svd(*(np.ascontiguousarray(part, np.float32) for part in (u, s, vt)))
+    The randomised range finder of Halko, Martinsson & Tropp (2011), normalised by LU after each
+    half step, as in scikit-learn, which multiplies on one thread only.
+    """
+    if matrix.shape[0] < matrix.shape[1]:  # the thinner way round
+        found = _range_svd(matrix.T.tocsr(), matrix, rank + oversamples, power_iterations, seed)
+        u, s, vt = found[2].T, found[1], found[0].T
+    else:
+        u, s, vt = _range_svd(matrix, matrix.T.tocsr(), rank + oversamples, power_iterations, seed)
+    signs = np.sign(u[np.abs(u).argmax(axis=0), np.arange(u.shape[1])])
+    parts = (u * signs)[:, :rank], s[:rank], (vt * signs[:, None])[:rank]
+    return Svd(*(np.ascontiguousarray(part, np.float32) for part in parts))
+
+
+def _range_svd(
+    tall: sp.csr_array, wide: sp.csr_array, size: int, power_iterations: int, seed: int
+) -> tuple[HostArray, HostArray, HostArray]:
+    """At most ``size`` leading singular triplets of ``tall``; ``wide`` is its transpose."""
+    normal = np.random.RandomState(seed).normal(size=(tall.shape[1], size))
+    basis: HostArray = normal.astype(np.float32)
+    for _ in range(power_iterations):
+        basis, _ = linalg.lu(product(tall, basis), permute_l=True)
+        basis, _ = linalg.lu(product(wide, basis), permute_l=True)
+    basis, _ = linalg.qr(product(tall, basis), mode="economic")
+    u, s, vt = linalg.svd(product(wide, basis).T, full_matrices=False)
+    return basis @ u, s, vt
 
 
 def als(
@@ -74,6 +86,7 @@ def als(
 
     # implicit wants the older SciPy matrix class.
     matrix = sp.csr_matrix(confidence)
+    cells = _cells(matrix)
     with threadpool_limits(1, "blas"):
         model = AlternatingLeastSquares(
             factors=factors,
@@ -85,37 +98,44 @@ def als(
 
         def report(iteration: int, seconds: float, loss: float | None) -> None:
             del seconds, loss
-            total = _objective(matrix, model.user_factors, model.item_factors, regularization)
+            found = model.user_factors, model.item_factors
+            total = _objective(matrix.data, cells, *found, regularization)
             progress(iteration, total / (matrix.shape[0] * matrix.shape[1]))
 
         model.fit(matrix, show_progress=False, callback=report)
     return model.user_factors, model.item_factors
 
 
+def _cells(matrix: sp.csr_matrix) -> torch.Tensor:
+    """Where a matrix has entries, as PyTorch's CSR of zeros."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch calls its sparse matrices a beta
+        return torch.sparse_csr_tensor(
+            torch.from_numpy(matrix.indptr),
+            torch.from_numpy(matrix.indices),
+            torch.zeros(matrix.nnz),
+            size=matrix.shape,
+            check_invariants=False,
+        )
+
+
 def _objective(
-    confidence: sp.csr_matrix, users: HostArray, tracks: HostArray, regularization: float
+    confidence: HostArray,
+    cells: torch.Tensor,
+    users: HostArray,
+    tracks: HostArray,
+    regularization: float,
 ) -> float:
     """``sum_ui c_ui (p_ui - x_u.y_i)^2 + l (sum|x|^2 + sum|y|^2)`` over all cells.
 
     The sum of all squared predictions is that of the product of the factors' Gram matrices; what
-    the cells with a confidence add to it is summed in fixed runs of rows, so it repeats bit by
-    bit. (implicit's own sum takes twice as long on one thread, and does not repeat on several.)
+    the ``cells`` with a ``confidence`` add to it is summed by one thread, so that it repeats bit
+    by bit. (implicit's own sum takes five times as long on one thread, and need not repeat on
+    several.)
     """
-    n, indptr = confidence.shape[0], confidence.indptr
-    added = np.zeros(-(-n // _OBJECTIVE_ROWS))
-
-    def work(start: int, stop: int) -> None:
-        rows = np.repeat(np.arange(start, stop), np.diff(indptr[start : stop + 1]))
-        first = int(indptr[start])
-        for low in range(0, len(rows), _OBJECTIVE_CELLS):
-            some = slice(low, low + _OBJECTIVE_CELLS)
-            cells = slice(first + low, first + min(low + _OBJECTIVE_CELLS, len(rows)))
-            seen = tracks[confidence.indices[cells]]
-            found = np.einsum("cd,cd->c", users[rows[some]], seen).astype(np.float64)
-            missed = confidence.data[cells] * np.square(1 - found)
-            added[start // _OBJECTIVE_ROWS] += float((missed - np.square(found)).sum())
-
-    over_rows(n, _OBJECTIVE_ROWS, work)
-    everywhere = (users.T @ users).astype(np.float64) * (tracks.T @ tracks)
+    x, y = torch.from_numpy(users), torch.from_numpy(tracks)
+    found = torch.sparse.sampled_addmm(cells, x, y.T, beta=0.0).values().numpy()
+    added = (confidence * np.square(1 - found) - np.square(found)).sum(dtype=np.float64)
+    everywhere = ((users.T @ users).astype(np.float64) * (tracks.T @ tracks)).sum()
     lengths = sum(float(np.square(part).sum(dtype=np.float64)) for part in (users, tracks))
-    return float(added.sum() + everywhere.sum()) + regularization * lengths
+    return float(added + everywhere) + regularization * lengths

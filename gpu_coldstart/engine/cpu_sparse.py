@@ -1,4 +1,4 @@
-"""Sparse matrices on the CPU: between the engine's and SciPy's, and means over their rows."""
+"""Sparse matrices on the CPU: between the engine's and SciPy's, and products with dense ones."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import scipy.sparse as sp
 from gpu_coldstart.engine.base import Csr, HostArray
 from gpu_coldstart.engine.cpu_threads import over_rows
 
-__all__ = ["from_scipy", "pool", "to_scipy"]
+__all__ = ["from_scipy", "pool", "product", "to_scipy"]
 
-_POOLED_ROWS = 1 << 14
-"""Rows pooled at once: enough that starting does not count, few enough to share out."""
+_ROWS = 1 << 11
+"""Rows multiplied at once: few enough to share out evenly, though popular rows are the longest."""
 
 
 def to_scipy(matrix: Csr) -> sp.csr_array:
@@ -34,11 +34,22 @@ def from_scipy(matrix: sp.csr_array) -> Csr:
     )
 
 
-def pool(weights: Csr, embeddings: HostArray, out: HostArray) -> None:
-    """See :meth:`gpu_coldstart.engine.base.Engine.pool`; SciPy's product, on several threads.
+def product(matrix: sp.csr_array, dense: HostArray) -> HostArray:
+    """Sparse times dense [columns, d], on several threads.
 
-    Each row is summed by one thread in the order of its entries.
+    Each row is summed by one thread in the order of its entries, as SciPy does it on one.
     """
+    out = np.empty((matrix.shape[0], dense.shape[1]), np.result_type(matrix, dense))
+
+    def work(start: int, stop: int) -> None:
+        out[start:stop] = _rows(matrix, start, stop) @ dense
+
+    over_rows(len(out), _ROWS, work)
+    return out
+
+
+def pool(weights: Csr, embeddings: HostArray, out: HostArray) -> None:
+    """See :meth:`gpu_coldstart.engine.base.Engine.pool`."""
     lengths = np.diff(weights.indptr)
     totals = np.add.reduceat(
         np.append(weights.data, np.float32(0)), weights.indptr[:-1], dtype=np.float32
@@ -48,7 +59,14 @@ def pool(weights: Csr, embeddings: HostArray, out: HostArray) -> None:
     each = weights.shape[0] // max(1, len(out))
 
     def work(start: int, stop: int) -> None:
-        means = shares[each * start : each * stop] @ embeddings
+        means = _rows(shares, each * start, each * stop) @ embeddings
         out[start:stop] = means.reshape(stop - start, out.shape[1])
 
-    over_rows(len(out), max(1, _POOLED_ROWS // max(1, each)), work)
+    over_rows(len(out), max(1, _ROWS // max(1, each)), work)
+
+
+def _rows(matrix: sp.csr_array, start: int, stop: int) -> sp.csr_array:
+    """A view of some rows; slicing would copy them."""
+    low, high = matrix.indptr[start], matrix.indptr[stop]
+    parts = (matrix.data[low:high], matrix.indices[low:high], matrix.indptr[start : stop + 1] - low)
+    return sp.csr_array(parts, shape=(stop - start, matrix.shape[1]))
