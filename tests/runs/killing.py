@@ -99,6 +99,8 @@ def attempt(job: dict[str, Any]) -> tuple[int, str]:
 
 
 if __name__ == "__main__":
+    # A shell that starts the tests in the background has interrupts ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     import_all()
     for line in sys.stdin:
         sys.stdout.write(json.dumps(attempt(json.loads(line))) + "\n")
