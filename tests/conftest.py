@@ -43,6 +43,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
         with rehearsed():
             return choose("cuda")[0]
     if not torch.cuda.is_available():
+        # Only asked for by `-m gpu`, and most machines have none: there is nothing to test.
         pytest.skip("there is no NVIDIA GPU here")
     # With a GPU, an engine that cannot be made is a failure: skipped tests would look like passed.
     return choose("cuda")[0]

@@ -130,7 +130,8 @@ class _Implicit:
         return self._host(result[0]), self._host(result[1])
 
     def _host(self, matrix: Any) -> Floats:
-        return matrix.to_numpy() if self._on_gpu else matrix  # type: ignore[no-any-return]  # implicit is untyped
+        found: Floats = matrix.to_numpy() if self._on_gpu else matrix
+        return found
 
     def _model(self) -> Any:
         options = self._setting.data.config.ut_als

@@ -15,7 +15,7 @@ from gpu_coldstart.config import Mlp as Options
 from gpu_coldstart.engine.base import Array, Engine
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.models import train
-from gpu_coldstart.signals import SCALARS, width
+from gpu_coldstart.signals import BLOCKS, SCALARS, width
 
 _EPOCHS = 3
 _DIMENSION = 128
@@ -37,8 +37,9 @@ class _Ready(Inputs):
         return self._vectors[users]
 
     def signal(self, name: str, users: Array) -> Array:
-        """Nobody asks for one while training."""
-        raise NotImplementedError(name)
+        """One signal's columns of the table."""
+        start = BLOCKS.index(name) * _DIMENSION
+        return self._vectors[users, start : start + _DIMENSION]
 
 
 def _prepare(setting: Setting) -> Case:
@@ -157,7 +158,8 @@ def _plain(vectors: Floats, targets: Floats, n: int, options: Options, setting: 
             some = slice(start, start + options.batch_size)
             loss = nn.functional.mse_loss(model(inputs[some]), aims[some])
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+            # torch leaves this method without annotations, which strict mypy may not call.
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
 
     def validate(model: nn.Module) -> float:

@@ -52,7 +52,7 @@ def _allocate(size: int, stream: int) -> int:
 
 
 def _release(pointer: int) -> None:
-    # torch leaves it unannotated.
+    # torch leaves this function without annotations, which strict mypy may not call.
     torch.cuda.caching_allocator_delete(pointer)  # type: ignore[no-untyped-call]
 
 

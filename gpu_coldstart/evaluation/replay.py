@@ -169,15 +169,7 @@ def replay(
         a test where neither arm has any.
     """
     each = next(iter(shown.values())).shape[1]
-    rates = np.array(
-        [
-            [successes(lists, playlists, *which) / each for lists in shown.values()]
-            for which in (
-                (after.streams, after.playlist_streams, options.streamed_tracks),
-                (after.favorites, after.playlist_favorites, options.favorite_tracks),
-            )
-        ]
-    )
+    rates = _successes(shown, playlists, after, options) / each
     arm = cohorts(user_ids, len(shown), seed)
     ratio = float(chisquare(np.bincount(arm, minlength=len(shown))).pvalue)
     designs = {
@@ -201,6 +193,22 @@ def replay(
     ]
     adjusted = iter(holm([row["p_value"] for row in rows if row["p_value"] is not None]).tolist())
     return [row | {"p_holm": None if row["p_value"] is None else next(adjusted)} for row in rows]
+
+
+def _successes(
+    shown: Mapping[str, HostArray],
+    playlists: sparse.csr_array,
+    after: Aftermath,
+    options: Carousels,
+) -> HostArray:
+    """Successes of every user under every arm, in both measures [2, arms, users]."""
+    asked = (
+        (after.streams, after.playlist_streams, options.streamed_tracks),
+        (after.favorites, after.playlist_favorites, options.favorite_tracks),
+    )
+    return np.array(
+        [[successes(lists, playlists, *which) for lists in shown.values()] for which in asked]
+    )
 
 
 class _Group(NamedTuple):

@@ -163,7 +163,8 @@ def _epoch(
         found = model(engine.to_torch(vectors(places)))
         loss = nn.functional.mse_loss(found, engine.to_torch(targets[places]))
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        # torch leaves this method without annotations, which strict mypy may not call.
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         total += loss.detach() * len(places)
         seen += len(places)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -80,7 +80,8 @@ def styled() -> Iterator[None]:
     with mpl.rc_context():
         # The backend is none of a figure's business, and setting it would import one.
         theirs = {k: v for k, v in mpl.rcParamsDefault.items() if k != "backend"}
-        mpl.rcParams.update(theirs | _SETTINGS)  # type: ignore[arg-type]  # keys in a literal type
+        # Its stub lists every key as a literal, which a dict of our own, keyed by str, is not.
+        mpl.rcParams.update(theirs | _SETTINGS)  # type: ignore[arg-type]
         yield
 
 
@@ -148,13 +149,15 @@ def grid_of_panels(
     return figure, panels
 
 
-def tidy(axes: Axes, title: str, *, x: str = "", y: str = "", lines: str = "y") -> None:
+def tidy(
+    axes: Axes, title: str, *, x: str = "", y: str = "", lines: Literal["x", "y"] = "y"
+) -> None:
     """Title, axis labels, and a light grid along ``lines`` (an axis)."""
     axes.set_title(title)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.tick_params(which="both", length=0)
-    axes.grid(visible=True, axis=lines)  # type: ignore[arg-type]  # "x" or "y"
+    axes.grid(visible=True, axis=lines)
 
 
 def round_ticks(at_most: int, *, integer: bool = False) -> MaxNLocator:
