@@ -79,5 +79,4 @@ def test_the_cpu_engine_runs_without_any_of_them(told: dict[str, Any]) -> None:
 
 
 def test_a_run_on_the_cpu_asks_for_none_of_them(told: dict[str, Any]) -> None:
-    """The package implicit looks for RMM when it is imported, and does without."""
-    assert told["asked"].keys() <= {"nvtx", "rmm"}
+    assert told["asked"].keys() <= {"nvtx"}

@@ -104,7 +104,7 @@ class _Implicit:
 
         def work() -> tuple[Any, Any]:
             model = self._model()
-            with threadpool_limits(1, "blas"):  # as it asks for by a warning
+            with threadpool_limits(1, "blas"):  # as it asks for
                 model.fit(self._confidence, show_progress=False)
             return model.user_factors, model.item_factors
 
@@ -141,14 +141,15 @@ class _Implicit:
             from implicit.als import AlternatingLeastSquares
         if self._on_gpu and not implicit.gpu.HAS_CUDA:
             raise UnavailableError("the GPU half of implicit does not load here")
-        model = AlternatingLeastSquares(
-            factors=self._factors,
-            regularization=options.regularization,
-            iterations=_ITERATIONS,
-            use_gpu=self._on_gpu,
-            random_state=self._setting.seed,
-            **({} if self._on_gpu else {"num_threads": self._setting.threads}),
-        )
+        with threadpool_limits(1, "blas"):  # it looks when it is made, too
+            model = AlternatingLeastSquares(
+                factors=self._factors,
+                regularization=options.regularization,
+                iterations=_ITERATIONS,
+                use_gpu=self._on_gpu,
+                random_state=self._setting.seed,
+                **({} if self._on_gpu else {"num_threads": self._setting.threads}),
+            )
         model.cg_steps = options.cg_steps
         return model
 

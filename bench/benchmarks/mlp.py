@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -31,6 +32,10 @@ class _Ready(Inputs):
         self._vectors = engine.asarray(vectors)
         self.width = int(vectors.shape[1])
         self.scalars = self._vectors[:, -len(SCALARS) :]
+
+    def table(self, users: Array) -> Callable[[Array], Array]:
+        """The table itself: a copy of it would be timed."""
+        return lambda places: self._vectors[users[places]]
 
     def batch(self, users: Array) -> Array:
         """Rows of the table."""

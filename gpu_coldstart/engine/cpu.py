@@ -1,4 +1,4 @@
-"""The CPU engine: NumPy, SciPy, scikit-learn, implicit and faiss-cpu.
+"""The CPU engine: NumPy, SciPy, faiss-cpu, and a loop of our own compiled by Numba.
 
 It runs the whole flow without a GPU, backs the tests, and is what every other engine is compared
 with. Results are bit-identical from run to run on the same machine with as many threads.
@@ -18,7 +18,14 @@ import pyarrow.parquet as pq
 import scipy.sparse as sp
 import torch
 
-from gpu_coldstart.engine import cpu_geometry, cpu_ranking, cpu_spaces, cpu_sparse
+from gpu_coldstart.engine import (
+    cpu_als,
+    cpu_geometry,
+    cpu_kmeans,
+    cpu_ranking,
+    cpu_spaces,
+    cpu_sparse,
+)
 from gpu_coldstart.engine.base import (
     Array,
     Column,
@@ -49,6 +56,7 @@ class CpuEngine(Engine):
 
     name = "cpu"
     xp: Any = np
+    skips_null_blocks = True
 
     def __init__(self) -> None:
         self.threads = torch.get_num_threads()
@@ -135,7 +143,7 @@ class CpuEngine(Engine):
         seed: int,
         progress: Callable[[int, float], None],
     ) -> tuple[Array, Array]:
-        return cpu_spaces.als(
+        return cpu_als.als(
             to_scipy(affinity.with_data(1.0 + np.float32(confidence) * affinity.data)),
             factors=factors,
             iterations=iterations,
@@ -170,7 +178,7 @@ class CpuEngine(Engine):
         restarts: int = 1,
         seeding_points: int = 20,
     ) -> Kmeans:
-        return cpu_geometry.kmeans(
+        return cpu_kmeans.kmeans(
             points,
             k,
             iterations=iterations,

@@ -1,74 +1,46 @@
-"""Distances and inner products on the CPU: k-means, nearest centroids, top-k."""
+"""Distances and inner products on the CPU: nearest centroids, top-k."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from gpu_coldstart.engine import settle
-from gpu_coldstart.engine.base import HostArray, Kmeans
-from gpu_coldstart.engine.cpu_threads import over_rows
+from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.engine.cpu_jit import compiled, squared_distance
+from gpu_coldstart.engine.cpu_threads import Scratch, over_rows
 
-__all__ = ["kmeans", "nearest", "top_k"]
-
-_MOST_SEED = 2**31 - 1  # faiss takes an int
+__all__ = ["Closeness", "nearest", "top_k"]
 
 _FEW = 8
-_CACHED = 1 << 19
-"""Numbers that a core works on at once, so that they stay in its cache."""
+_CACHED = 1 << 20
+"""Numbers that a core works on at once, so that they stay in the cache."""
 
 
-def kmeans(
-    points: HostArray, k: int, *, iterations: int, seed: int, restarts: int, seeding_points: int
-) -> Kmeans:
-    """See :meth:`gpu_coldstart.engine.base.Engine.kmeans`."""
-    points = np.ascontiguousarray(points, np.float32)
-    best = _kmeans_once(points, k, iterations, seed, seeding_points)
-    further = np.random.default_rng((seed, 1)).integers(_MOST_SEED, size=restarts - 1)
-    for other in further.tolist():
-        found = _kmeans_once(points, k, iterations, other, seeding_points)
-        if found.inertia < best.inertia:
-            best = found
-    return best
+class Closeness:
+    """Of points to centroids: |p|^2 / 2 less half the squared distance, largest for the nearest.
 
+    Parameters
+    ----------
+    centroids : array [k, d] of float32
 
-def _kmeans_once(
-    points: HostArray, k: int, iterations: int, seed: int, seeding_points: int
-) -> Kmeans:
-    """k-means from one start.
-
-    scikit-learn's k-means++ chooses the start (faiss starts from random points, which costs about
-    15 % in inertia), usually on a sample: with all 70 points a segment of the paper's size the
-    inertia was 0.15 % lower, and k-means took 1.7 times as long. faiss iterates on all points.
+    Attributes
+    ----------
+    batch : int
+        Points to look at in one call, at most.
     """
-    import faiss
-    from sklearn.cluster import kmeans_plusplus
 
-    order = np.random.default_rng(seed).permutation(len(points))
-    sample = np.sort(order[: seeding_points * k or len(points)])
-    # In double precision: scikit-learn would convert single precision anew at every step.
-    start, _ = kmeans_plusplus(points[sample].astype(np.float64), k, random_state=seed)
-    trainer = faiss.Kmeans(
-        points.shape[1],
-        k,
-        niter=iterations,
-        seed=seed,
-        min_points_per_centroid=1,
-        max_points_per_centroid=len(points),
-    )
-    trainer.train(points, init_centroids=np.ascontiguousarray(start, np.float32))
-    found, distances = nearest(points, np.asarray(trainer.centroids), 1)
-    labels = settle.occupy_all(np, found[:, 0], distances[:, 0], k)
-    centroids = _means(points, labels, k)
-    inertia = float(np.square(points - centroids[labels], dtype=np.float64).sum())
-    return Kmeans(centroids, labels, inertia)
+    def __init__(self, centroids: HostArray):
+        self.batch = max(1, _CACHED // max(centroids.shape))
+        self._across = centroids.T
+        self._halves = np.square(centroids).sum(axis=1) / 2
+        self._scratch = Scratch(self.batch, len(centroids))
 
-
-def _means(points: HostArray, labels: HostArray, k: int) -> HostArray:
-    """Mean of each segment's points, summed in double precision in the order of the points."""
-    order = np.argsort(labels, kind="stable")
-    starts = np.searchsorted(labels[order], np.arange(k))
-    sums = np.add.reduceat(points[order], starts, axis=0, dtype=np.float64)
-    return (sums / np.bincount(labels, minlength=k)[:, None]).astype(np.float32)
+    def __call__(self, points: HostArray) -> HostArray:
+        """[points, k]; the next call on this thread overwrites it."""
+        found: HostArray = self._scratch.array[: len(points)]
+        np.matmul(points, self._across, out=found)
+        found -= self._halves
+        return found
 
 
 def nearest(points: HostArray, centroids: HostArray, n: int) -> tuple[HostArray, HostArray]:
@@ -84,24 +56,60 @@ def nearest(points: HostArray, centroids: HostArray, n: int) -> tuple[HostArray,
         import faiss
 
         found = faiss.knn(points, centroids, depth)[1]
-    halves = np.square(centroids).sum(axis=1) / 2
+    closeness = Closeness(centroids)
     labels = np.empty((len(points), n), np.int32)
     distances = np.empty((len(points), n), np.float32)
 
     def work(start: int, stop: int) -> None:
         some, candidates = points[start:stop], found[start:stop]
         if depth <= _FEW:
-            # |p|^2 / 2 less half the squared distance is largest for the nearest.
-            _largest(some @ centroids.T - halves, candidates)
-        apart = centroids[candidates]
-        np.subtract(some[:, None], apart, out=apart)
-        exact = np.sqrt(np.einsum("pnd,pnd->pn", apart, apart))
-        labels[start:stop], distances[start:stop] = settle.nearest_first(
-            np, some, centroids, candidates, n=n, distances=exact
+            _largest(closeness(some), candidates)
+        tied = _nearest_first(
+            some, centroids, candidates, labels[start:stop], distances[start:stop]
         )
+        rows = np.flatnonzero(tied)
+        if len(rows):
+            labels[start + rows], distances[start + rows] = settle.nearest_first(
+                np, some[rows], centroids, candidates[rows], n=n
+            )
 
-    over_rows(len(points), max(1, _CACHED // max(centroids.shape)), work)
+    over_rows(len(points), closeness.batch, work)
     return labels, distances
+
+
+@compiled
+def _nearest_first(
+    points: HostArray,
+    centroids: HostArray,
+    candidates: HostArray,
+    labels: HostArray,
+    distances: HostArray,
+) -> HostArray:
+    """Candidates in order of their exact distances, equals by smaller label.
+
+    :func:`gpu_coldstart.engine.settle.nearest_first` in one pass; returns [p] of bool which rows
+    have a tie at the end of their list, and are left to it.
+    """
+    tied = np.zeros(len(points), np.bool_)
+    n, depth = labels.shape[1], candidates.shape[1]
+    order = np.empty(depth, np.int64)
+    found = np.empty(depth, np.float32)
+    for row in range(len(points)):
+        for c in range(depth):
+            label = candidates[row, c]
+            distance = np.sqrt(squared_distance(points[row], centroids[label]))
+            place = c
+            while place > 0 and (
+                found[place - 1] > distance
+                or (found[place - 1] == distance and order[place - 1] > label)
+            ):
+                found[place], order[place] = found[place - 1], order[place - 1]
+                place -= 1
+            found[place], order[place] = distance, label
+        for c in range(n):
+            labels[row, c], distances[row, c] = order[c], found[c]
+        tied[row] = depth > n and found[n - 1] == found[n]
+    return tied
 
 
 def _largest(values: HostArray, places: HostArray) -> None:

@@ -1,20 +1,15 @@
-"""Embedding spaces on the CPU: PMI, truncated sparse SVD, weighted ALS."""
+"""Embedding spaces on the CPU: PMI, truncated sparse SVD."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
-
 import numpy as np
 import scipy.sparse as sp
-import torch
 from scipy import linalg
-from threadpoolctl import threadpool_limits
 
 from gpu_coldstart.engine.base import Csr, HostArray, Svd
 from gpu_coldstart.engine.cpu_sparse import product
 
-__all__ = ["als", "pmi", "svd"]
+__all__ = ["pmi", "svd"]
 
 
 def pmi(counts: Csr, *, shift: float, smoothing: float, min_count: float) -> Csr:
@@ -62,80 +57,3 @@ def _range_svd(
     basis, _ = linalg.qr(product(tall, basis), mode="economic")
     u, s, vt = linalg.svd(product(wide, basis).T, full_matrices=False)
     return basis @ u, s, vt
-
-
-def als(
-    confidence: sp.csr_array,
-    *,
-    factors: int,
-    iterations: int,
-    regularization: float,
-    cg_steps: int,
-    seed: int,
-    progress: Callable[[int, float], None],
-) -> tuple[HostArray, HostArray]:
-    """See :meth:`gpu_coldstart.engine.base.Engine.als`; implicit's conjugate-gradient ALS.
-
-    ``implicit`` runs one row a thread, which BLAS threads would only disturb, so those are held
-    at one.
-    """
-    # Imported first, as the limit only reaches libraries that are loaded already.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # where its GPU half does not load, which is not asked for
-        from implicit.cpu.als import AlternatingLeastSquares
-
-    # implicit wants the older SciPy matrix class.
-    matrix = sp.csr_matrix(confidence)
-    cells = _cells(matrix)
-    with threadpool_limits(1, "blas"):
-        model = AlternatingLeastSquares(
-            factors=factors,
-            regularization=regularization,
-            iterations=iterations,
-            random_state=seed,
-        )
-        model.cg_steps = cg_steps
-
-        def report(iteration: int, seconds: float, loss: float | None) -> None:
-            del seconds, loss
-            found = model.user_factors, model.item_factors
-            total = _objective(matrix.data, cells, *found, regularization)
-            progress(iteration, total / (matrix.shape[0] * matrix.shape[1]))
-
-        model.fit(matrix, show_progress=False, callback=report)
-    return model.user_factors, model.item_factors
-
-
-def _cells(matrix: sp.csr_matrix) -> torch.Tensor:
-    """Where a matrix has entries, as PyTorch's CSR of zeros."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyTorch calls its sparse matrices a beta
-        return torch.sparse_csr_tensor(
-            torch.from_numpy(matrix.indptr),
-            torch.from_numpy(matrix.indices),
-            torch.zeros(matrix.nnz),
-            size=matrix.shape,
-            check_invariants=False,
-        )
-
-
-def _objective(
-    confidence: HostArray,
-    cells: torch.Tensor,
-    users: HostArray,
-    tracks: HostArray,
-    regularization: float,
-) -> float:
-    """``sum_ui c_ui (p_ui - x_u.y_i)^2 + l (sum|x|^2 + sum|y|^2)`` over all cells.
-
-    The sum of all squared predictions is that of the product of the factors' Gram matrices; what
-    the ``cells`` with a ``confidence`` add to it is summed by one thread, so that it repeats bit
-    by bit. (implicit's own sum takes five times as long on one thread, and need not repeat on
-    several.)
-    """
-    x, y = torch.from_numpy(users), torch.from_numpy(tracks)
-    found = torch.sparse.sampled_addmm(cells, x, y.T, beta=0.0).values().numpy()
-    added = (confidence * np.square(1 - found) - np.square(found)).sum(dtype=np.float64)
-    everywhere = ((users.T @ users).astype(np.float64) * (tracks.T @ tracks)).sum()
-    lengths = sum(float(np.square(part).sum(dtype=np.float64)) for part in (users, tracks))
-    return float(added + everywhere) + regularization * lengths

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
+import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["over_rows"]
+from gpu_coldstart.engine.base import HostArray
+
+__all__ = ["Scratch", "over_rows"]
+
+
+class Scratch(threading.local):
+    """An array of float32 for each thread, made once: new memory for each run of rows is slow."""
+
+    def __init__(self, rows: int, columns: int):
+        self.array: HostArray = np.empty((rows, columns), np.float32)
 
 
 def over_rows(n: int, batch: int, work: Callable[[int, int], None]) -> None:

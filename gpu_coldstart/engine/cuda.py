@@ -52,6 +52,7 @@ class CudaEngine(Engine):
     name = "cuda"
     threads = 0
     xp: Any = cp
+    skips_null_blocks = False
     _rapids = True
 
     def __init__(self, memory_budget: int | None = None):

@@ -38,13 +38,7 @@ def in_order(xp: Any, indices: Array, keys: Array) -> tuple[Array, Array]:
 
 
 def nearest_first(
-    xp: Any,
-    points: Array,
-    centroids: Array,
-    labels: Array,
-    *,
-    n: int,
-    distances: Array | None = None,
+    xp: Any, points: Array, centroids: Array, labels: Array, *, n: int
 ) -> tuple[Array, Array]:
     """The ``n`` nearest of found centroids at their exact distances, ties by smaller label.
 
@@ -57,8 +51,6 @@ def nearest_first(
     centroids : Array [m, d] of float32
     labels : Array [p, min(n + 1, m) or more] of integers
         The nearest centroids as the library has it, in any order.
-    distances : Array of float32, shaped like ``labels``, or None
-        Their exact distances, where they are known.
 
     Returns
     -------
@@ -66,10 +58,9 @@ def nearest_first(
     distances : Array [p, n] of float32
         Euclidean.
     """
-    if distances is None:
-        distances = xp.empty(labels.shape, dtype=xp.float32)
-        for place in range(labels.shape[1]):
-            distances[:, place] = xp.linalg.norm(points - centroids[labels[:, place]], axis=1)
+    distances = xp.empty(labels.shape, dtype=xp.float32)
+    for place in range(labels.shape[1]):
+        distances[:, place] = xp.linalg.norm(points - centroids[labels[:, place]], axis=1)
 
     def all_distances(rows: Array) -> Array:
         return xp.linalg.norm(points[rows][:, None] - centroids[None], axis=2)

@@ -7,6 +7,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from gpu_coldstart.models.blocks import BlockLinear
+
 __all__ = ["Mlp"]
 
 
@@ -23,6 +25,10 @@ class Mlp(nn.Module):
         Dimension d of the space.
     normalize : bool
         Scale the output to unit length.
+    block : int
+        Width of the blocks of the input vector, of which the first layer then skips those that
+        are null (see :class:`~gpu_coldstart.models.blocks.BlockLinear`); 0 skips none. The
+        weights and their names are the same either way.
 
     Examples
     --------
@@ -30,13 +36,22 @@ class Mlp(nn.Module):
     torch.Size([4, 128])
     """
 
-    def __init__(self, inputs: int, hidden: tuple[int, ...], outputs: int, *, normalize: bool):
+    def __init__(
+        self,
+        inputs: int,
+        hidden: tuple[int, ...],
+        outputs: int,
+        *,
+        normalize: bool,
+        block: int = 0,
+    ):
         super().__init__()
         layers: list[nn.Module] = []
-        for before, after in pairwise((inputs, *hidden)):
-            layers += [nn.Linear(before, after), nn.ReLU(), nn.BatchNorm1d(after)]
-        last = hidden[-1] if hidden else inputs
-        self.layers = nn.Sequential(*layers, nn.Linear(last, outputs))
+        for before, after in pairwise((inputs, *hidden, outputs)):
+            first = not layers
+            linear = BlockLinear(before, after, block=block) if first and block else None
+            layers += [linear or nn.Linear(before, after), nn.ReLU(), nn.BatchNorm1d(after)]
+        self.layers = nn.Sequential(*layers[:-2])  # the output is linear
         self.normalize = normalize
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:

@@ -23,7 +23,10 @@ from gpu_coldstart.spaces import Progress, unit_rows
 
 __all__ = ["Network", "check_batches", "predict", "train"]
 
-_PREDICT_BATCH = 4096
+_PREDICT_BATCH = 2048
+
+_NARROWEST_BLOCK = 96
+"""Below this, to find and gather the rows of a block takes longer than to multiply them all."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +89,16 @@ def train(
         Of the initial weights and of the order of the users in each epoch.
     """
     device = engine.to_torch(warm[1][:1]).device
+    dimension = int(warm[1].shape[1])
+    skips = engine.skips_null_blocks and dimension >= _NARROWEST_BLOCK
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Mlp(
             inputs.width,
             options.hidden,
-            int(warm[1].shape[1]),
+            dimension,
             normalize=options.normalize_output,
+            block=dimension if skips else 0,
         ).to(device)
     optimizer = _optimizer(model, options)
     vectors = inputs.table(warm[0])
@@ -117,15 +123,20 @@ def train(
 
 
 def _optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:
+    # Fused: one pass over the weights, where PyTorch's default makes several.
     if options.optimizer == "sgd":
         return torch.optim.SGD(
             model.parameters(),
             lr=options.learning_rate,
             momentum=options.momentum,
             weight_decay=options.weight_decay,
+            fused=True,
         )
     return torch.optim.Adam(
-        model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+        model.parameters(),
+        lr=options.learning_rate,
+        weight_decay=options.weight_decay,
+        fused=True,
     )
 
 

@@ -21,7 +21,7 @@ from gpu_coldstart.reporting.run_page import RunFacts, run_page, statistics
 __all__ = ["write_report"]
 
 _LIBRARIES = (
-    "numpy", "scipy", "pyarrow", "torch", "faiss-cpu", "scikit-learn", "implicit", "matplotlib",
+    "numpy", "scipy", "pyarrow", "torch", "faiss-cpu", "numba", "matplotlib",
     "faiss-gpu", "faiss-gpu-cuvs", "cupy-cuda12x", "cupy-cuda13x",
     "cudf-cu12", "cudf-cu13", "cuml-cu12", "cuml-cu13", "nvtx",
 )  # fmt: skip

@@ -27,7 +27,7 @@ the manifest, and when all is written."""
 
 _LATE = (
     *("gpu_coldstart.datasets.synthetic", "gpu_coldstart.datasets.events"),
-    *("implicit.cpu.als", "sklearn.cluster", "sklearn.utils.extmath"),
+    *("gpu_coldstart.engine.cpu", "faiss"),
 )
 
 

@@ -1,0 +1,148 @@
+"""The CPU engine's compiled loops: what no test of the contract sees."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.cluster import kmeans_plusplus
+
+from gpu_coldstart.engine import cpu_als, cpu_jit, cpu_kmeans
+from gpu_coldstart.engine.base import HostArray
+from tests.runs.helpers import one_thread
+
+SCRIPT = """
+import hashlib
+import numpy as np
+from gpu_coldstart.engine import choose
+engine = choose("cpu")[0]
+random = np.random.default_rng(0)
+table = (random.random((400, 90)) < 0.3) * random.random((400, 90))
+matrix = engine.csr(*np.nonzero(table), table[table > 0], table.shape)
+users, tracks = engine.als(
+    matrix, factors=37, iterations=3, regularization=0.5, confidence=3.0, cg_steps=3, seed=0,
+    progress=lambda *_: None,
+)
+found = engine.kmeans(users, 20, iterations=4, seed=0)
+labels, distances = engine.nearest(users, found.centroids, 3)
+for part in (users, tracks, found.centroids, labels, distances):
+    print(hashlib.sha256(np.ascontiguousarray(part).tobytes()).hexdigest())
+"""
+
+
+def test_new_machine_code_and_kept_one_find_the_same_bits(tmp_path: Path) -> None:
+    environment = one_thread() | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    found = []
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT],
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        found.append(done.stdout.split())
+        assert list(tmp_path.rglob("*.nbc")), "no machine code was kept"
+    assert len(set(found[0])) == 5
+    assert found[0] == found[1]
+
+
+def test_functions_compile_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    compile_it: Callable[..., Any] = numba.njit
+
+    def refused(*arguments: Any, **options: Any) -> Any:
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return compile_it(*arguments, **options)
+
+    monkeypatch.setattr(numba, "njit", refused)
+
+    @cpu_jit.compiled
+    def doubled(value: float) -> float:
+        return 2 * value
+
+    assert doubled(21.0) == 42.0
+
+
+def affinity(seed: int, shape: tuple[int, int]) -> sp.csr_array:
+    random = np.random.default_rng(seed)
+    table = (1 + random.random(shape)) * (random.random(shape) < 0.3)
+    matrix: sp.csr_array = sp.coo_array(table).tocsr().astype(np.float32)
+    return matrix
+
+
+def fitted(matrix: sp.csr_array) -> tuple[HostArray, HostArray]:
+    return cpu_als.als(
+        matrix,
+        factors=9,
+        iterations=3,
+        regularization=0.5,
+        cg_steps=3,
+        seed=0,
+        progress=lambda *_: None,
+    )
+
+
+@pytest.mark.parametrize("longest", [0, 7])
+def test_als_copies_rows_together_or_not(monkeypatch: pytest.MonkeyPatch, longest: int) -> None:
+    """Rows of 12 entries or so."""
+    matrix = affinity(0, (50, 40))
+    wanted = fitted(matrix)
+    monkeypatch.setattr(cpu_als, "_GATHERED", 9 * longest)
+    for one, other in zip(fitted(matrix), wanted, strict=True):
+        assert_array_equal(one, other)
+
+
+def test_als_stops_where_a_row_has_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = affinity(1, (50, 40))
+    start = np.random.default_rng(0).random((50, 9), dtype=np.float32) * np.float32(0.01)
+    monkeypatch.setattr(cpu_als, "_ARRIVED", 1e9)
+    assert_array_equal(fitted(matrix)[0], start)
+
+
+def test_kmeans_starts_as_well_as_another_library() -> None:
+    points = np.random.default_rng(0).normal(size=(3000, 8)).astype(np.float32)
+
+    def potential(chosen: HostArray) -> float:
+        apart = np.linalg.norm(points[:, None] - chosen[None], axis=2).min(axis=1)
+        return float(np.square(apart).sum())
+
+    ours, theirs = [], []
+    for seed in range(6):
+        chosen = cpu_kmeans._plus_plus(points, 40, np.random.default_rng(seed))
+        assert (points[:, None] == chosen[None]).all(axis=2).any(axis=0).all(), "points all"
+        assert len(np.unique(chosen, axis=0)) == 40
+        ours.append(potential(chosen))
+        theirs.append(potential(kmeans_plusplus(points, 40, random_state=seed)[0]))
+    at_random = potential(points[:40])
+    assert_allclose(np.mean(ours), np.mean(theirs), rtol=0.02)
+    assert np.mean(ours) < 0.95 * at_random
+
+
+def test_kmeans_ends_where_the_inertia_hardly_falls(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = np.random.default_rng(0).normal(size=(4000, 3)).astype(np.float32)
+    calls = []
+    assign = cpu_kmeans._assign
+
+    def counted(*arguments: HostArray) -> tuple[HostArray, HostArray]:
+        calls.append(1)
+        return assign(*arguments)
+
+    monkeypatch.setattr(cpu_kmeans, "_assign", counted)
+    options = {"iterations": 200, "seed": 0, "restarts": 1, "seeding_points": 20}
+    found = cpu_kmeans.kmeans(points, 30, **options)
+    taken = len(calls)
+    assert 3 < taken < 100
+    monkeypatch.setattr(cpu_kmeans, "_CONVERGED", 0.0)
+    settled = cpu_kmeans.kmeans(points, 30, **options)
+    assert len(calls) - taken > taken
+    assert settled.inertia < found.inertia < 1.02 * settled.inertia
