@@ -93,8 +93,8 @@ def _inertia(points: Floats, centroids: Floats) -> float:
 BENCHMARKS = (
     Benchmark(
         "kmeans",
-        "warm users of the TT-SVD space to segments, from k-means++, at most 20 iterations; "
-        "inertia of the centroids beside the time",
+        "warm users of the TT-SVD space to segments, from k-means++, at most 20 iterations (ours "
+        "ends where one hardly helps); inertia of the centroids beside the time",
         _prepare,
         slow=True,
         most_rounds=5,

@@ -47,11 +47,16 @@ class Mlp(nn.Module):
     ):
         super().__init__()
         layers: list[nn.Module] = []
-        for before, after in pairwise((inputs, *hidden, outputs)):
-            first = not layers
-            linear = BlockLinear(before, after, block=block) if first and block else None
-            layers += [linear or nn.Linear(before, after), nn.ReLU(), nn.BatchNorm1d(after)]
-        self.layers = nn.Sequential(*layers[:-2])  # the output is linear
+
+        def linear(before: int, after: int) -> nn.Linear:
+            if block and not layers:
+                return BlockLinear(before, after, block=block)
+            return nn.Linear(before, after)
+
+        for before, after in pairwise((inputs, *hidden)):
+            layers += [linear(before, after), nn.ReLU(), nn.BatchNorm1d(after)]
+        layers.append(linear(hidden[-1] if hidden else inputs, outputs))
+        self.layers = nn.Sequential(*layers)
         self.normalize = normalize
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:

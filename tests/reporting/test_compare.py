@@ -45,7 +45,7 @@ def measured(path: Path, strategy: str) -> dict[str, dict[int, float]]:
 
 
 def signed_rank(differences: HostArray) -> tuple[float, float]:
-    """p of Wilcoxon's test with Pratt's zeros, and how exact it is: by all signs if they are few."""
+    """p of Wilcoxon's test with Pratt's zeros, by all signs if they are few; how near it is."""
     ranks = rankdata(np.abs(differences))[differences != 0]
     if len(ranks) > 12:
         return float(wilcoxon(differences, zero_method="pratt").pvalue), 0.05
