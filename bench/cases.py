@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from bench.data import Data
 from gpu_coldstart.engine import Engine
+from gpu_coldstart.errors import UserError
 
 __all__ = [
     "HIGHER",
@@ -22,6 +23,7 @@ __all__ = [
     "Setting",
     "UnavailableError",
     "Work",
+    "on_tafeng",
 ]
 
 Work: TypeAlias = Callable[[], Any]
@@ -50,17 +52,25 @@ class Setting:
         1 for the paper's sizes.
     threads : int
     seed : int
+    tafeng : bool
+        Data are the Ta-Feng logs.
     """
 
     engine: Engine
     scale: float
     threads: int
     seed: int = 0
+    tafeng: bool = False
 
     @cached_property
     def data(self) -> Data:
-        """The generated world, shared by the benchmarks that need one."""
-        return Data(self.engine, self.scale, self.seed)
+        """The data, shared by the benchmarks that need any."""
+        return Data(self.engine, self.scale, self.seed, tafeng=self.tafeng)
+
+    @cached_property
+    def on_tafeng(self) -> Setting:
+        """The same with the Ta-Feng logs."""
+        return replace(self, tafeng=True)
 
     def smaller(self) -> Setting:
         """The same with a small world, to warm up on."""
@@ -170,3 +180,21 @@ class Benchmark:
     prepare: Callable[[Setting], Case]
     slow: bool = False
     most_rounds: int = 1000
+
+
+def on_tafeng(benchmark: Benchmark) -> Benchmark:
+    """The same of the Ta-Feng logs, real and of one size whatever the scale."""
+
+    def prepare(setting: Setting) -> Case:
+        try:
+            return benchmark.prepare(setting.on_tafeng)
+        except UserError as error:
+            raise UnavailableError(str(error)) from error
+
+    return replace(
+        benchmark,
+        name=f"{benchmark.name}-tafeng",
+        what="the same of the Ta-Feng grocery logs",
+        prepare=prepare,
+        slow=False,  # there is no smaller one to warm up on
+    )

@@ -1,4 +1,4 @@
-"""What benchmarks work on: a generated world of the paper's sizes times a scale.
+"""What benchmarks work on: a generated world of the paper's sizes times a scale, or Ta-Feng.
 
 Everything is made in memory when it is first asked for, and nothing of it is timed.
 """
@@ -11,11 +11,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import scipy.sparse as sp
 
 from gpu_coldstart import spaces, tables
 from gpu_coldstart.config import Config
+from gpu_coldstart.datasets import tafeng
 from gpu_coldstart.datasets.synthetic import generate
 from gpu_coldstart.datasets.world import PRESETS, World
 from gpu_coldstart.engine import Engine
@@ -24,6 +24,7 @@ from gpu_coldstart.features import InputVectors
 from gpu_coldstart.logs import Logs, index
 from gpu_coldstart.settings import resolve
 from gpu_coldstart.spaces import Space, tt_svd
+from gpu_coldstart.tables import Source
 
 __all__ = ["Data", "Floats", "host", "points", "world_of"]
 
@@ -62,21 +63,26 @@ class Data:
     scale : float
         1 for the paper's sizes.
     seed : int
+    tafeng : bool
+        The Ta-Feng grocery logs instead of a world, at their one size.
     """
 
-    def __init__(self, engine: Engine, scale: float, seed: int):
+    def __init__(self, engine: Engine, scale: float, seed: int, *, tafeng: bool = False):
         self.engine = engine
         self.world = world_of(scale)
         self.seed = seed
+        self._dataset = "tafeng" if tafeng else "synthetic"
 
     @cached_property
     def config(self) -> Config:
         """The paper's hyper-parameters."""
-        return resolve(preset="paper", settings={"seed": self.seed})
+        return resolve(dataset=self._dataset, preset="paper", settings={"seed": self.seed})
 
     @cached_property
-    def tables(self) -> dict[str, pa.Table]:
+    def tables(self) -> Source:
         """The tables of the data contract."""
+        if self._dataset == "tafeng":
+            return tafeng.source()
         return generate(self.world, self.seed)
 
     @cached_property

@@ -10,11 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import scipy.sparse as sp
 
-from bench.cases import SAME, Benchmark, Case, Contender, Rule, Setting, UnavailableError, Work
+from bench.cases import SAME, Benchmark, Case, Contender, Rule, Setting, Work
 from bench.data import Floats, host
-from gpu_coldstart.datasets import tafeng
-from gpu_coldstart.errors import UserError
-from gpu_coldstart.tables import Source
 
 _QUERY = """
 select user_id, entity_id, sum(count)::double as count
@@ -22,20 +19,8 @@ from events group by user_id, entity_id order by user_id, entity_id
 """
 
 
-def _world(setting: Setting) -> Case:
-    """The world's streams: a row for each user, day and track, with a count."""
-    return _case(setting, setting.data.tables)
-
-
-def _tafeng(setting: Setting) -> Case:
-    """The Ta-Feng logs; they have one size, whatever the scale."""
-    try:
-        return _case(setting, tafeng.source())
-    except UserError as error:
-        raise UnavailableError(str(error)) from error
-
-
-def _case(setting: Setting, source: Source) -> Case:
+def _prepare(setting: Setting) -> Case:
+    source = setting.data.tables
     users, tracks, log = (source[name] for name in ("users", "tracks", "interactions"))
     assert isinstance(users, pa.Table)
     assert isinstance(tracks, pa.Table)
@@ -190,15 +175,10 @@ def _quality(matrix: sp.csr_array, ours: sp.csr_array) -> dict[str, float]:
 BENCHMARKS = (
     Benchmark(
         "events",
-        "streams in an Arrow table to the matrix users x tracks of their counts; generated world",
-        _world,
+        "streams in an Arrow table to the matrix users x tracks of their counts",
+        _prepare,
         slow=True,
         most_rounds=5,
-    ),
-    Benchmark(
-        "events-tafeng",
-        "the same of the Ta-Feng grocery logs, customers x products, at their one size",
-        _tafeng,
     ),
 )
 """What this file measures."""

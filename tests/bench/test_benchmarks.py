@@ -18,11 +18,14 @@ from bench.benchmarks import ALL, als, kmeans, pmi_svd
 from bench.cases import Case, Setting
 from bench.data import world_of
 from bench.harness import run, verdict
+from gpu_coldstart.datasets import tafeng
 from gpu_coldstart.engine import Engine, choose
+from gpu_coldstart.errors import UserError
 
 SCALE = 0.002
 _WHOLE = {"flow", "growth"}
-_SLOW_TO_REHEARSE = {"pmi-svd", "als-128", "als-256", "kmeans", "features", "mlp", "events-tafeng"}
+_ON_TAFENG = {name for name in ALL if name.endswith("-tafeng")}
+_SLOW_TO_REHEARSE = {"pmi-svd", "als-128", "als-256", "kmeans", "features", "mlp"} | _ON_TAFENG
 
 
 @cache
@@ -41,7 +44,7 @@ def choose_cpu() -> Engine:
     return choose("cpu")[0]
 
 
-@pytest.mark.parametrize("name", sorted(ALL.keys() - _WHOLE - {"als-256", "events-tafeng"}))
+@pytest.mark.parametrize("name", sorted(ALL.keys() - _WHOLE - _ON_TAFENG - {"als-256"}))
 def test_all_contenders_agree(name: str) -> None:
     result = run(ALL[name], setting_of(choose_cpu()), rounds=1, limit=60)
     assert not result.skipped
@@ -55,6 +58,32 @@ def test_all_contenders_agree(name: str) -> None:
             assert all(np.isfinite(value) for value in one.quality.values())
     # Scikit-learn and PyTorch are always there, so somebody was compared with ours.
     assert len([one for one in result.outcomes if one.seconds]) >= 2
+
+
+def test_on_tafeng_the_work_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = setting_of(choose_cpu()).data.tables
+    monkeypatch.setattr(tafeng, "source", lambda: world)
+    names = sorted(_ON_TAFENG)
+    assert names == sorted(
+        f"{name}-tafeng"
+        for name in ("events", "pmi-svd", "als-128", "kmeans", "popularity", "features")
+    )
+    events, plain = (
+        ALL[name].prepare(setting_of(choose_cpu())) for name in ("events-tafeng", "events")
+    )
+    assert events.sizes == plain.sizes
+    assert Setting(choose_cpu(), SCALE, threads=1).on_tafeng.data.config.dataset == "tafeng"
+
+
+def test_without_tafeng_its_benchmarks_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise UserError("Ta-Feng is not here: get it")
+
+    monkeypatch.setattr(tafeng, "source", missing)
+    setting = Setting(choose_cpu(), SCALE, threads=1)
+    for name in sorted(_ON_TAFENG):
+        result = run(ALL[name], setting, rounds=1, limit=60)
+        assert result.skipped == "Ta-Feng is not here: get it"
 
 
 @pytest.mark.parametrize("name", sorted(ALL.keys() - _WHOLE - _SLOW_TO_REHEARSE))
