@@ -161,11 +161,10 @@ class CpuEngine(Engine):
         rows: Array | None = None,
         out: Array | None = None,
     ) -> Array:
-        if rows is not None:
-            weights = self.take_rows(weights, rows)
         if out is None:
-            out = np.empty((weights.shape[0], embeddings.shape[1]), np.float32)
-        cpu_sparse.pool(weights, embeddings, out)
+            n = weights.shape[0] if rows is None else len(rows)
+            out = np.empty((n, embeddings.shape[1]), np.float32)
+        cpu_sparse.pool(weights, embeddings, rows, out)
         return out
 
     def kmeans(

@@ -16,7 +16,15 @@ import numpy as np
 
 from gpu_coldstart.engine.base import HostArray
 
-__all__ = ["add_scaled", "compiled", "copy_into", "dot", "inlined", "squared_distance"]
+__all__ = [
+    "add_scaled",
+    "compiled",
+    "compiled_strictly",
+    "copy_into",
+    "dot",
+    "inlined",
+    "squared_distance",
+]
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -41,10 +49,19 @@ def compiled(function: _Function) -> _Function:
     >>> total(np.arange(5.0))
     10.0
     """
+    return _compiled(function, fastmath=_MATH)
+
+
+def compiled_strictly(function: _Function) -> _Function:
+    """The same, with every sum in the order in which it is written, each step rounded."""
+    return _compiled(function)
+
+
+def _compiled(function: _Function, **options: object) -> _Function:
     try:
-        found: _Function = numba.njit(nogil=True, fastmath=_MATH, cache=True)(function)
+        found: _Function = numba.njit(nogil=True, cache=True, **options)(function)
     except RuntimeError:  # there is no place to keep it: neither here nor in the user's cache
-        found = numba.njit(nogil=True, fastmath=_MATH)(function)
+        found = numba.njit(nogil=True, **options)(function)
     return found
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from gpu_coldstart.engine.base import Csr, HostArray
+from gpu_coldstart.engine.cpu_jit import add_scaled, compiled_strictly
 from gpu_coldstart.engine.cpu_threads import over_rows
 
 __all__ = ["from_scipy", "pool", "product", "to_scipy"]
@@ -48,21 +49,49 @@ def product(matrix: sp.csr_array, dense: HostArray) -> HostArray:
     return out
 
 
-def pool(weights: Csr, embeddings: HostArray, out: HostArray) -> None:
-    """See :meth:`gpu_coldstart.engine.base.Engine.pool`."""
-    lengths = np.diff(weights.indptr)
-    totals = np.add.reduceat(
-        np.append(weights.data, np.float32(0)), weights.indptr[:-1], dtype=np.float32
-    )
-    totals[lengths == 0] = 1.0
-    shares = to_scipy(weights.with_data(weights.data / np.repeat(totals, lengths)))
-    each = weights.shape[0] // max(1, len(out))
+def pool(weights: Csr, embeddings: HostArray, rows: HostArray | None, out: HostArray) -> None:
+    """See :meth:`gpu_coldstart.engine.base.Engine.pool`; the twin of ``kernels/pool.cu``."""
+    if rows is None:
+        rows = np.arange(weights.shape[0])
+    each = len(rows) // max(1, len(out))
+    entries = weights.indptr, weights.indices, weights.data
+    embeddings = np.ascontiguousarray(embeddings, np.float32)
 
     def work(start: int, stop: int) -> None:
-        means = _rows(shares, each * start, each * stop) @ embeddings
-        out[start:stop] = means.reshape(stop - start, out.shape[1])
+        some = out[start:stop]
+        stride = some.strides[0] // some.itemsize
+        # As one run of memory, with what lies between the rows: compiled loops over rows of a
+        # view would not know that these are contiguous.
+        length = (len(some) - 1) * stride + some.shape[1]
+        flat = np.lib.stride_tricks.as_strided(some, (length,), (some.itemsize,))
+        _pool_rows(entries, rows[each * start : each * stop], embeddings, flat, (each, stride))
 
     over_rows(len(out), max(1, _ROWS // max(1, each)), work)
+
+
+@compiled_strictly
+def _pool_rows(
+    entries: tuple[HostArray, HostArray, HostArray],
+    rows: HostArray,
+    embeddings: HostArray,
+    out: HostArray,
+    layout: tuple[int, int],
+) -> None:
+    """Write means to ``out``, of which each ``stride`` numbers take ``each`` means."""
+    indptr, indices, weights = entries
+    each, stride = layout
+    d = embeddings.shape[1]
+    for i in range(len(rows)):
+        first, end = indptr[rows[i]], indptr[rows[i] + 1]
+        start = i // each * stride + i % each * d
+        mean = out[start : start + d]
+        for j in range(d):
+            mean[j] = np.float32(0)
+        total = np.float32(0)
+        for entry in range(first, end):
+            total += weights[entry]
+        for entry in range(first, end):
+            add_scaled(weights[entry] / total, embeddings[indices[entry]], mean)
 
 
 def _rows(matrix: sp.csr_array, start: int, stop: int) -> sp.csr_array:

@@ -33,7 +33,8 @@ users, tracks = engine.als(
 )
 found = engine.kmeans(users, 20, iterations=4, seed=0)
 labels, distances = engine.nearest(users, found.centroids, 3)
-for part in (users, tracks, found.centroids, labels, distances):
+pooled = engine.pool(matrix, tracks)
+for part in (users, tracks, found.centroids, labels, distances, pooled):
     print(hashlib.sha256(np.ascontiguousarray(part).tobytes()).hexdigest())
 """
 
@@ -52,7 +53,7 @@ def test_new_machine_code_and_kept_one_find_the_same_bits(tmp_path: Path) -> Non
         )
         found.append(done.stdout.split())
         assert list(tmp_path.rglob("*.nbc")), "no machine code was kept"
-    assert len(set(found[0])) == 5
+    assert len(set(found[0])) == 6
     assert found[0] == found[1]
 
 
