@@ -102,11 +102,13 @@ def soft_allocate(
     step = max(1, min(4096, _BATCH_ENTRIES // per_user))
     for start in range(0, n_users, step):
         rows = slice(start, start + step)
-        blend = _blend(segments[rows], weights[rows], shares)
         offered = favourites[segments[rows]]
-        chosen = _first_distinct(offered, slots[rows], k, n_tracks)
-        listed = _fill(chosen, row_top(blend, k)[0], k)
-        value = _values_at(blend, listed)
+        listed = _first_distinct(offered, slots[rows], k, n_tracks)
+        short = np.flatnonzero((listed < 0).any(axis=1))
+        if len(short):
+            blend = _blend(segments[rows][short], weights[rows][short], shares)
+            listed[short] = _fill(listed[short], row_top(blend, k)[0], k)
+        value = _blended_at(segments[rows], weights[rows], shares, listed)
         order = np.lexsort((listed, -value), axis=1)
         tracks[rows] = np.take_along_axis(listed, order, axis=1)
         scores[rows] = np.take_along_axis(value, order, axis=1)
@@ -124,6 +126,19 @@ def _blend(segments: HostArray, weights: HostArray, shares: Csr) -> Csr:
         (n, shares.shape[0]),
     )
     return from_scipy(to_scipy(mixture) @ to_scipy(shares))
+
+
+def _blended_at(
+    segments: HostArray, weights: HostArray, shares: Csr, columns: HostArray
+) -> HostArray:
+    """What the blend holds at ``columns`` [n, k], summed in its order."""
+    order = np.argsort(segments, axis=1, kind="stable")
+    segments = np.take_along_axis(segments, order, axis=1)
+    weights = np.take_along_axis(weights, order, axis=1).astype(np.float32)
+    found = np.zeros(columns.shape, np.float32)
+    for place in range(segments.shape[1]):
+        found += weights[:, place, None] * _values_at(shares, columns, segments[:, place])
+    return found
 
 
 def _first_distinct(offered: HostArray, slots: HostArray, k: int, n_tracks: int) -> HostArray:
@@ -157,12 +172,14 @@ def _fill(chosen: HostArray, ranking: HostArray, k: int) -> HostArray:
     return _first_distinct(offered, slots, k, missing)
 
 
-def _values_at(matrix: Csr, columns: HostArray) -> HostArray:
-    """The matrix's values at ``columns`` [rows, m]; 0 where nothing is stored."""
+def _values_at(matrix: Csr, columns: HostArray, rows: HostArray | None = None) -> HostArray:
+    """The values of all or given ``rows`` [n] at ``columns`` [n, m]; 0 where nothing is stored."""
     keys = _entry_keys(matrix)
     if len(keys) == 0:
         return np.zeros(columns.shape, np.float32)
-    wanted = np.arange(len(columns), dtype=np.int64)[:, None] * matrix.shape[1] + columns
+    if rows is None:
+        rows = np.arange(len(columns))
+    wanted = rows.astype(np.int64)[:, None] * matrix.shape[1] + columns
     places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return np.where(keys[places] == wanted, matrix.data[places], np.float32(0))
 
