@@ -56,8 +56,9 @@ def test_all_contenders_agree(name: str) -> None:
         if one.seconds:
             assert one.verdict in {"equal", "better", "worse"}
             assert all(np.isfinite(value) for value in one.quality.values())
-    # Scikit-learn and PyTorch are always there, so somebody was compared with ours.
-    assert len([one for one in result.outcomes if one.seconds]) >= 2
+    # Scikit-learn and PyTorch are always there, so somebody was compared with ours; of ALS they
+    # have none.
+    assert len([one for one in result.outcomes if one.seconds]) >= (1 if name == "als-128" else 2)
 
 
 def test_on_tafeng_the_work_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

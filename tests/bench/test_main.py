@@ -35,7 +35,9 @@ def test_run_and_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     # In the order of the flow, not of the command.
     assert [result.name for result in found.results] == ["assign", "top-50"]
     assert found.settings["scale"] == 0.002
-    assert all(len(one.seconds) == 2 for result in found.results for one in result.outcomes)
+    outcomes = [one for result in found.results for one in result.outcomes]
+    assert all(len(one.seconds) == 2 for one in outcomes if one.status != "missing")
+    assert len([one for one in outcomes if one.seconds]) >= 2 * 3
     assert main(["report", str(out), "--out", str(tmp_path / "pages")]) == 0
     assert "## top-50" in (tmp_path / "pages" / "a.md").read_text()
     assert f"written to {out}" in capsys.readouterr().out
