@@ -22,9 +22,6 @@ __all__ = ["als"]
 _ROWS = 64
 """Rows that a thread takes at once: few, as the first tracks have nearly all the streams."""
 
-_GATHERED = 1 << 19
-"""Numbers of the other side's factors that a row may copy together, to read them five times."""
-
 _ARRIVED = 1e-20
 """Squared residual at which a row's conjugate gradients stop."""
 
@@ -37,14 +34,6 @@ class _Side(NamedTuple):
     confidence: HostArray
     fixed: HostArray
     gram: HostArray
-
-
-class _Rule(NamedTuple):
-    """How far to go."""
-
-    cg_steps: int
-    arrived: float
-    gathered: int
 
 
 def als(
@@ -66,103 +55,141 @@ def als(
     cells = confidence.shape[0] * confidence.shape[1]
     for iteration in range(iterations):
         _solve(confidence, users, tracks, regularization, cg_steps)
-        losses = _solve(across, tracks, users, regularization, cg_steps)
-        progress(iteration, (losses + _everywhere(users, tracks, regularization)) / cells)
+        loss = _solve(across, tracks, users, regularization, cg_steps)
+        loss += regularization * float(np.square(users).sum(dtype=np.float64))
+        progress(iteration, loss / cells)
     return users, tracks
 
 
 def _solve(
     confidence: sp.csr_array, x: HostArray, fixed: HostArray, regularization: float, cg_steps: int
 ) -> float:
-    """Move ``x`` [rows, d] towards its solution; what entries then add to the objective."""
-    gram = _gram(fixed) + np.float32(regularization) * np.eye(x.shape[1], dtype=np.float32)
+    """Move ``x`` [rows, d] towards its solution; the objective then, but for ``fixed``'s length."""
+    gram = fixed.T @ fixed + np.float32(regularization) * np.eye(x.shape[1], dtype=np.float32)
     losses = np.zeros(len(x))
     side = _Side(confidence.indptr, confidence.indices, confidence.data, fixed, gram)
-    rule = _Rule(cg_steps, _ARRIVED, _GATHERED)
 
     def work(start: int, stop: int) -> None:
-        _solve_rows(side, x, losses, (start, stop), rule)
+        _solve_rows(side, x, losses, (start, stop), (cg_steps, _ARRIVED))
 
     over_rows(len(x), _ROWS, work)
-    return float(losses.sum())
-
-
-def _gram(factors: HostArray) -> HostArray:
-    """``Y^T Y``."""
-    product: HostArray = factors.T @ factors
-    return product
-
-
-def _everywhere(users: HostArray, tracks: HostArray, regularization: float) -> float:
-    """The objective as if no cell had an entry: all squared predictions, and the lengths."""
-    squares = (_gram(users).astype(np.float64) * _gram(tracks)).sum()
-    lengths = sum(np.square(part).sum(dtype=np.float64) for part in (users, tracks))
-    return float(squares + regularization * lengths)
+    return float(confidence.data.sum(dtype=np.float64) + losses.sum())
 
 
 @inlined
-def _times_gram(vector: HostArray, gram: HostArray, out: HostArray) -> None:
-    out[:] = np.float32(0)
-    for j in range(len(vector)):
-        add_scaled(vector[j], gram[j], out)
+def _times_gram(vectors: HostArray, gram: HostArray, out: HostArray) -> None:
+    """Two vectors by four rows of the Gramian at a time: its numbers and theirs are read less."""
+    d = len(gram)
+    a, b = vectors[0], vectors[1]
+    whole = d - d % 4
+    zero = np.float32(0)
+    for j in range(0, whole, 4):
+        g0, g1, g2, g3 = gram[j], gram[j + 1], gram[j + 2], gram[j + 3]
+        a0, a1, a2, a3, b0, b1, b2, b3 = zero, zero, zero, zero, zero, zero, zero, zero
+        for i in range(d):
+            a0 += a[i] * g0[i]
+            a1 += a[i] * g1[i]
+            a2 += a[i] * g2[i]
+            a3 += a[i] * g3[i]
+            b0 += b[i] * g0[i]
+            b1 += b[i] * g1[i]
+            b2 += b[i] * g2[i]
+            b3 += b[i] * g3[i]
+        out[0, j], out[0, j + 1], out[0, j + 2], out[0, j + 3] = a0, a1, a2, a3
+        out[1, j], out[1, j + 1], out[1, j + 2], out[1, j + 3] = b0, b1, b2, b3
+    for j in range(whole, d):
+        out[0, j], out[1, j] = dot(a, gram[j]), dot(b, gram[j])
 
 
 @inlined
-def _solve_row(
-    c: HostArray, factors: tuple[HostArray, HostArray], gram: HostArray, x: HostArray, rule: _Rule
+def _add_entries(
+    side: _Side, row: int, shares: tuple[np.float32, np.float32], vector: HostArray, out: HostArray
 ) -> float:
-    """Conjugate gradients for one row ``x`` [d]; its loss then.
+    """``out += sum_i (s c_i + t (c_i - 1) f_i) y_i`` over the row's entries: ``f_i = y_i.vector``.
 
-    That is ``sum_i c_i (1 - x.y_i)^2 - (x.y_i)^2`` over its entries, of confidence ``c`` [n]. Their
-    ``factors`` are a matrix and [n] rows of it.
+    ``shares`` are s and t. Returns ``sum_i c_i f_i``. Four entries at a time.
     """
-    y, place = factors
-    one = np.float32(1)
-    residual, direction, product = np.empty_like(x), np.empty_like(x), np.empty_like(x)
-    _times_gram(x, gram, direction)
-    residual[:] = -direction
-    for i in range(len(c)):
-        row = y[place[i]]
-        add_scaled(c[i] - (c[i] - one) * dot(row, x), row, residual)
-    direction[:] = residual
-    squares = dot(residual, residual)
-    for _ in range(rule.cg_steps):
-        if squares < rule.arrived:
-            break
-        _times_gram(direction, gram, product)
-        for i in range(len(c)):
-            row = y[place[i]]
-            add_scaled((c[i] - one) * dot(row, direction), row, product)
-        step = squares / dot(direction, product)
-        add_scaled(step, direction, x)
-        add_scaled(-step, product, residual)
-        before, squares = squares, dot(residual, residual)
-        for j in range(len(x)):
-            direction[j] = residual[j] + squares / before * direction[j]
-    loss = 0.0
-    for i in range(len(c)):
-        found = np.float64(dot(y[place[i]], x))
-        loss += c[i] * (1 - found) ** 2 - found**2
-    return loss
+    s, t = shares
+    one, zero = np.float32(1), np.float32(0)
+    first, end = side.indptr[row], side.indptr[row + 1]
+    c, y, place = side.confidence[first:end], side.fixed, side.indices[first:end]
+    total = 0.0
+    whole = len(c) - len(c) % 4
+    for i in range(0, whole, 4):
+        y0, y1, y2, y3 = y[place[i]], y[place[i + 1]], y[place[i + 2]], y[place[i + 3]]
+        c0, c1, c2, c3 = c[i], c[i + 1], c[i + 2], c[i + 3]
+        f0, f1, f2, f3 = zero, zero, zero, zero
+        for j in range(len(vector)):
+            f0 += y0[j] * vector[j]
+            f1 += y1[j] * vector[j]
+            f2 += y2[j] * vector[j]
+            f3 += y3[j] * vector[j]
+        total += c0 * f0 + c1 * f1 + c2 * f2 + c3 * f3
+        w0, w1 = s * c0 + t * (c0 - one) * f0, s * c1 + t * (c1 - one) * f1
+        w2, w3 = s * c2 + t * (c2 - one) * f2, s * c3 + t * (c3 - one) * f3
+        for j in range(len(vector)):
+            out[j] += w0 * y0[j] + w1 * y1[j] + w2 * y2[j] + w3 * y3[j]
+    for i in range(whole, len(c)):
+        f = dot(y[place[i]], vector)
+        total += c[i] * f
+        add_scaled(s * c[i] + t * (c[i] - one) * f, y[place[i]], out)
+    return total
+
+
+@inlined
+def _step(
+    side: _Side, row: int, x: HostArray, state: tuple[HostArray, HostArray, HostArray]
+) -> float:
+    """One step for a row, from ``state``: the residual, the direction, and gram times direction.
+
+    Returns by how much b.x grew.
+    """
+    r, p, q = state
+    before = dot(r, r)
+    explained = _add_entries(side, row, (np.float32(0), np.float32(1)), p, q)
+    length = before / dot(p, q)
+    add_scaled(length, p, x)
+    add_scaled(-length, q, r)
+    again = dot(r, r) / before
+    for j in range(len(p)):
+        p[j] = r[j] + again * p[j]
+    return float(length) * explained
 
 
 @compiled
 def _solve_rows(
-    side: _Side, x: HostArray, losses: HostArray, rows: tuple[int, int], rule: _Rule
+    side: _Side,
+    x: HostArray,
+    losses: HostArray,
+    rows: tuple[int, int],
+    until: tuple[int, float],
 ) -> None:
-    """Solve the ``rows`` (first, end) of ``x``, and note their ``losses``."""
-    d = x.shape[1]
-    longest = rule.gathered // d
-    copies = np.empty((longest, d), np.float32)
-    in_order = np.arange(longest).astype(np.int32)
-    for row in range(rows[0], rows[1]):
-        first, end = side.indptr[row], side.indptr[row + 1]
-        y, place = side.fixed, side.indices[first:end]
-        if first == end:
-            x[row] = np.float32(0)
-            continue
-        if end - first <= longest:  # side by side, they are read faster
-            for i in range(end - first):
-                copy_into(side.fixed[place[i]], copies[i])
-            y, place = copies, in_order[: end - first]
-        losses[row] = _solve_row(side.confidence[first:end], (y, place), side.gram, x[row], rule)
+    """Solve the ``rows`` (first, end) of ``x``, two abreast, and note their ``losses``.
+
+    With ``A x = b`` the equations and r the residual, a row's part of the objective and of its
+    regularisation is ``sum c - 2 b.x + x.A x = sum c - b.x - r.x``, of which ``sum c`` is left out.
+    """
+    cg_steps, arrived = until
+    one = np.float32(1)
+    residual, direction, product = np.zeros((3, 2, x.shape[1]), np.float32)
+    for first in range(rows[0], rows[1], 2):
+        lanes = min(2, rows[1] - first)
+        for lane in range(lanes):
+            if side.indptr[first + lane] == side.indptr[first + lane + 1]:
+                x[first + lane] = np.float32(0)  # the solution
+            copy_into(x[first + lane], direction[lane])
+        _times_gram(direction, side.gram, product)
+        for lane in range(lanes):
+            row, r = first + lane, residual[lane]
+            copy_into(-product[lane], r)
+            losses[row] = -_add_entries(side, row, (one, -one), x[row], r)
+            copy_into(r, direction[lane])
+        for _ in range(cg_steps):
+            _times_gram(direction, side.gram, product)
+            for lane in range(lanes):
+                row, r = first + lane, residual[lane]
+                if dot(r, r) >= arrived:
+                    state = r, direction[lane], product[lane]
+                    losses[row] -= _step(side, row, x[row], state)
+        for lane in range(lanes):
+            losses[first + lane] -= dot(residual[lane], x[first + lane])

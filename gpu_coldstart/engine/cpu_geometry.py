@@ -15,6 +15,9 @@ _FEW = 8
 _CACHED = 1 << 20
 """Numbers that a core works on at once, so that they stay in the cache."""
 
+_RUNS, _LEAST = 16, 256
+"""Runs to cut points into, if that leaves each so many, so that threads end at the same time."""
+
 
 class Closeness:
     """Of points to centroids: |p|^2 / 2 less half the squared distance, largest for the nearest.
@@ -22,6 +25,8 @@ class Closeness:
     Parameters
     ----------
     centroids : array [k, d] of float32
+    n : int
+        How many points there will be in all.
 
     Attributes
     ----------
@@ -29,8 +34,8 @@ class Closeness:
         Points to look at in one call, at most.
     """
 
-    def __init__(self, centroids: HostArray):
-        self.batch = max(1, _CACHED // max(centroids.shape))
+    def __init__(self, centroids: HostArray, n: int):
+        self.batch = max(1, min(_CACHED // max(centroids.shape), max(_LEAST, n // _RUNS)))
         self._across = centroids.T
         self._halves = np.square(centroids).sum(axis=1) / 2
         self._scratch = Scratch(self.batch, len(centroids))
@@ -56,7 +61,7 @@ def nearest(points: HostArray, centroids: HostArray, n: int) -> tuple[HostArray,
         import faiss
 
         found = faiss.knn(points, centroids, depth)[1]
-    closeness = Closeness(centroids)
+    closeness = Closeness(centroids, len(points))
     labels = np.empty((len(points), n), np.int32)
     distances = np.empty((len(points), n), np.float32)
 

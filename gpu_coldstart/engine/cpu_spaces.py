@@ -49,11 +49,11 @@ def _range_svd(
     tall: sp.csr_array, wide: sp.csr_array, size: int, power_iterations: int, seed: int
 ) -> tuple[HostArray, HostArray, HostArray]:
     """At most ``size`` leading singular triplets of ``tall``; ``wide`` is its transpose."""
-    normal = np.random.RandomState(seed).normal(size=(tall.shape[1], size))
-    basis: HostArray = normal.astype(np.float32)
+    random = np.random.default_rng(seed)
+    basis: HostArray = random.standard_normal((tall.shape[1], size), dtype=np.float32)
     for _ in range(power_iterations):
         basis, _ = linalg.lu(product(tall, basis), permute_l=True)
         basis, _ = linalg.lu(product(wide, basis), permute_l=True)
     basis, _ = linalg.qr(product(tall, basis), mode="economic")
-    u, s, vt = linalg.svd(product(wide, basis).T, full_matrices=False)
-    return basis @ u, s, vt
+    v, s, ut = linalg.svd(product(wide, basis), full_matrices=False)
+    return basis @ ut.T, s, v.T

@@ -11,8 +11,8 @@ from gpu_coldstart.engine.cpu_threads import over_rows
 
 __all__ = ["from_scipy", "pool", "product", "to_scipy"]
 
-_ROWS = 1 << 11
-"""Rows multiplied at once: few enough to share out evenly, though popular rows are the longest."""
+_ROWS, _FEW_ROWS = 1 << 11, 1 << 9
+"""Rows that a thread takes at once; few where the popular ones, which come first, are longest."""
 
 
 def to_scipy(matrix: Csr) -> sp.csr_array:
@@ -36,17 +36,35 @@ def from_scipy(matrix: sp.csr_array) -> Csr:
 
 
 def product(matrix: sp.csr_array, dense: HostArray) -> HostArray:
-    """Sparse times dense [columns, d], on several threads.
+    """Sparse times dense [columns, d] of float32, on several threads.
 
     Each row is summed by one thread in the order of its entries, as SciPy does it on one.
     """
-    out = np.empty((matrix.shape[0], dense.shape[1]), np.result_type(matrix, dense))
+    entries = matrix.indptr, matrix.indices, matrix.data
+    dense = np.ascontiguousarray(dense)
+    out = np.empty((matrix.shape[0], dense.shape[1]), np.float32)
 
     def work(start: int, stop: int) -> None:
-        out[start:stop] = _rows(matrix, start, stop) @ dense
+        _multiply_rows(entries, dense, out, (start, stop))
 
-    over_rows(len(out), _ROWS, work)
+    over_rows(len(out), _FEW_ROWS, work)
     return out
+
+
+@compiled_strictly
+def _multiply_rows(
+    entries: tuple[HostArray, HostArray, HostArray],
+    dense: HostArray,
+    out: HostArray,
+    rows: tuple[int, int],
+) -> None:
+    """Fill the ``rows`` (first, end) of ``out``."""
+    indptr, indices, values = entries
+    for row in range(rows[0], rows[1]):
+        total = out[row]
+        total[:] = np.float32(0)
+        for entry in range(indptr[row], indptr[row + 1]):
+            add_scaled(values[entry], dense[indices[entry]], total)
 
 
 def pool(weights: Csr, embeddings: HostArray, rows: HostArray | None, out: HostArray) -> None:
@@ -92,10 +110,3 @@ def _pool_rows(
             total += weights[entry]
         for entry in range(first, end):
             add_scaled(weights[entry] / total, embeddings[indices[entry]], mean)
-
-
-def _rows(matrix: sp.csr_array, start: int, stop: int) -> sp.csr_array:
-    """A view of some rows; slicing would copy them."""
-    low, high = matrix.indptr[start], matrix.indptr[stop]
-    parts = (matrix.data[low:high], matrix.indices[low:high], matrix.indptr[start : stop + 1] - low)
-    return sp.csr_array(parts, shape=(stop - start, matrix.shape[1]))

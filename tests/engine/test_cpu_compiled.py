@@ -93,16 +93,6 @@ def fitted(matrix: sp.csr_array) -> tuple[HostArray, HostArray]:
     )
 
 
-@pytest.mark.parametrize("longest", [0, 7])
-def test_als_copies_rows_together_or_not(monkeypatch: pytest.MonkeyPatch, longest: int) -> None:
-    """Rows of 12 entries or so."""
-    matrix = affinity(0, (50, 40))
-    wanted = fitted(matrix)
-    monkeypatch.setattr(cpu_als, "_GATHERED", 9 * longest)
-    for one, other in zip(fitted(matrix), wanted, strict=True):
-        assert_array_equal(one, other)
-
-
 def test_als_stops_where_a_row_has_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
     matrix = affinity(1, (50, 40))
     start = np.random.default_rng(0).random((50, 9), dtype=np.float32) * np.float32(0.01)
@@ -117,9 +107,10 @@ def test_kmeans_starts_as_well_as_another_library() -> None:
         apart = np.linalg.norm(points[:, None] - chosen[None], axis=2).min(axis=1)
         return float(np.square(apart).sum())
 
+    lengths = np.square(points).sum(axis=1)
     ours, theirs = [], []
     for seed in range(6):
-        chosen = cpu_kmeans._plus_plus(points, 40, np.random.default_rng(seed))
+        chosen = cpu_kmeans._plus_plus(points, lengths, 40, np.random.default_rng(seed))
         assert (points[:, None] == chosen[None]).all(axis=2).any(axis=0).all(), "points all"
         assert len(np.unique(chosen, axis=0)) == 40
         ours.append(potential(chosen))
@@ -127,6 +118,19 @@ def test_kmeans_starts_as_well_as_another_library() -> None:
     at_random = potential(points[:40])
     assert_allclose(np.mean(ours), np.mean(theirs), rtol=0.02)
     assert np.mean(ours) < 0.95 * at_random
+
+
+def test_kmeans_starts_in_every_far_group() -> None:
+    """Draws by the distances of an earlier step would fall where a step has chosen since."""
+    random = np.random.default_rng(0)
+    centres = 100 * random.normal(size=(60, 8))
+    points = np.repeat(centres, 20, axis=0) + random.normal(size=(1200, 8))
+    points = points.astype(np.float32)
+    lengths = np.square(points).sum(axis=1)
+    for seed in range(6):
+        chosen = cpu_kmeans._plus_plus(points, lengths, 60, np.random.default_rng(seed))
+        apart = np.linalg.norm(centres[:, None] - chosen[None], axis=2)
+        assert len(set(apart.argmin(axis=0).tolist())) == 60
 
 
 def test_kmeans_ends_where_the_inertia_hardly_falls(monkeypatch: pytest.MonkeyPatch) -> None:

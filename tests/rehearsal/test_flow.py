@@ -231,7 +231,7 @@ def test_measures_with_a_network_of_its_own(on_cpu: Learned) -> None:
 def test_measures_of_a_run_of_its_own_are_plausible(on_cpu: Learned, whole: Path) -> None:
     """Within 20 %, for other random numbers make other spaces and segments.
 
-    Another seed was seen to take the CPU engine 15 % away.
+    Another seed was seen to take the CPU engine 15 % away, and its inertia 4 %.
     """
     one, other = results(on_cpu[0]), results(whole)
     assert len(one["rows"]) == len(SPACES) * len(STRATEGIES)
@@ -246,7 +246,7 @@ def test_measures_of_a_run_of_its_own_are_plausible(on_cpu: Learned, whole: Path
             decode(CpuEngine(), (place / name).read_bytes(), Segments)
             for place in (on_cpu[0], whole)
         ]
-        assert_allclose(cut[1].inertia, cut[0].inertia, rtol=0.02)
+        assert_allclose(cut[1].inertia, cut[0].inertia, rtol=0.1)
 
 
 # -- the same again, after an interruption, and from files -------------------------------------

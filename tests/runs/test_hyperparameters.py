@@ -115,7 +115,7 @@ CASES: dict[str, Case] = {
     "tt_svd.power_iterations": svd("0"),
     "tt_svd.history": svd("streams"),
     "segments.k": Case("7", SEGMENTS, SPACE),
-    "segments.iterations": Case("1", SEGMENTS, SPACE, under={"segments.k": "12"}),
+    "segments.iterations": Case("1", SEGMENTS, SPACE, under={"segments.k": "7"}),
     "segments.restarts": Case(
         "9", SEGMENTS, SPACE, under={"segments.k": "12", "segments.iterations": "1"}
     ),
