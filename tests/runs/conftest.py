@@ -14,6 +14,7 @@ from gpu_coldstart.datasets.synthetic import generate
 from gpu_coldstart.datasets.world import World
 from gpu_coldstart.settings import resolve
 from tests.runs.helpers import WORLD, Result, Tables, command, synthetic
+from tests.runs.on_tables import ran
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -54,3 +55,9 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     result = command(*synthetic(), "--out", out)
     assert result.status == 0, result.err
     return out, result
+
+
+@pytest.fixture(scope="package")
+def plain(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on those tables: only to look at, too."""
+    return ran(tables, tmp_path_factory.mktemp("plain"))

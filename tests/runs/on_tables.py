@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,11 @@ import pyarrow as pa
 from tests.runs.helpers import (
     Result,
     Tables,
+    column,
     command,
+    differing,
     events,
+    learned,
     refused,
     results,
     rows_of,
@@ -20,10 +23,11 @@ from tests.runs.helpers import (
 )
 
 Spoil = Callable[[Tables], None]
+LOGS = "artifacts/logs.safetensors"
 CHEAP = ("--space", "tt-svd", "--strategies", "semi")
 
 
-def run_on(tables: Tables, place: Path, *options: str, **changes: Any) -> Result:
+def run_on(tables: Mapping[str, pa.Table], place: Path, *options: str, **changes: Any) -> Result:
     """Run on tables, from ``place/data`` into ``place/run``."""
     data = write(tables, place / "data")
     return command(*events(data, **changes), *options, "--out", place / "run")
@@ -57,3 +61,21 @@ def noted(content: dict[str, Any], words: str) -> str:
 def kept(table: pa.Table, keep: Callable[[dict[str, Any]], bool]) -> pa.Table:
     """The rows of a table that are wanted."""
     return table.filter(pa.array([keep(row) for row in rows_of(table)], pa.bool_()))
+
+
+def ran(tables: Mapping[str, pa.Table], place: Path, *options: str, **changes: Any) -> Path:
+    """Run on tables that will do; returns the run's directory."""
+    result = run_on(tables, place, *options, **changes)
+    assert result.status == 0, result.err
+    return place / "run"
+
+
+def beyond_the_logs(one: Path, other: Path) -> set[str]:
+    """Names of what two runs learned differently, but for the logs themselves."""
+    return differing(learned(one), learned(other)) - {LOGS}
+
+
+def cold_rows(tables: Tables) -> list[int]:
+    """Rows of the users who are not warm."""
+    splits = column(tables["users"], "split")
+    return [row for row, split in enumerate(splits) if split != "warm"]

@@ -8,13 +8,12 @@ So for test users nothing else may change at all; for validation users the same 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Set
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Set
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from gpu_coldstart.artifacts import decode
@@ -25,36 +24,23 @@ from tests.runs.helpers import (
     MEASURED_IN,
     Tables,
     column,
-    command,
     differing,
-    events,
     learned,
     members,
-    refused,
     registration_days,
     results,
     rows_of,
     table_of,
     tabled,
-    with_column,
-    write,
 )
+from tests.runs.on_tables import CHEAP, LOGS, beyond_the_logs, cold_rows, ran
 
 Row = dict[str, Any]
-LOGS = "artifacts/logs.safetensors"
 CURVES = {f"artifacts/{space}/network.json" for space in ("tt-svd", "ut-als")}
 JUDGED = tabled("results", "comparisons", "strata", "replay")
 """The tables that tell how good recommendations and carousels were."""
 PLACED = tabled("calibration", "learning")
 """The tables that tell how near predictions come to what validation users went on to stream."""
-
-
-def ran(tables: Mapping[str, pa.Table], place: Path, *options: str, **changes: Any) -> Path:
-    """Run on tables; returns the run's directory."""
-    data = write(tables, place / "data")
-    result = command(*events(data, **changes), *options, "--out", place / "run")
-    assert result.status == 0, result.err
-    return place / "run"
 
 
 def arrays(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -185,11 +171,6 @@ CHANGES = [delete_most, add_streams, add_everything, alter]
 
 
 @pytest.fixture(scope="module")
-def plain(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ran(tables, tmp_path_factory.mktemp("plain"))
-
-
-@pytest.fixture(scope="module")
 def patient(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that trains to the end whatever the validation users do."""
     return ran(tables, tmp_path_factory.mktemp("patient"), mlp__patience=0)
@@ -316,75 +297,6 @@ def test_users_left_out_leave_nothing(tables: Tables, plain: Path, tmp_path: Pat
     assert told.pop().startswith("3 cold users")
 
 
-# -- playlists ---------------------------------------------------------------------------------
-
-
-def owned(tables: Tables, owner: int | None, made: datetime | None, turn: int = 0) -> Tables:
-    """The tables with one playlist more, of the same rows for any owner and date."""
-    table = tables["playlists"]
-    tracks = column(tables["tracks"], "track_id")
-    rows = rows_of(table)
-    plain_rows = [{**row, "user_id": None, "created_at": None} for row in rows]
-    more = [
-        {"playlist_id": -5, "track_id": track, "position": place}
-        | {"user_id": owner, "created_at": made}
-        for place, track in enumerate(tracks[turn : turn + 20])
-    ]
-    schema = pa.schema(
-        [*table.schema, ("user_id", pa.int64()), ("created_at", pa.timestamp("us", "UTC"))]
-    )
-    return tables | {"playlists": pa.Table.from_pylist([*plain_rows, *more], schema=schema)}
-
-
-def beyond_the_logs(one: Path, other: Path) -> set[str]:
-    return differing(learned(one), learned(other)) - {LOGS}
-
-
-OPTIONS = ("--space", "tt-svd", "--strategies", "semi,full")
-
-
-@pytest.mark.parametrize("split", ["test", "validation"])
-def test_playlists_of_cold_users_do_not_count(tables: Tables, tmp_path: Path, split: str) -> None:
-    owner = min(members(tables["users"], split))
-    base = ran(tables, tmp_path / "base", *OPTIONS)
-    one = ran(owned(tables, owner, None), tmp_path / "one", *OPTIONS)
-    other = ran(owned(tables, owner, None, turn=30), tmp_path / "other", *OPTIONS)
-    assert learned(one) == learned(other)
-    assert beyond_the_logs(base, one) == set()
-    assert any(note.startswith("20 of ") for note in results(one)["warnings"])
-
-
-def test_playlists_of_strangers_do_not_count(tables: Tables, tmp_path: Path) -> None:
-    base = ran(tables, tmp_path / "base", *OPTIONS)
-    one = ran(owned(tables, -12345, None), tmp_path / "one", *OPTIONS)
-    assert beyond_the_logs(base, one) == set()
-
-
-def test_playlists_of_warm_users_and_of_nobody_count(tables: Tables, tmp_path: Path) -> None:
-    owner = min(members(tables["users"], "warm"))
-    base = ran(tables, tmp_path / "base", *OPTIONS)
-    one = ran(owned(tables, owner, None), tmp_path / "one", *OPTIONS)
-    other = ran(owned(tables, None, None), tmp_path / "other", *OPTIONS)
-    assert learned(one) == learned(other)
-    assert "artifacts/tt-svd/space.safetensors" in beyond_the_logs(base, one)
-
-
-def test_playlists_made_later_do_not_count(tables: Tables, tmp_path: Path) -> None:
-    """Neither where warm users are heard after the first cold day nor where they are not."""
-    first = min(column(tables["users"], "registered_at")[row] for row in _cold(tables))
-    base = ran(tables, tmp_path / "base", *OPTIONS)
-    day = datetime(first.year, first.month, first.day, tzinfo=UTC)
-    early = ran(owned(tables, None, day), tmp_path / "early", *OPTIONS)
-    late = ran(owned(tables, None, day + timedelta(days=1)), tmp_path / "late", *OPTIONS)
-    assert "artifacts/tt-svd/space.safetensors" in beyond_the_logs(base, early)
-    assert beyond_the_logs(base, late) == set()
-
-
-def _cold(tables: Tables) -> list[int]:
-    splits = column(tables["users"], "split")
-    return [row for row, split in enumerate(splits) if split != "warm"]
-
-
 # -- warm users --------------------------------------------------------------------------------
 
 
@@ -393,7 +305,7 @@ def test_warm_users_tell_nothing_of_the_cold_users_days(
 ) -> None:
     """Their events after the first cold registration day are left out and counted."""
     warm = sorted(members(tables["users"], "warm"))[:30]
-    first = min(column(tables["users"], "registered_at")[row] for row in _cold(tables))
+    first = min(column(tables["users"], "registered_at")[row] for row in cold_rows(tables))
     track = column(tables["tracks"], "track_id")[0]
     table = tables["interactions"]
     more = [
@@ -406,7 +318,7 @@ def test_warm_users_tell_nothing_of_the_cold_users_days(
     assert changed_logs(plain, other) == {"notes"}
     assert beyond_the_logs(plain, other) == set()
     assert any(note.startswith("30 of ") for note in results(other)["warnings"])
-    kept = ran(changed, tmp_path / "kept", *OPTIONS, split__warm_until="all")
+    kept = ran(changed, tmp_path / "kept", *CHEAP, split__warm_until="all")
     assert "artifacts/tt-svd/space.safetensors" in beyond_the_logs(plain, kept)
 
 
@@ -435,54 +347,3 @@ def test_the_future_is_truth_alone_where_dates_split(tables: Tables, tmp_path: P
     changed = dated | {"interactions": table_of(rows, table)}
     other = ran(changed, tmp_path / "other", split__cold_share=0.4)
     only_truth_differs(one, other)
-
-
-# -- order -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_the_order_of_rows_never_matters(
-    tables: Tables, plain: Path, tmp_path: Path, seed: int
-) -> None:
-    rng = np.random.default_rng(seed)
-    shuffled = {
-        name: table.take(pa.array(rng.permutation(table.num_rows)))
-        for name, table in tables.items()
-    }
-    other = ran(shuffled, tmp_path)
-    assert learned(plain) == learned(other)
-    assert results(plain)["rows"] == results(other)["rows"]
-
-
-def test_splitting_counts_over_rows_never_matters(
-    tables: Tables, plain: Path, tmp_path: Path
-) -> None:
-    """An event of count 3 is three events."""
-    table = tables["interactions"]
-    rows = []
-    for row in rows_of(table):
-        rows += [{**row, "count": 1}] * min(row["count"], 50) if row["count"] <= 50 else [row]
-    rows = [row for row in rows if row["count"]]
-    other = ran(tables | {"interactions": table_of(rows, table)}, tmp_path)
-    assert learned(plain) == learned(other)
-
-
-def test_an_order_of_columns_and_names_never_matters(
-    tables: Tables, plain: Path, tmp_path: Path
-) -> None:
-    changed = {
-        name: table.select(list(reversed(table.column_names))) for name, table in tables.items()
-    }
-    users = changed["users"]
-    changed["users"] = with_column(users, "note", ["x"] * users.num_rows)
-    assert learned(plain) == learned(ran(changed, tmp_path))
-
-
-def test_unwanted_words_are_refused_not_ignored(tables: Tables, tmp_path: Path) -> None:
-    """An event cannot hide from these rules behind another spelling."""
-    table = tables["interactions"]
-    rows = rows_of(table)
-    rows[3] |= {"action": "Stream"}
-    changed = tables | {"interactions": table_of(rows, table)}
-    result = command(*events(write(changed, tmp_path / "data")), "--out", tmp_path / "run")
-    refused(result, "'Stream'")
