@@ -152,9 +152,9 @@ def _read(path: Path) -> pa.Table:
         OSError,
         EOFError,
         NotImplementedError,  # zipfile on a compression method that does not exist
-        RuntimeError,
-        KeyError,
-        ValueError,
+        RuntimeError,  # zipfile on a member that is encrypted
+        KeyError,  # zipfile on a member that is not there
+        ValueError,  # zipfile on a place before the file's start
     ) as error:
         raise UserError(f"{path} is damaged ({_line(error)}): {_again()}") from error
     return _cleaned(lines, path)

@@ -30,6 +30,7 @@ from gpu_coldstart.engine.base import HostArray, Kmeans
 from gpu_coldstart.engine.cpu import CpuEngine
 from gpu_coldstart.segments import Segments
 from gpu_coldstart.settings import resolve
+from gpu_coldstart.spaces import Space
 from tests.rehearsal.install import rehearsed
 from tests.runs.helpers import (
     WORLD,
@@ -231,7 +232,7 @@ def test_measures_with_a_network_of_its_own(on_cpu: Learned) -> None:
 def test_measures_of_a_run_of_its_own_are_plausible(on_cpu: Learned, whole: Path) -> None:
     """Within 20 %, for other random numbers make other spaces and segments.
 
-    Another seed was seen to take the CPU engine 15 % away, and its inertia 4 %.
+    Another seed was seen to take the CPU engine 15 % away.
     """
     one, other = results(on_cpu[0]), results(whole)
     assert len(one["rows"]) == len(SPACES) * len(STRATEGIES)
@@ -241,12 +242,15 @@ def test_measures_of_a_run_of_its_own_are_plausible(on_cpu: Learned, whole: Path
     names = [[stage["name"] for stage in content["stages"]] for content in (one, other)]
     assert names[0] == names[1]
     for space in SPACES:
-        name = f"artifacts/{space}/segments.safetensors"
-        cut = [
-            decode(CpuEngine(), (place / name).read_bytes(), Segments)
-            for place in (on_cpu[0], whole)
+        files = whole / "artifacts" / space
+        found = decode(CpuEngine(), (files / "segments.safetensors").read_bytes(), Segments)
+        users = decode(CpuEngine(), (files / "space.safetensors").read_bytes(), Space).users
+        # Seeds differ by some per cent in so small a world: as good as the CPU engine's, then.
+        ours = [
+            CpuEngine().kmeans(users, len(found.centroids), iterations=20, seed=seed).inertia
+            for seed in range(10)
         ]
-        assert_allclose(cut[1].inertia, cut[0].inertia, rtol=0.1)
+        assert 0.99 * min(ours) < found.inertia < 1.01 * max(ours)
 
 
 # -- the same again, after an interruption, and from files -------------------------------------

@@ -33,6 +33,13 @@ def run_on(tables: Mapping[str, pa.Table], place: Path, *options: str, **changes
     return command(*events(data, **changes), *options, "--out", place / "run")
 
 
+def ran(tables: Mapping[str, pa.Table], place: Path, *options: str, **changes: Any) -> Path:
+    """Run on tables that will do; returns the run's directory."""
+    result = run_on(tables, place, *options, **changes)
+    assert result.status == 0, result.err
+    return place / "run"
+
+
 def refused_on(tables: Tables, place: Path, *words: str, **changes: Any) -> str:
     """Check that tables are refused with the words and that nothing is left."""
     sentence = refused(run_on(tables, place, **changes), *words)
@@ -42,9 +49,7 @@ def refused_on(tables: Tables, place: Path, *words: str, **changes: Any) -> str:
 
 def table_on(tables: Tables, place: Path, *options: str, **changes: Any) -> dict[str, Any]:
     """Run on tables that will do; returns the results."""
-    result = run_on(tables, place, *options, **changes)
-    assert result.status == 0, result.err
-    content = results(place / "run")
+    content = results(ran(tables, place, *options, **changes))
     assert content["rows"]
     for row in content["rows"]:
         assert all(0 <= row[measure] <= 1 for measure in ("precision", "recall", "ndcg"))
@@ -61,13 +66,6 @@ def noted(content: dict[str, Any], words: str) -> str:
 def kept(table: pa.Table, keep: Callable[[dict[str, Any]], bool]) -> pa.Table:
     """The rows of a table that are wanted."""
     return table.filter(pa.array([keep(row) for row in rows_of(table)], pa.bool_()))
-
-
-def ran(tables: Mapping[str, pa.Table], place: Path, *options: str, **changes: Any) -> Path:
-    """Run on tables that will do; returns the run's directory."""
-    result = run_on(tables, place, *options, **changes)
-    assert result.status == 0, result.err
-    return place / "run"
 
 
 def beyond_the_logs(one: Path, other: Path) -> set[str]:
