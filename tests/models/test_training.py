@@ -1,4 +1,4 @@
-"""Training: what is kept, what repeats, and what it must leave alone."""
+"""Training: what it sees, what repeats, and what it must leave alone."""
 
 from __future__ import annotations
 
@@ -13,87 +13,13 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
-from gpu_coldstart.config import Mlp as Options
 from gpu_coldstart.engine import Engine
-from gpu_coldstart.engine.base import Array, HostArray
+from gpu_coldstart.engine.base import Array
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import InputVectors
-from gpu_coldstart.models import Mlp, Network, check_batches, predict, train
+from gpu_coldstart.models import Mlp, check_batches, predict
 from gpu_coldstart.models import training as module
-
-N_WARM, N_VALIDATION, WIDTH, D = 50, 20, 9, 4
-OPTIONS = Options(hidden=(16, 8), batch_size=16, learning_rate=0.01, patience=0)
-
-
-class Inputs:
-    """Stands in for the input vectors: rows of one table."""
-
-    def __init__(self, engine: Engine, n: int = N_WARM + N_VALIDATION):
-        self.width = WIDTH
-        self.host = np.random.default_rng(1).normal(size=(n, WIDTH)).astype(np.float32)
-        self._rows = engine.asarray(self.host)
-
-    def batch(self, users: Array) -> Array:
-        return self._rows[users]
-
-    def table(self, users: Array) -> Callable[[Array], Array]:
-        return lambda places: self._rows[users[places]]
-
-
-def inputs_of(engine: Engine, n: int = N_WARM + N_VALIDATION) -> InputVectors:
-    return cast("InputVectors", Inputs(engine, n))
-
-
-def targets_of(inputs: InputVectors) -> HostArray:
-    """Unit targets that the vectors determine."""
-    host = cast("Inputs", inputs).host
-    raw = np.tanh(host @ np.random.default_rng(2).normal(size=(WIDTH, D)))
-    unit: HostArray = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
-    return unit
-
-
-def fit(
-    engine: Engine,
-    options: Options = OPTIONS,
-    *,
-    epochs: int = 3,
-    seed: int = 0,
-    n_warm: int = N_WARM,
-    validation: HostArray | None = None,
-    inputs: InputVectors | None = None,
-    progress: Any = lambda done, of, text: None,
-) -> Network:
-    inputs = inputs or inputs_of(engine)
-    targets = targets_of(inputs)
-    if validation is None:
-        validation = targets[N_WARM:]
-    return train(
-        engine,
-        inputs,
-        warm=(engine.asarray(np.arange(n_warm)), engine.asarray(targets[:n_warm])),
-        validation=(
-            engine.asarray(np.arange(N_WARM, N_WARM + N_VALIDATION)),
-            engine.asarray(validation),
-        ),
-        options=options,
-        epochs=epochs,
-        seed=seed,
-        progress=progress,
-    )
-
-
-def weights(network: Network) -> dict[str, HostArray]:
-    return {name: value.cpu().numpy() for name, value in network.model.state_dict().items()}
-
-
-def cosine(engine: Engine, network: Network) -> float:
-    """Mean cosine of the validation users, from the network's predictions."""
-    inputs = inputs_of(engine)
-    users = engine.asarray(np.arange(N_WARM, N_WARM + N_VALIDATION))
-    found = engine.to_host(predict(engine, inputs, network.model, users)).astype(np.float64)
-    wanted = targets_of(inputs)[N_WARM:]
-    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
-    return float(((found * wanted).sum(axis=1) / lengths).mean())
+from tests.models.helpers import N_WARM, OPTIONS, Inputs, fit, inputs_of, targets_of, weights
 
 
 class Watched(Mlp):
@@ -255,85 +181,6 @@ def test_progress(engine: Engine) -> None:
     assert [step[:2] for step in steps] == [(1, 3), (2, 3), (3, 3)]
     assert f"{network.train_loss[-1]:.5f}" in steps[-1][2]
     assert f"{network.validation_cosine[-1]:.4f}" in steps[-1][2]
-
-
-# -- which epoch is kept ---------------------------------------------------------------------------
-
-
-def test_without_patience_the_last_epoch_is_kept(engine: Engine) -> None:
-    network = fit(engine, epochs=5)
-    assert len(network.train_loss) == len(network.validation_cosine) == 5
-    assert network.best_epoch == 5
-    assert_allclose(cosine(engine, network), network.validation_cosine[-1], rtol=1e-5)
-
-
-@pytest.mark.parametrize("patience", [1, 2, 4])
-def test_early_stopping_keeps_the_best_epoch(engine: Engine, patience: int) -> None:
-    options = dataclasses.replace(OPTIONS, patience=patience, learning_rate=0.05)
-    network = fit(engine, options, epochs=60)
-    curve = network.validation_cosine
-    best = max(range(len(curve)), key=lambda epoch: (curve[epoch], -epoch))
-    assert network.best_epoch == best + 1
-    assert len(curve) == best + 1 + patience, "it stops after that many epochs without a better"
-    assert len(curve) < 60
-    assert_allclose(cosine(engine, network), curve[best], rtol=1e-5)
-    # The same as having stopped there.
-    short = fit(engine, dataclasses.replace(options, patience=0), epochs=best + 1)
-    for name, value in weights(short).items():
-        assert_allclose(weights(network)[name], value, rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("curve", "patience", "best", "epochs"),
-    [
-        ([0.1, 0.5, 0.3, 0.4, 0.45, 0.9], 3, 2, 5),  # better than the last is not the best yet
-        ([0.1, 0.5, 0.3, 0.4, 0.6, 0.2], 3, 5, 6),
-        ([0.5, 0.5, 0.5, 0.5, 0.5, 0.5], 2, 1, 3),  # as good is not better
-        ([-0.9, -0.8, -0.7, -0.6, -0.5, -0.4], 1, 6, 6),
-    ],
-)
-def test_early_stopping_on_a_given_curve(
-    engine: Engine,
-    monkeypatch: pytest.MonkeyPatch,
-    curve: list[float],
-    patience: int,
-    best: int,
-    epochs: int,
-) -> None:
-    left = iter(curve)
-    monkeypatch.setattr(module, "_cosine", lambda *_: next(left))
-    network = fit(engine, dataclasses.replace(OPTIONS, patience=patience), epochs=6)
-    assert network.validation_cosine == tuple(curve[:epochs])
-    assert len(network.train_loss) == epochs
-    assert network.best_epoch == best
-    short = fit_plainly(engine, monkeypatch, best)
-    for name, value in weights(short).items():
-        assert_allclose(weights(network)[name], value, rtol=1e-4, atol=1e-6)
-
-
-def fit_plainly(engine: Engine, monkeypatch: pytest.MonkeyPatch, epochs: int) -> Network:
-    """Train without early stopping."""
-    monkeypatch.undo()
-    return fit(engine, OPTIONS, epochs=epochs)
-
-
-def test_a_validation_that_only_worsens_keeps_the_first_epoch(engine: Engine) -> None:
-    inputs = inputs_of(engine)
-    options = dataclasses.replace(OPTIONS, patience=3)
-    network = fit(engine, options, epochs=30, validation=-targets_of(inputs)[N_WARM:])
-    curve = network.validation_cosine
-    assert len(curve) < 30
-    assert network.best_epoch == 1 + int(np.argmax(curve))
-    assert curve[network.best_epoch - 1] > curve[-1]
-
-
-def test_validation_targets_are_only_measured_against(engine: Engine) -> None:
-    inputs = inputs_of(engine)
-    one = fit(engine)
-    other = fit(engine, validation=-targets_of(inputs)[N_WARM:])
-    for name, value in weights(one).items():
-        assert_array_equal(value, weights(other)[name])
-    assert_allclose(one.validation_cosine, [-c for c in other.validation_cosine], rtol=1e-4)
 
 
 # -- what repeats ----------------------------------------------------------------------------------
