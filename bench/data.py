@@ -13,18 +13,19 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from gpu_coldstart import spaces, tables
-from gpu_coldstart.config import Config
+from gpu_coldstart import spaces
+from gpu_coldstart.config.parameters import Config
+from gpu_coldstart.config.resolve import resolve
+from gpu_coldstart.data import tables
+from gpu_coldstart.data.logs import Logs, index
+from gpu_coldstart.data.tables import Source
 from gpu_coldstart.datasets import tafeng
-from gpu_coldstart.datasets.synthetic import generate
-from gpu_coldstart.datasets.world import PRESETS, World
+from gpu_coldstart.datasets.synthetic.generate import generate
+from gpu_coldstart.datasets.synthetic.world import PRESETS, World
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Csr
 from gpu_coldstart.features import InputVectors
-from gpu_coldstart.logs import Logs, index
-from gpu_coldstart.settings import resolve
 from gpu_coldstart.spaces import Space, tt_svd
-from gpu_coldstart.tables import Source
 
 __all__ = ["Data", "Floats", "host", "points", "world_of"]
 

@@ -20,13 +20,14 @@ import numpy as np
 import torch
 from sklearn.metrics import ndcg_score
 
-from gpu_coldstart import segments, settings
-from gpu_coldstart.config import PRESETS, SPACES, Config
+from gpu_coldstart import segments
+from gpu_coldstart.config import resolve as settings
+from gpu_coldstart.config.parameters import PRESETS, SPACES, Config
 from gpu_coldstart.datasets.__main__ import main as make_data
+from gpu_coldstart.datasets.deezer.dataset import ReleaseStudy
 from gpu_coldstart.engine.base import Engine, HostArray
-from gpu_coldstart.engine.cpu import CpuEngine
+from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.release import ReleaseStudy
 from gpu_coldstart.strategies import STRATEGIES, Situation
 
 K = 50

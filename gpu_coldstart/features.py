@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import pairwise
 
-from gpu_coldstart.config import Features
+from gpu_coldstart.config.parameters import Features
+from gpu_coldstart.data.logs import Logs
+from gpu_coldstart.data.signals import SCALAR_SIGNALS, SIGNALS, width
 from gpu_coldstart.engine.base import Array, Csr, Engine
-from gpu_coldstart.logs import Logs
-from gpu_coldstart.signals import SCALAR_SIGNALS, SIGNALS, width
 from gpu_coldstart.spaces import Space
 
 __all__ = [
@@ -89,7 +89,7 @@ class Inputs(ABC):
         Parameters
         ----------
         name : str
-            Of :data:`gpu_coldstart.signals.SIGNALS`.
+            Of :data:`gpu_coldstart.data.signals.SIGNALS`.
         users : Array [n] of integers
 
         Returns

@@ -1,7 +1,7 @@
 """The command: from raw logs to the results table.
 
 ``python -m gpu_coldstart.run`` runs the whole flow on an embedded synthetic world; ``--help``
-tells the rest. The stages themselves are in :mod:`gpu_coldstart.pipeline`.
+tells the rest. The stages themselves are in :mod:`gpu_coldstart.runs.pipeline`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,24 @@ from pathlib import Path
 from typing import Any
 
 from gpu_coldstart import engine as engines
-from gpu_coldstart.artifacts import RunDirectory
-from gpu_coldstart.config import DATASETS, PRESETS, PROTOCOLS, SPACES, STRATEGIES, Config, flat
+from gpu_coldstart.config.parameters import (
+    DATASETS,
+    PRESETS,
+    PROTOCOLS,
+    SPACES,
+    STRATEGIES,
+    Config,
+    flat,
+)
+from gpu_coldstart.config.resolve import resolve, to_toml
+from gpu_coldstart.data.dataset import Study, TableStudy
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation import report
-from gpu_coldstart.pipeline import Outcome, Pipeline
-from gpu_coldstart.progress import Reporter
 from gpu_coldstart.reporting.write import write_report
-from gpu_coldstart.settings import resolve, to_toml
-from gpu_coldstart.study import Study, TableStudy
+from gpu_coldstart.runs.artifacts import RunDirectory
+from gpu_coldstart.runs.pipeline import Outcome, Pipeline
+from gpu_coldstart.runs.progress import Reporter
 
 __all__ = ["main", "run"]
 
@@ -170,14 +178,14 @@ def _study(config: Config) -> Study:
 
         return TableStudy(lambda: events.source(Path(config.data)))
     if config.dataset == "deezer":
-        from gpu_coldstart.release import ReleaseStudy
+        from gpu_coldstart.datasets.deezer.dataset import ReleaseStudy
 
         return ReleaseStudy(Path(config.data), config.spaces)
     if config.dataset == "tafeng":
         from gpu_coldstart.datasets import tafeng
 
         return TableStudy(tafeng.source)
-    from gpu_coldstart.datasets import synthetic
+    from gpu_coldstart.datasets.synthetic import generate as synthetic
 
     return TableStudy(lambda: synthetic.generate(config.world, config.seed))
 

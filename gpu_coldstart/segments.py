@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpu_coldstart.catalogue import entries
-from gpu_coldstart.config import Config
+from gpu_coldstart.config.parameters import Config
+from gpu_coldstart.data.catalogue import entries
+from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Array, Csr, Engine, HostArray, Kmeans
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import age_class_names, age_classes
-from gpu_coldstart.logs import Logs
 from gpu_coldstart.spaces import Space
 
 __all__ = [

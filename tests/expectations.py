@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gpu_coldstart.config import Config
+from gpu_coldstart.config.parameters import Config
 from tests.worlds import KINDS, Raw, Row, day_of
 
 BLOCKS = [

@@ -18,12 +18,18 @@ from numpy.testing import assert_array_equal
 from safetensors import safe_open
 from safetensors.numpy import load as load_tensors
 
-from gpu_coldstart import artifacts
-from gpu_coldstart.artifacts import RunDirectory, decode, encode, parquet_bytes, write_atomically
+from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array, Csr
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.logs import Logs
+from gpu_coldstart.runs import artifacts
+from gpu_coldstart.runs.artifacts import (
+    RunDirectory,
+    decode,
+    encode,
+    parquet_bytes,
+    write_atomically,
+)
 from tests.worlds import dense, some_world, sparse
 
 # -- encode and decode -----------------------------------------------------------------------------

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpu_coldstart.carousels import (
+from gpu_coldstart.config.parameters import Carousels, Config, Features, Strategies
+from gpu_coldstart.engine import Engine
+from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.features import InputVectors
+from gpu_coldstart.segments import Segments
+from gpu_coldstart.spaces import Space
+from gpu_coldstart.strategies import Situation
+from gpu_coldstart.strategies.carousels import (
     ARMS,
     Carousel,
     carousels,
@@ -18,13 +25,6 @@ from gpu_coldstart.carousels import (
     explanation,
     notes,
 )
-from gpu_coldstart.config import Carousels, Config, Features, Strategies
-from gpu_coldstart.engine import Engine
-from gpu_coldstart.engine.base import HostArray
-from gpu_coldstart.features import InputVectors
-from gpu_coldstart.segments import Segments
-from gpu_coldstart.spaces import Space
-from gpu_coldstart.strategies import Situation
 from tests.strategies.situations import N_COLD, N_SEGMENTS, N_TRACKS, N_WARM, D, World, numbers
 from tests.worlds import hand_logs, sparse, types
 

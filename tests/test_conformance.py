@@ -20,11 +20,11 @@ from numpy.testing import assert_allclose
 
 from bench import tie_rules
 from bench.tie_rules import MODEL_FREE, RULES, K, measure, scored, situation_of, table
+from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.datasets.__main__ import main as datasets
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
-from gpu_coldstart.engine.cpu import CpuEngine
-from gpu_coldstart.settings import resolve
+from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.strategies import STRATEGIES, Situation
 from gpu_coldstart.strategies.input_features import InputFeatures
 

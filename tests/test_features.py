@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gpu_coldstart import signals
-from gpu_coldstart.config import Config, Features, Split
+from gpu_coldstart.config.parameters import Config, Features, Split
+from gpu_coldstart.data import signals
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.features import (

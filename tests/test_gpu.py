@@ -22,17 +22,17 @@ import scipy.sparse as sp
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gpu_coldstart.config import SPACES, STRATEGIES
-from gpu_coldstart.datasets.synthetic import generate
-from gpu_coldstart.datasets.world import PRESETS
+from gpu_coldstart.config.parameters import SPACES, STRATEGIES
+from gpu_coldstart.config.resolve import resolve
+from gpu_coldstart.data.logs import Logs, index
+from gpu_coldstart.data.tables import load
+from gpu_coldstart.datasets.synthetic.generate import generate
+from gpu_coldstart.datasets.synthetic.world import PRESETS
 from gpu_coldstart.engine import Engine, choose
 from gpu_coldstart.engine.base import Array, Csr, HostArray
-from gpu_coldstart.engine.cpu_sparse import to_scipy
-from gpu_coldstart.logs import Logs, index
+from gpu_coldstart.engine.cpu.sparse import to_scipy
 from gpu_coldstart.segments import shares_of
-from gpu_coldstart.settings import resolve
 from gpu_coldstart.spaces import tt_svd, ut_als
-from gpu_coldstart.tables import load
 from tests.rehearsal.test_flow import (
     Learned,
     apart,

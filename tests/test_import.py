@@ -26,7 +26,7 @@ class Forbidden:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Forbidden())
-for step in ("gpu_coldstart", "gpu_coldstart.run", "gpu_coldstart.pipeline"):
+for step in ("gpu_coldstart", "gpu_coldstart.run", "gpu_coldstart.runs.pipeline"):
     importlib.import_module(step)
 
 import torch

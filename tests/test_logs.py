@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpu_coldstart.artifacts import encode
-from gpu_coldstart.config import Config, Segments, Split
+from gpu_coldstart.config.parameters import Config, Segments, Split
+from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine import Engine
-from gpu_coldstart.logs import Logs
+from gpu_coldstart.runs.artifacts import encode
 from tests.expectations import BLOCKS, Expected, expect
 from tests.worlds import (
     Raw,

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from numpy.testing import assert_array_equal
 
-from gpu_coldstart import catalogue
-from gpu_coldstart.artifacts import encode
-from gpu_coldstart.config import Config
+from gpu_coldstart.config.parameters import Config
+from gpu_coldstart.data import catalogue
+from gpu_coldstart.data.cohorts import day_name
+from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.logs import Logs
-from gpu_coldstart.splits import day_name
+from gpu_coldstart.runs.artifacts import encode
 from tests.expectations import expect
 from tests.test_logs import CONFIGS, check, config_of, ids, small, usable
 from tests.worlds import (

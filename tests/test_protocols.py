@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gpu_coldstart.config import PROTOCOLS, Config, differing_keys, flat
-from gpu_coldstart.datasets.world import PRESETS as WORLDS
-from gpu_coldstart.settings import resolve
+from gpu_coldstart.config.parameters import PROTOCOLS, Config, differing_keys, flat
+from gpu_coldstart.config.resolve import resolve
+from gpu_coldstart.datasets.synthetic.world import PRESETS as WORLDS
 
 
 def chosen(config: Config, *keys: str) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gpu_coldstart.config import (
+from gpu_coldstart.config.parameters import (
     DATASETS,
     PRESETS,
     PROTOCOLS,
@@ -18,9 +18,9 @@ from gpu_coldstart.config import (
     differing_keys,
     flat,
 )
-from gpu_coldstart.datasets.world import PRESETS as WORLDS
+from gpu_coldstart.config.resolve import from_toml, resolve, to_toml
+from gpu_coldstart.datasets.synthetic.world import PRESETS as WORLDS
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.settings import from_toml, resolve, to_toml
 
 KEYS = flat(Config())
 

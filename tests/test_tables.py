@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gpu_coldstart.data.tables import ACTIONS, ENTITIES, SPLITS, Source, load
 from gpu_coldstart.datasets import events
 from gpu_coldstart.engine.base import Column
-from gpu_coldstart.engine.cpu import CpuEngine
+from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.tables import ACTIONS, ENTITIES, SPLITS, Source, load
 
 ENGINE = CpuEngine()
 DAY = datetime(2020, 11, 2, 10, 30)

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gpu_coldstart.data.tables import ACTIONS, ENTITIES, SPLITS, load
 from gpu_coldstart.datasets import events
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.tables import ACTIONS, ENTITIES, SPLITS, load
 from tests.test_tables import DAY, DAY_US, ENGINE, arrow, example, message, write
 
 # -- what does not load ----------------------------------------------------------------------------

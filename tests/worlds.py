@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gpu_coldstart.config import Config
+from gpu_coldstart.config.parameters import Config
+from gpu_coldstart.data.logs import Logs, index
+from gpu_coldstart.data.tables import Tables, load
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array, Csr, HostArray
-from gpu_coldstart.logs import Logs, index
-from gpu_coldstart.tables import Tables, load
 
 START = datetime(2020, 11, 1)
 START_DAY = 18_567  # START, in days since 1970

@@ -17,7 +17,7 @@ import torch
 
 from bench.cases import SAME, Benchmark, Case, Contender, Rule, Setting, Work
 from bench.data import Floats, host
-from gpu_coldstart.signals import SIGNALS
+from gpu_coldstart.data.signals import SIGNALS
 
 _BATCH = 4096
 

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.cases import Benchmark, Case, Contender, Setting, Work
-from gpu_coldstart.datasets.synthetic import generate
-from gpu_coldstart.datasets.world import World
+from gpu_coldstart.config.resolve import resolve
+from gpu_coldstart.datasets.synthetic.generate import generate
+from gpu_coldstart.datasets.synthetic.world import World
 from gpu_coldstart.engine import Engine
-from gpu_coldstart.progress import Reporter
 from gpu_coldstart.run import run
-from gpu_coldstart.settings import resolve
+from gpu_coldstart.runs.progress import Reporter
 
 __all__ = ["BENCHMARKS", "preset_for", "seconds_of", "whole_flow"]
 

@@ -8,8 +8,8 @@ from functools import partial
 from bench.benchmarks.flow import preset_for, seconds_of, whole_flow
 from bench.cases import Benchmark, Case, Contender, Setting, Work
 from bench.data import world_of
-from gpu_coldstart.datasets.synthetic import generate
-from gpu_coldstart.datasets.world import World
+from gpu_coldstart.datasets.synthetic.generate import generate
+from gpu_coldstart.datasets.synthetic.world import World
 
 _EPOCHS = 2
 _TIMES = (2, 4)

@@ -12,11 +12,11 @@ from torch import nn
 
 from bench.cases import HIGHER, LOWER, Benchmark, Case, Contender, Rule, Setting, Work
 from bench.data import Floats, points
-from gpu_coldstart.config import Mlp as Options
+from gpu_coldstart.config.parameters import Mlp as Options
+from gpu_coldstart.data.signals import BLOCKS, SCALARS, width
 from gpu_coldstart.engine.base import Array, Engine
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.models import train
-from gpu_coldstart.signals import BLOCKS, SCALARS, width
 
 _EPOCHS = 3
 _DIMENSION = 128

@@ -14,8 +14,8 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gpu_coldstart.datasets.synthetic import generate
-from gpu_coldstart.datasets.world import PRESETS
+from gpu_coldstart.datasets.synthetic.generate import generate
+from gpu_coldstart.datasets.synthetic.world import PRESETS
 from gpu_coldstart.errors import UserError
 
 __all__ = ["main", "write_files", "write_tables"]
@@ -171,7 +171,7 @@ def _writers(options: argparse.Namespace) -> Mapping[str, Callable[[IO[bytes]], 
     if options.source == "synthetic":
         return _table_writers(generate(PRESETS[options.preset], options.seed))
     # The engine's libraries take seconds to import, which only this source needs.
-    from gpu_coldstart.datasets import deezer_layout
+    from gpu_coldstart.datasets.deezer import layout as deezer_layout
 
     _targets(deezer_layout.FILES, options.out, force=options.force)
     return deezer_layout.make(options.preset, options.seed, as_text=options.strings)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gpu_coldstart.data.tables import Source, contents
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.tables import Source, contents
 
 __all__ = ["source"]
 
@@ -19,7 +19,7 @@ def source(directory: Path) -> Source:
     ----------
     directory : Path
         Holds ``users.parquet``, ``tracks.parquet``, ``interactions.parquet`` and, if there are
-        playlists, ``playlists.parquet``. See :class:`gpu_coldstart.tables.Tables`.
+        playlists, ``playlists.parquet``. See :class:`gpu_coldstart.data.tables.Tables`.
 
     Returns
     -------

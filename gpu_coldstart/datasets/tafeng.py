@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from gpu_coldstart.data.tables import Source
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.tables import Source
 
 __all__ = ["source"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 
 from gpu_coldstart.engine.base import Engine
-from gpu_coldstart.engine.cpu import CpuEngine
+from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.errors import UserError
 
 __all__ = ["Engine", "choose"]
@@ -110,7 +110,7 @@ def _cuda(memory_budget: int | None) -> tuple[Engine, str]:
     """The CUDA engine for the card at hand."""
     import torch
 
-    from gpu_coldstart.engine.cuda import CudaEngine, PascalEngine
+    from gpu_coldstart.engine.cuda.engine import CudaEngine, PascalEngine
 
     capability = torch.cuda.get_device_capability()
     what = f"{torch.cuda.get_device_name()}, compute capability {_dotted(capability)}"

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from safetensors.numpy import load
 from scipy import sparse
 
-from gpu_coldstart.carousels import ARMS
-from gpu_coldstart.config import Config
+from gpu_coldstart.config.parameters import Config
+from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Csr, Engine, HostArray
 from gpu_coldstart.evaluation import tables
 from gpu_coldstart.evaluation.calibration import calibration, cosines, heard
@@ -30,8 +30,8 @@ from gpu_coldstart.evaluation.replay import Aftermath, replay
 from gpu_coldstart.evaluation.segment_table import segment_table
 from gpu_coldstart.evaluation.strata import groupings, strata
 from gpu_coldstart.features import age_class_names, age_classes
-from gpu_coldstart.logs import Logs
 from gpu_coldstart.spaces import Progress
+from gpu_coldstart.strategies.carousels import ARMS
 
 __all__ = ["Facts", "analyse", "facts_of"]
 

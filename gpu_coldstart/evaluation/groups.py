@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from gpu_coldstart.data.signals import SIGNALS
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.evaluation.protocol import interval
-from gpu_coldstart.signals import SIGNALS
 
 __all__ = [
     "MOST_COUNTRIES",
@@ -100,7 +100,7 @@ def interactions(signals: HostArray) -> HostArray:
     Parameters
     ----------
     signals : HostArray [users, 18]
-        In the order of :data:`gpu_coldstart.signals.SIGNALS`.
+        In the order of :data:`gpu_coldstart.data.signals.SIGNALS`.
     """
     following = {signal.action for signal in SIGNALS if signal.follows_tracks}
     total = np.zeros(len(signals), np.int64)

@@ -28,7 +28,7 @@ import numpy as np
 from scipy import sparse
 from scipy.stats import chisquare, ttest_ind_from_stats
 
-from gpu_coldstart.config import Carousels
+from gpu_coldstart.config.parameters import Carousels
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.evaluation.comparisons import holm, wilcoxon_p
 from gpu_coldstart.evaluation.groups import resampled_means

@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gpu_coldstart.artifacts import parquet_bytes
 from gpu_coldstart.evaluation.protocol import MEASURES, Row
+from gpu_coldstart.runs.artifacts import parquet_bytes
 
 __all__ = ["SCHEMAS", "Table", "assemble", "csv_bytes", "files_of", "read_tables", "results"]
 

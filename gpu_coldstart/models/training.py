@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from gpu_coldstart.config import Mlp as Options
+from gpu_coldstart.config.parameters import Mlp as Options
 from gpu_coldstart.engine.base import Array, Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import Inputs

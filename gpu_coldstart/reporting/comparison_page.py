@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from gpu_coldstart.config import Config, flat
+from gpu_coldstart.config.parameters import Config, flat
 from gpu_coldstart.evaluation.protocol import MEASURES
 from gpu_coldstart.evaluation.report import aligned
 from gpu_coldstart.evaluation.tables import Table

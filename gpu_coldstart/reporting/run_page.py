@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.evaluation.protocol import MEASURES, Row
 from gpu_coldstart.evaluation.tables import Table
-from gpu_coldstart.logs import Logs
-from gpu_coldstart.progress import StageTime
 from gpu_coldstart.reporting import table_grids
 from gpu_coldstart.reporting.blocks import (
     Block,
@@ -24,6 +23,7 @@ from gpu_coldstart.reporting.blocks import (
 )
 from gpu_coldstart.reporting.labels import MEASURE_LABELS, space_name, strategy_name
 from gpu_coldstart.reporting.page import page
+from gpu_coldstart.runs.progress import StageTime
 
 __all__ = ["RunFacts", "run_page", "statistics"]
 

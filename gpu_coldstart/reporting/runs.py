@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from gpu_coldstart.artifacts import RunDirectory
+from gpu_coldstart.config.resolve import from_toml
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation.protocol import MEASURES
-from gpu_coldstart.settings import from_toml
+from gpu_coldstart.runs.artifacts import RunDirectory
 
 __all__ = ["FinishedRun", "load_run"]
 

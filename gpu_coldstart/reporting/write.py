@@ -8,15 +8,15 @@ from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 
-from gpu_coldstart.artifacts import RunDirectory, write_atomically
-from gpu_coldstart.config import Config, flat
+from gpu_coldstart.config.parameters import Config, flat
+from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.evaluation import report, tables
-from gpu_coldstart.logs import Logs
-from gpu_coldstart.pipeline import Outcome
-from gpu_coldstart.progress import StageTime
 from gpu_coldstart.reporting.blocks import Drawn
 from gpu_coldstart.reporting.run_page import RunFacts, run_page, statistics
+from gpu_coldstart.runs.artifacts import RunDirectory, write_atomically
+from gpu_coldstart.runs.pipeline import Outcome
+from gpu_coldstart.runs.progress import StageTime
 
 __all__ = ["write_report"]
 

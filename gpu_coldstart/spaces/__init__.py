@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gpu_coldstart.config import Config
+from gpu_coldstart.config.parameters import Config
+from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Engine
-from gpu_coldstart.logs import Logs
 from gpu_coldstart.spaces import tt_svd, ut_als
 from gpu_coldstart.spaces.base import Progress, Space, unit_rows
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gpu_coldstart.catalogue import entries
-from gpu_coldstart.config import Config, UtAls
+from gpu_coldstart.config.parameters import Config, UtAls
+from gpu_coldstart.data.catalogue import entries
+from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Csr, Engine
-from gpu_coldstart.logs import Logs
 from gpu_coldstart.spaces.base import Progress, Space, unit_rows
 
 __all__ = ["affinity", "fit"]

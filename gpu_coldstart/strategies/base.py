@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from gpu_coldstart.config import Config
+from gpu_coldstart.config.parameters import Config
+from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Array, Engine
 from gpu_coldstart.features import Inputs
-from gpu_coldstart.logs import Logs
 from gpu_coldstart.segments import Segments
 from gpu_coldstart.spaces import Space, unit_rows
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gpu_coldstart.datasets.deezer import PARTS, SHORT, Release, open_release
+from gpu_coldstart.data.signals import BLOCKS, SCALARS
+from gpu_coldstart.datasets.deezer.release import PARTS, SHORT, Release, open_release
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.signals import BLOCKS, SCALARS
 
 DIMENSIONS = {"tt-svd": 3, "ut-als": 5}
 SPACES = tuple(DIMENSIONS)

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gpu_coldstart.datasets.deezer import PARTS, SHORT, UserFeatures, open_release
-from gpu_coldstart.signals import SCALARS
+from gpu_coldstart.data.signals import SCALARS
+from gpu_coldstart.datasets.deezer.release import PARTS, SHORT, UserFeatures, open_release
 from tests.datasets.releases import (
     DIMENSIONS,
     EXAMPLE,

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from gpu_coldstart.datasets.deezer import SHORT, open_release
+from gpu_coldstart.datasets.deezer.release import SHORT, open_release
 from tests.datasets.releases import (
     EXAMPLE,
     FORMS,

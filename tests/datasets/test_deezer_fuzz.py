@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gpu_coldstart.datasets.deezer import open_release
+from gpu_coldstart.datasets.deezer.release import open_release
 from gpu_coldstart.errors import UserError
 from tests.datasets.releases import (
     EXAMPLE,

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from gpu_coldstart.datasets import __main__ as command
-from gpu_coldstart.datasets import deezer_layout
-from gpu_coldstart.datasets.deezer import PARTS, open_release
-from gpu_coldstart.datasets.synthetic import generate
-from gpu_coldstart.datasets.world import PRESETS
+from gpu_coldstart.datasets.deezer import layout as deezer_layout
+from gpu_coldstart.datasets.deezer.release import PARTS, open_release
+from gpu_coldstart.datasets.synthetic.generate import generate
+from gpu_coldstart.datasets.synthetic.world import PRESETS
 from tests.datasets.releases import everything, same
 from tests.expectations import BLOCKS, SCALARS
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from gpu_coldstart.datasets.synthetic import generate
-from gpu_coldstart.datasets.world import PRESETS
+from gpu_coldstart.datasets.synthetic.generate import generate
+from gpu_coldstart.datasets.synthetic.world import PRESETS
 from tests.datasets.test_synthetic import SPECK, Rows
 
 

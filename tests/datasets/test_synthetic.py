@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from gpu_coldstart.datasets.__main__ import main, write_tables
-from gpu_coldstart.datasets.synthetic import generate
-from gpu_coldstart.datasets.synthetic_catalogue import Groups
-from gpu_coldstart.datasets.world import PRESETS, World
+from gpu_coldstart.datasets.synthetic.catalogue import Groups
+from gpu_coldstart.datasets.synthetic.generate import generate
+from gpu_coldstart.datasets.synthetic.world import PRESETS, World
 from gpu_coldstart.errors import UserError
 
 DAY = 86_400_000_000

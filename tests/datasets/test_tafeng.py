@@ -13,10 +13,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from gpu_coldstart.data.tables import load
 from gpu_coldstart.datasets import tafeng
-from gpu_coldstart.engine.cpu import CpuEngine
+from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.tables import load
 
 HEADER = (
     "TRANSACTION_DT",

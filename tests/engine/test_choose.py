@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from gpu_coldstart.engine import Engine, choose
-from gpu_coldstart.engine.cpu import CpuEngine
+from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.errors import UserError
 from tests.rehearsal.install import Stage, rehearsed
 from tests.runs.helpers import command, refused, synthetic
@@ -106,7 +106,9 @@ def test_too_old_a_card(capability: str) -> None:
 def test_a_card_that_will_do(capability: str, cuda: str, name: str, asked: str) -> None:
     with card(capability, cuda=cuda):
         engine, reason = choose(asked)
-        assert type(engine) is getattr(importlib.import_module("gpu_coldstart.engine.cuda"), name)
+        assert type(engine) is getattr(
+            importlib.import_module("gpu_coldstart.engine.cuda.engine"), name
+        )
     dotted = f"{capability[:-1]}.{capability[-1]}"
     assert reason.startswith(f"engine cuda: rehearsed card, compute capability {dotted}")
     assert ("run on the CPU" in reason) == (name == "PascalEngine")

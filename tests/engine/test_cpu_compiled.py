@@ -15,8 +15,10 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.cluster import kmeans_plusplus
 
-from gpu_coldstart.engine import cpu_als, cpu_jit, cpu_kmeans
 from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.engine.cpu import als as cpu_als
+from gpu_coldstart.engine.cpu import jit as cpu_jit
+from gpu_coldstart.engine.cpu import kmeans as cpu_kmeans
 from tests.runs.helpers import one_thread
 
 SCRIPT = """

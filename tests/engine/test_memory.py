@@ -36,7 +36,7 @@ def stage() -> Iterator[Stage]:
 
 @pytest.fixture(scope="module")
 def module(stage: Stage) -> Any:
-    return importlib.import_module("gpu_coldstart.engine.cuda_memory")
+    return importlib.import_module("gpu_coldstart.engine.cuda.memory")
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +239,7 @@ def als(card: Engine) -> Found:
 
 
 def inertia(card: Engine) -> Found:
-    geometry = importlib.import_module("gpu_coldstart.engine.cuda_geometry")
+    geometry = importlib.import_module("gpu_coldstart.engine.cuda.geometry")
     points, centroids = (card.asarray(whole_numbers(n, n, 3)) for n in (80, 5))
     labels = card.asarray((np.arange(80) % 5).astype(np.int32))
     memory = cast("Any", card)._memory

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+from gpu_coldstart.data.signals import SIGNALS
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.evaluation.groups import (
     Grouping,
@@ -24,7 +25,6 @@ from gpu_coldstart.evaluation.groups import (
 )
 from gpu_coldstart.evaluation.protocol import MEASURES, Protocol
 from gpu_coldstart.evaluation.strata import groupings, strata
-from gpu_coldstart.signals import SIGNALS
 
 NAMES = [signal.name for signal in SIGNALS]
 AGES = ("under 18", "18-24", "25 and over")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scipy.stats import chisquare, kstest, ttest_ind
 
-from gpu_coldstart.config import Carousels
+from gpu_coldstart.config.parameters import Carousels
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.evaluation.comparisons import holm, wilcoxon_p
 from gpu_coldstart.evaluation.replay import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from gpu_coldstart.config import SPACES, STRATEGIES
+from gpu_coldstart.config.parameters import SPACES, STRATEGIES
 from gpu_coldstart.evaluation.protocol import Row, Summary
 from gpu_coldstart.evaluation.report import (
     LABELS,

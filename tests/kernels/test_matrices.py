@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gpu_coldstart.engine.base import Csr, HostArray
-from gpu_coldstart.engine.cpu import CpuEngine
+from gpu_coldstart.engine.cpu.engine import CpuEngine
 from tests.kernels.launching import launch
 from tests.worlds import sparse
 

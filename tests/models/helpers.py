@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from gpu_coldstart.config import Mlp as Options
+from gpu_coldstart.config.parameters import Mlp as Options
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array, HostArray
 from gpu_coldstart.features import InputVectors

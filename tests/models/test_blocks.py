@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from torch import nn
 
-from gpu_coldstart.config import Mlp as Options
+from gpu_coldstart.config.parameters import Mlp as Options
 from gpu_coldstart.engine import choose
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.models import Mlp, blocks, train, training

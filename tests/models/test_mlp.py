@@ -8,7 +8,7 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
-from gpu_coldstart.config import Mlp as Options
+from gpu_coldstart.config.parameters import Mlp as Options
 from gpu_coldstart.models import Mlp
 
 

@@ -23,13 +23,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from safetensors.numpy import load
 from threadpoolctl import threadpool_limits
 
-from gpu_coldstart.artifacts import RunDirectory, decode
-from gpu_coldstart.config import SPACES, STRATEGIES
-from gpu_coldstart.datasets.synthetic import generate
+from gpu_coldstart.config.parameters import SPACES, STRATEGIES
+from gpu_coldstart.config.resolve import resolve
+from gpu_coldstart.datasets.synthetic.generate import generate
 from gpu_coldstart.engine.base import HostArray, Kmeans
-from gpu_coldstart.engine.cpu import CpuEngine
+from gpu_coldstart.engine.cpu.engine import CpuEngine
+from gpu_coldstart.runs.artifacts import RunDirectory, decode
 from gpu_coldstart.segments import Segments
-from gpu_coldstart.settings import resolve
 from gpu_coldstart.spaces import Space
 from tests.rehearsal.install import rehearsed
 from tests.runs.helpers import (
@@ -123,7 +123,7 @@ def same_centroids(found: Iterable[Kmeans]) -> Iterator[None]:
         assert (len(one.labels), *one.centroids.shape) == (len(points), k, points.shape[1])
         return Kmeans(engine.asarray(one.centroids), engine.asarray(one.labels), one.inertia)
 
-    engines = importlib.import_module("gpu_coldstart.engine.cuda")  # a rehearsal has its own
+    engines = importlib.import_module("gpu_coldstart.engine.cuda.engine")  # a rehearsal has its own
     with pytest.MonkeyPatch.context() as patch:
         for kind in (engines.CudaEngine, engines.PascalEngine):
             patch.setattr(kind, "kmeans", kmeans)

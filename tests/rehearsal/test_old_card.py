@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gpu_coldstart.config import STRATEGIES
+from gpu_coldstart.config.parameters import STRATEGIES
 from gpu_coldstart.engine import choose
 from tests.rehearsal.install import rehearsed
 from tests.rehearsal.test_flow import (
@@ -62,7 +62,7 @@ def given(on_cpu: Path) -> Path:
 def test_it_says_what_runs_on_the_cpu(name: str) -> None:
     with rehearsed("61", rapids=False):
         engine, reason = choose(name)
-        kinds = importlib.import_module("gpu_coldstart.engine.cuda")
+        kinds = importlib.import_module("gpu_coldstart.engine.cuda.engine")
     assert type(engine) is kinds.PascalEngine
     assert (engine.name, engine.device) == ("cuda", "rehearsed card")
     assert reason == REASON

@@ -141,11 +141,11 @@ def test_everything_is_put_back() -> None:
     available = torch.cuda.is_available
     with rehearsed():
         assert torch.cuda.is_available()
-        module = importlib.import_module("gpu_coldstart.engine.cuda_memory")
+        module = importlib.import_module("gpu_coldstart.engine.cuda.memory")
         assert module.cp is sys.modules["cupy"]
     assert {name: sys.modules.get(name) for name in before} == before
     assert torch.cuda.is_available is available
-    assert sys.modules.get("gpu_coldstart.engine.cuda_memory") is not module
+    assert sys.modules.get("gpu_coldstart.engine.cuda.memory") is not module
 
 
 def test_an_old_card_has_no_rapids() -> None:

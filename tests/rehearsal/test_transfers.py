@@ -27,34 +27,34 @@ from tests.rehearsal.test_flow import one_thread, run
 from tests.runs.helpers import synthetic
 
 TO_HOST = {
-    "artifacts.py:encode": "a stage's value, to be saved",
+    "runs/artifacts.py:encode": "a stage's value, to be saved",
     "segments.py:describe": "the table of segments, to be saved",
     "segments.py:_commonest": "a column of it",
     "segments.py:favourites": "the segments' lists, to be saved",
-    "pipeline.py:Pipeline._recommend.<locals>.make": "each user's measures, to be saved",
-    "pipeline.py:Pipeline._recommend.<locals>.files": "the recommendations, to be saved",
-    "pipeline.py:Pipeline._network.<locals>.files": "the network's weights, to be saved",
-    "carousels.py:columns": "the carousels, to be saved",
+    "runs/pipeline.py:Pipeline._recommend.<locals>.make": "each user's measures, to be saved",
+    "runs/pipeline.py:Pipeline._recommend.<locals>.files": "the recommendations, to be saved",
+    "runs/pipeline.py:Pipeline._network.<locals>.files": "the network's weights, to be saved",
+    "strategies/carousels.py:columns": "the carousels, to be saved",
     "evaluation/analysis.py:facts_of": "what the tables of the evaluation group by",
     "evaluation/analysis.py:facts_of.<locals>.rows": "playlists and truth, for the same tables",
-    "engine/cuda_read.py:_strings": "the distinct words of a column, which are names",
+    "engine/cuda/read.py:_strings": "the distinct words of a column, which are names",
 }
 """Who may bring arrays to the host, and what for."""
 
 TO_DEVICE = {
-    "engine/cuda_read.py:read": "the tables",
-    "engine/cuda_read.py:_strings": "a code for each distinct word",
-    "tables.py:_choose": "a code for each distinct word",
+    "engine/cuda/read.py:read": "the tables",
+    "engine/cuda/read.py:_strings": "a code for each distinct word",
+    "data/tables.py:_choose": "a code for each distinct word",
     "models/training.py:_batches": "a permutation of the users, drawn from the seed",
     "strategies/input_features.py:InputFeatures.__init__": "a sample drawn from the seed",
 }
 """Who may bring arrays to the device, and what for."""
 
-RESUMED = {"artifacts.py:_build": "a value that an interrupted run saved"}
+RESUMED = {"runs/artifacts.py:_build": "a value that an interrupted run saved"}
 
 CONSTANTS = {
-    "engine/cuda_ranking.py:rank_metrics": "the lengths of list that are measured",
-    "engine/cuda_sparse.py:csr": "the number of entries, where the last sum ends",
+    "engine/cuda/ranking.py:rank_metrics": "the lengths of list that are measured",
+    "engine/cuda/sparse.py:csr": "the number of entries, where the last sum ends",
     "features.py:age_classes": "the first age of each class",
     "features.py:scalars": "the places of the counts among the signals",
 }
@@ -115,7 +115,7 @@ def told(stage: Stage) -> Iterator[None]:
 
         return moved
 
-    kind = importlib.import_module("gpu_coldstart.engine.cuda").CudaEngine
+    kind = importlib.import_module("gpu_coldstart.engine.cuda.engine").CudaEngine
     with pytest.MonkeyPatch.context() as patch, _Fetches(stage):
         for name in ("asarray", "to_host"):
             patch.setattr(kind, name, naming(getattr(kind, name)))
@@ -161,7 +161,7 @@ def test_what_was_saved_comes_back_once(rehearsal: tuple[Path, Stage]) -> None:
     with rehearsed() as stage, told(stage):
         run(rehearsal[0], *synthetic(), "--resume")
     assert arrays(stage.transfers, "host-to-device").keys() == (RESUMED | CONSTANTS).keys() - {
-        "engine/cuda_ranking.py:rank_metrics"
+        "engine/cuda/ranking.py:rank_metrics"
     }
     assert not arrays(stage.transfers, "device-to-host")
 

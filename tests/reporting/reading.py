@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from itertools import pairwise
 
-from gpu_coldstart.compare import main
+from gpu_coldstart.cli.compare import main
 from tests.runs.helpers import Result
 
 VOID = {"meta", "input", "br", "img", "link", "hr"}

@@ -11,13 +11,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from gpu_coldstart.config import Config, flat
+from gpu_coldstart.config.parameters import Config, flat
 from gpu_coldstart.evaluation.protocol import Row, Summary
 from gpu_coldstart.evaluation.tables import SCHEMAS, Table, assemble
-from gpu_coldstart.progress import StageTime
 from gpu_coldstart.reporting.blocks import NOT_KNOWN
 from gpu_coldstart.reporting.drawn import draw
 from gpu_coldstart.reporting.run_page import RunFacts, run_page
+from gpu_coldstart.runs.progress import StageTime
 from tests.reporting.conftest import COUNTRIES, GENRE
 from tests.reporting.reading import Read, sound
 from tests.runs.helpers import command, listed, synthetic

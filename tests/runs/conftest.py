@@ -10,9 +10,9 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
-from gpu_coldstart.datasets.synthetic import generate
-from gpu_coldstart.datasets.world import World
-from gpu_coldstart.settings import resolve
+from gpu_coldstart.config.resolve import resolve
+from gpu_coldstart.datasets.synthetic.generate import generate
+from gpu_coldstart.datasets.synthetic.world import World
 from tests.runs.helpers import WORLD, Result, Tables, command, synthetic
 from tests.runs.on_tables import ran
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from gpu_coldstart import artifacts
 from gpu_coldstart.run import main
+from gpu_coldstart.runs import artifacts
 
 MOMENTS = ("before", "half", "unlisted", "listing", "after")
 """Before a stage's files are written, amid the first, after the last but before the manifest, amid
@@ -26,8 +26,8 @@ the manifest, and when all is written."""
 
 
 _LATE = (
-    *("gpu_coldstart.datasets.synthetic", "gpu_coldstart.datasets.events"),
-    *("gpu_coldstart.engine.cpu", "faiss"),
+    *("gpu_coldstart.datasets.synthetic.generate", "gpu_coldstart.datasets.events"),
+    *("gpu_coldstart.engine.cpu.engine", "faiss"),
 )
 
 

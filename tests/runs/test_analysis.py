@@ -19,13 +19,13 @@ import pytest
 from numpy.testing import assert_allclose
 from safetensors.numpy import load
 
-from gpu_coldstart.artifacts import decode
-from gpu_coldstart.config import SPACES, STRATEGIES
+from gpu_coldstart.config.parameters import SPACES, STRATEGIES
+from gpu_coldstart.data.logs import Logs
+from gpu_coldstart.data.signals import SIGNALS
 from gpu_coldstart.engine.base import HostArray
-from gpu_coldstart.engine.cpu import CpuEngine
+from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.evaluation.tables import SCHEMAS
-from gpu_coldstart.logs import Logs
-from gpu_coldstart.signals import SIGNALS
+from gpu_coldstart.runs.artifacts import decode
 from tests.runs.helpers import (
     SIZES,
     Result,

@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load
 
-from gpu_coldstart.artifacts import decode
-from gpu_coldstart.carousels import ARMS
-from gpu_coldstart.config import SPACES
+from gpu_coldstart.config.parameters import SPACES
+from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import HostArray
-from gpu_coldstart.engine.cpu import CpuEngine
+from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.evaluation.replay import DESIGNS, MEASURES, cohorts
 from gpu_coldstart.evaluation.tables import SCHEMAS
-from gpu_coldstart.logs import Logs
+from gpu_coldstart.runs.artifacts import decode
+from gpu_coldstart.strategies.carousels import ARMS
 from tests.runs.helpers import (
     Result,
     Tables,

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from gpu_coldstart.config import Config, flat
-from gpu_coldstart.datasets import synthetic as synthetic_world
-from gpu_coldstart.datasets.world import World
+from gpu_coldstart.config.parameters import Config, flat
+from gpu_coldstart.datasets.synthetic import generate as synthetic_world
+from gpu_coldstart.datasets.synthetic.world import World
 from gpu_coldstart.errors import UserError
 from tests.runs.helpers import (
     Tables,

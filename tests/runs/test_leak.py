@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpu_coldstart.artifacts import decode
+from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Csr
-from gpu_coldstart.engine.cpu import CpuEngine
-from gpu_coldstart.logs import Logs
+from gpu_coldstart.engine.cpu.engine import CpuEngine
+from gpu_coldstart.runs.artifacts import decode
 from tests.runs.helpers import (
     MEASURED_IN,
     Tables,

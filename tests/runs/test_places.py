@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gpu_coldstart.config import SPACES, STRATEGIES
+from gpu_coldstart.config.parameters import SPACES, STRATEGIES
 from gpu_coldstart.datasets import __main__ as datasets_command
 from gpu_coldstart.datasets import tafeng
 from gpu_coldstart.run import main

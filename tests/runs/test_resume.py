@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from gpu_coldstart.carousels import ARMS
-from gpu_coldstart.config import SPACES, STRATEGIES
+from gpu_coldstart.config.parameters import SPACES, STRATEGIES
+from gpu_coldstart.strategies.carousels import ARMS
 from tests.runs.helpers import (
     Result,
     command,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gpu_coldstart.config import Config, Split, TtSvd
+from gpu_coldstart.config.parameters import Config, Split, TtSvd
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.errors import UserError

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gpu_coldstart.config import Config, Split, UtAls
+from gpu_coldstart.config.parameters import Config, Split, UtAls
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.spaces import FITTERS
 from gpu_coldstart.spaces.ut_als import affinity, fit

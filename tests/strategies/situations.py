@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gpu_coldstart.config import Config, Features, Strategies
+from gpu_coldstart.config.parameters import Config, Features, Strategies
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.features import InputVectors

@@ -11,8 +11,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import gpu_coldstart.strategies
-from gpu_coldstart.config import STRATEGIES as NAMES
-from gpu_coldstart.config import Config, Strategies
+from gpu_coldstart.config.parameters import STRATEGIES as NAMES
+from gpu_coldstart.config.parameters import Config, Strategies
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array, HostArray, Kmeans
 from gpu_coldstart.strategies import STRATEGIES, Situation, recommend

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import ScalarFormatter
 
-from gpu_coldstart.config import SPACES, STRATEGIES
+from gpu_coldstart.config.parameters import SPACES, STRATEGIES
 from gpu_coldstart.reporting.rows import Line, distinct
 from gpu_coldstart.reporting.style import Mark, mark
 

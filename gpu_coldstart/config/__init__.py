@@ -1,0 +1,1 @@
+"""Every parameter of a run, validated; presets, protocols, TOML in and out."""

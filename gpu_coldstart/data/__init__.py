@@ -1,0 +1,1 @@
+"""The data contract: tables, ids, catalogue, cohorts, signals, and what is known of users."""

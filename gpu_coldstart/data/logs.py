@@ -1,0 +1,395 @@
+"""Validated tables turned into what the method works on: dense indices and sparse matrices.
+
+Users are numbered warm, then validation, then test, by ascending id within each. Tracks are
+numbered by popularity among warm users (see :mod:`gpu_coldstart.engine.base`). Artists, albums
+and playlists follow by ascending id. This is where the rule "no event after a cold user's
+registration day may influence anything but the ground truth" is kept: such events reach the
+fields of :class:`Logs` that begin with ``truth`` and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from gpu_coldstart.config.parameters import Config
+from gpu_coldstart.data import cohorts as splits
+from gpu_coldstart.data.catalogue import Catalogue, entries
+from gpu_coldstart.data.catalogue import read as read_catalogue
+from gpu_coldstart.data.events import DAY, Events, known_events
+from gpu_coldstart.data.signals import SIGNALS
+from gpu_coldstart.data.tables import SPLITS, Tables
+from gpu_coldstart.engine.base import Array, Column, Csr, Engine
+from gpu_coldstart.errors import UserError
+
+__all__ = ["Logs", "index"]
+
+
+@dataclass(frozen=True)
+class Logs:
+    """The indexed logs.
+
+    Attributes
+    ----------
+    user_ids : Array [users] of int64
+        Warm, validation, test; ascending within each.
+    n_warm, n_validation, n_test : int
+    age : Array [users] of float32
+        Years; NaN where unknown.
+    country : Array [users] of int32
+        Index into ``countries``; -1 where unknown.
+    countries, genres : tuple of str
+    track_ids : Array [tracks] of int64
+        Most popular first.
+    popularity : Array [tracks] of int32
+        Warm users who streamed the track.
+    genre : Array [tracks] of int32
+        Index into ``genres``; -1 where unknown.
+    artist_ids, album_ids, playlist_ids : Array of int64
+        Ascending. Entities are numbered tracks, artists, albums, playlists, one after another.
+    members : Csr [entities, tracks]
+        The tracks of each entity; a track's only member is itself.
+    registration : Csr [users * 18, entities]
+        Events of the registration day: row ``18 * user + signal``, in the order of
+        :data:`gpu_coldstart.data.signals.SIGNALS`.
+    signals : Array [users, 18] of float32
+        Events of each signal on the registration day.
+    history : Csr [warm users, tracks]
+        Streams of each track.
+    favorites : Csr [warm users, entities]
+        Events that made an entity a favourite.
+    plays : Csr [warm users, tracks]
+        The streams that count for popularity: ``history``, or its first days.
+    truth : Csr [validation + test users, tracks]
+        Streams of the days after registration.
+    truth_favorites : Csr [validation + test users, entities]
+        Events of the same days that made a track or a playlist a favourite.
+    truth_playlists : Csr [validation + test users, playlists]
+        Streams, in the same days, of playlists as such.
+    split_rule : str
+        How users were split, with dates.
+    notes : tuple of str
+        What was left out and why, for the report.
+    """
+
+    user_ids: Array
+    n_warm: int
+    n_validation: int
+    n_test: int
+    age: Array
+    country: Array
+    countries: tuple[str, ...]
+    track_ids: Array
+    popularity: Array
+    genre: Array
+    genres: tuple[str, ...]
+    artist_ids: Array
+    album_ids: Array
+    playlist_ids: Array
+    members: Csr
+    registration: Csr
+    signals: Array
+    history: Csr
+    favorites: Csr
+    plays: Csr
+    truth: Csr
+    truth_favorites: Csr
+    truth_playlists: Csr
+    split_rule: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def n_users(self) -> int:
+        """Number of users, warm and cold."""
+        return self.n_warm + self.n_validation + self.n_test
+
+    @property
+    def n_tracks(self) -> int:
+        """Number of tracks in the catalogue."""
+        return int(self.track_ids.shape[0])
+
+    @property
+    def playlists(self) -> slice:
+        """The rows of ``members`` that are playlists."""
+        first = self.n_tracks + int(self.artist_ids.shape[0]) + int(self.album_ids.shape[0])
+        return slice(first, self.members.shape[0])
+
+    def users(self, cohort: str) -> slice:
+        """The places of ``"warm"``, ``"validation"`` or ``"test"`` users in every user array."""
+        sizes = {"warm": self.n_warm, "validation": self.n_validation, "test": self.n_test}
+        names = list(sizes)
+        start = sum(sizes[name] for name in names[: names.index(cohort)])
+        return slice(start, start + sizes[cohort])
+
+
+def index(engine: Engine, tables: Tables, config: Config) -> Logs:
+    """Number users and entities, split users into cohorts and build every matrix.
+
+    Raises
+    ------
+    UserError
+        When more than half of the interactions name unknown users or entities, or when no warm,
+        validation or test user is left.
+    """
+    xp = engine.xp
+    by_id = xp.argsort(tables.users["user_id"].values)
+    user_keys = tables.users["user_id"].values[by_id]
+    registered = tables.users["registered_at"].values[by_id] // DAY
+    given = tables.users.get("split")
+    if given is not None:
+        given = Column(given.values[by_id], None if given.valid is None else given.valid[by_id])
+
+    catalogue, notes = read_catalogue(engine, tables)
+    events, dropped = known_events(engine, tables, user_keys, registered, catalogue)
+    last_day = int(events.day.max()) if len(events.day) else int(registered.max())
+    cohort, rule = splits.assign(engine, config.split, given, registered, last_day)
+    _check_cohorts(cohort)
+    # Before users are left out by their truth, on which what is learned must not depend.
+    events, last_day_counted, cut = _until(events, cohort, registered, config)
+    cohort, short = _with_truth(engine, events, cohort, catalogue.n_entities, config)
+    cohort, idle = _with_history(engine, events, cohort)
+    listed, hidden = _playlists_to_believe(engine, tables, user_keys, cohort, last_day_counted)
+    _check_cohorts(cohort)
+
+    users, place = _order_users(engine, cohort)
+    events = events.where(place[events.user] >= 0)
+    events = events._replace(user=place[events.user])
+    people = _People.of(engine, tables, by_id[users], cohort[users], user_keys[users])
+    logs = _matrices(engine, people, catalogue, listed, events=events, config=config)
+    notes = [*notes, *dropped, *cut, *short, *hidden, *idle]
+    return replace(logs, split_rule=rule, notes=tuple(notes))
+
+
+def _with_truth(
+    engine: Engine, events: Events, cohort: Array, n_entities: int, config: Config
+) -> tuple[Array, list[str]]:
+    """Leave out cold users with fewer distinct tracks of truth than asked for."""
+    xp = engine.xp
+    cold = (cohort == splits.VALIDATION) | (cohort == splits.TEST)
+    judged = events.are("stream", "track") & events.on_days(config.split.truth_days)
+    truth = events.where(judged & cold[events.user])
+    pairs = _pairs(engine, truth, (len(cohort), n_entities))
+    sizes = xp.diff(pairs.indptr)
+    short = cold & (sizes < config.split.min_truth)
+    if not int(short.sum()):
+        return cohort, []
+    kept = xp.where(short, splits.LEFT_OUT, cohort).astype(xp.int32)
+    return kept, [
+        f"{int(short.sum())} cold users streamed fewer than {config.split.min_truth} distinct "
+        f"tracks in the {config.split.truth_days} days after registration; left out"
+    ]
+
+
+def _check_cohorts(cohort: Array) -> None:
+    """Refuse to go on without warm, validation or test users.
+
+    Two warm users are the least: batch normalisation has no variance to work with in one.
+    """
+    for code, name in enumerate(SPLITS):
+        if int((cohort == code).sum()) < (2 if code == splits.WARM else 1):
+            raise UserError(
+                f"users.parquet leaves no {name} users (or one warm user, which is too few to "
+                f"train on): give users whose split is '{name}', or logs that go on for longer "
+                "after their registration (split.truth_days, split.min_truth and "
+                "split.cold_share set who counts)"
+            )
+
+
+def _until(
+    events: Events, cohort: Array, registered: Array, config: Config
+) -> tuple[Events, int | None, list[str]]:
+    """Drop the warm events that would tell the future; also returns the last day that counts."""
+    warm = cohort[events.user] == splits.WARM
+    last, notes = splits.last_warm_day(config.split, cohort, registered, events.day[warm])
+    if last is not None:
+        events = events.where(~warm | (events.day <= last))
+    return events, last, notes
+
+
+def _playlists_to_believe(
+    engine: Engine, tables: Tables, user_keys: Array, cohort: Array, last_day: int | None
+) -> tuple[Array, list[str]]:
+    """Mask of the playlist rows that do not tell a cold user's future.
+
+    A playlist with an owner counts only if that is a warm user, one with a date only up to the
+    last day of warm events that counts.
+    """
+    xp = engine.xp
+    table = tables.playlists
+    if table is None:
+        return xp.zeros(0, dtype=bool), []
+    believed = xp.ones(len(table["playlist_id"].values), dtype=bool)
+    owner = table.get("user_id")
+    if owner is not None:
+        user = engine.lookup(owner.values, user_keys)
+        warm = (user >= 0) & (cohort[xp.maximum(user, 0)] == splits.WARM)
+        believed &= warm if owner.valid is None else warm | ~owner.valid
+    made = table.get("created_at")
+    if made is not None and last_day is not None:
+        early = made.values // DAY <= last_day
+        believed &= early if made.valid is None else early | ~made.valid
+    hidden = int((~believed).sum())
+    if not hidden:
+        return believed, []
+    return believed, [
+        f"{hidden} of {len(believed)} playlist rows belong to users who are not warm, or come "
+        "after the last day of warm events that counts; left out"
+    ]
+
+
+def _with_history(engine: Engine, events: Events, cohort: Array) -> tuple[Array, list[str]]:
+    """Leave out warm users who never streamed a track: no space has a place for them."""
+    xp = engine.xp
+    streams = events.user[events.are("stream", "track")]
+    played = xp.bincount(streams, minlength=len(cohort)) > 0
+    idle = (cohort == splits.WARM) & ~played
+    if not int(idle.sum()):
+        return cohort, []
+    kept = xp.where(idle, splits.LEFT_OUT, cohort).astype(xp.int32)
+    return kept, [f"{int(idle.sum())} warm users never streamed a known track; left out"]
+
+
+def _order_users(engine: Engine, cohort: Array) -> tuple[Array, Array]:
+    """Users in cohort order, and each user's new number (-1 for those left out)."""
+    xp = engine.xp
+    n = len(cohort)
+    order = xp.argsort(cohort.astype(xp.int64) * n + xp.arange(n))
+    users = order[: int((cohort != splits.LEFT_OUT).sum())]
+    place = xp.full(n, -1, dtype=xp.int32)
+    place[users] = xp.arange(len(users), dtype=xp.int32)
+    return users, place
+
+
+class _People(NamedTuple):
+    """What is known of the users themselves, in their final order."""
+
+    ids: Array
+    sizes: tuple[int, int, int]
+    age: Array
+    country: Array
+    countries: tuple[str, ...]
+
+    @classmethod
+    def of(cls, engine: Engine, tables: Tables, rows: Array, cohort: Array, ids: Array) -> _People:
+        """Read age and country at the given rows of the users table."""
+        xp = engine.xp
+        sizes = [int((cohort == code).sum()) for code in range(len(SPLITS))]
+        age = xp.full(len(rows), xp.nan, dtype=xp.float32)
+        column = tables.users.get("age")
+        if column is not None:
+            age = column.values[rows].astype(xp.float32)
+            if column.valid is not None:
+                age = xp.where(column.valid[rows], age, xp.float32(xp.nan))
+        country = xp.full(len(rows), -1, dtype=xp.int32)
+        column = tables.users.get("country")
+        if column is not None:
+            country = column.values[rows].astype(xp.int32)
+            if column.valid is not None:
+                country = xp.where(column.valid[rows], country, -1).astype(xp.int32)
+        names = () if column is None else column.names
+        return cls(ids, (sizes[0], sizes[1], sizes[2]), age, country, names)
+
+
+def _matrices(
+    engine: Engine,
+    people: _People,
+    catalogue: Catalogue,
+    listed: Array,
+    *,
+    events: Events,
+    config: Config,
+) -> Logs:
+    """Renumber tracks by popularity and build the matrices."""
+    xp = engine.xp
+    n_warm, n_users, n_tracks = people.sizes[0], sum(people.sizes), len(catalogue.ids["track"])
+    n_entities = catalogue.n_entities
+    warm = events.user < n_warm
+    streamed = events.are("stream", "track")
+    counted = warm & streamed
+    if config.segments.popularity_days:
+        counted = counted & events.on_days(config.segments.popularity_days)
+    plays = _pairs(engine, events.where(counted), (n_warm, n_tracks))
+    catalogue, place = catalogue.by_popularity(
+        engine, xp.bincount(plays.indices, minlength=n_tracks)
+    )
+    events = events._replace(entity=place[events.entity])
+    plays = _pairs(engine, events.where(counted), (n_warm, n_tracks))
+    liked = events.are("favorite", "track", "artist", "album")
+    later = events.where(~warm & events.on_days(config.split.truth_days))
+    later = later._replace(user=later.user - n_warm)
+    n_cold = n_users - n_warm
+    registration = _registration(engine, events, catalogue, (n_users, n_entities))
+    return Logs(
+        user_ids=people.ids,
+        n_warm=people.sizes[0],
+        n_validation=people.sizes[1],
+        n_test=people.sizes[2],
+        age=people.age,
+        country=people.country,
+        countries=people.countries,
+        track_ids=catalogue.ids["track"],
+        popularity=xp.bincount(plays.indices, minlength=n_tracks).astype(xp.int32),
+        genre=catalogue.genre,
+        genres=catalogue.genres,
+        artist_ids=catalogue.ids["artist"],
+        album_ids=catalogue.ids["album"],
+        playlist_ids=catalogue.ids["playlist"],
+        members=catalogue.members(engine, listed),
+        registration=registration,
+        signals=_signal_counts(engine, registration),
+        history=_pairs(engine, events.where(warm & streamed), (n_warm, n_tracks)),
+        favorites=_pairs(engine, events.where(warm & liked), (n_warm, n_entities)),
+        plays=plays,
+        truth=_pairs(engine, later.where(later.are("stream", "track")), (n_cold, n_tracks)),
+        truth_favorites=_pairs(
+            engine, later.where(later.are("favorite", "track", "playlist")), (n_cold, n_entities)
+        ),
+        truth_playlists=_playlist_streams(engine, later, catalogue, n_cold),
+    )
+
+
+def _pairs(engine: Engine, events: Events, shape: tuple[int, int]) -> Csr:
+    """Events of each user with each entity, added up."""
+    return engine.csr(events.user, events.entity, events.count, shape)
+
+
+def _playlist_streams(engine: Engine, later: Events, catalogue: Catalogue, n_cold: int) -> Csr:
+    """Streams of playlists as such, by cold user."""
+    streamed = later.where(later.are("stream", "playlist"))
+    streamed = streamed._replace(entity=streamed.entity - catalogue.first("playlist"))
+    return _pairs(engine, streamed, (n_cold, len(catalogue.ids["playlist"])))
+
+
+def _registration(
+    engine: Engine, events: Events, catalogue: Catalogue, shape: tuple[int, int]
+) -> Csr:
+    """Events of the registration day by (user, signal) and entity."""
+    xp = engine.xp
+    events = events.where(events.since == 0)
+    owner = {"artist": catalogue.artist, "album": catalogue.album}
+    rows, columns, counts = [], [], []
+    for place, signal in enumerate(SIGNALS):
+        direct = events.where(events.are(signal.action, signal.entity))
+        found = [(direct, direct.entity)]
+        if signal.follows_tracks:
+            tracks = events.where(events.are(signal.action, "track"))
+            owners = owner[signal.entity][tracks.entity]
+            found.append((tracks.where(owners >= 0), owners[owners >= 0]))
+        for those, entity in found:
+            rows.append(those.user.astype(xp.int64) * len(SIGNALS) + place)
+            columns.append(entity)
+            counts.append(those.count)
+    return engine.csr(
+        xp.concatenate(rows),
+        xp.concatenate(columns),
+        xp.concatenate(counts),
+        (shape[0] * len(SIGNALS), shape[1]),
+    )
+
+
+def _signal_counts(engine: Engine, registration: Csr) -> Array:
+    """Events of each signal [users, 18]."""
+    xp = engine.xp
+    rows, _ = entries(engine, registration)
+    counts = xp.bincount(rows, weights=registration.data, minlength=registration.shape[0])
+    return counts.reshape(-1, len(SIGNALS)).astype(xp.float32)

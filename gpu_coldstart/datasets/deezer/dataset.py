@@ -1,0 +1,215 @@
+"""The public release of the paper's data as a study: the flow starts at the segments.
+
+The release gives embeddings and input vectors, and for each user the tracks of days 1 to 30. It
+says nothing of single registration-day events, of countries or of playlists, so what needs them
+has nothing to show here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from gpu_coldstart.config.parameters import Config, Features
+from gpu_coldstart.data.dataset import Study
+from gpu_coldstart.data.logs import Logs
+from gpu_coldstart.data.signals import BLOCKS, SCALAR_SIGNALS, SCALARS, SIGNALS
+from gpu_coldstart.datasets.deezer.release import Release, UserFeatures, open_release
+from gpu_coldstart.engine import Engine
+from gpu_coldstart.engine.base import Array, Csr, HostArray
+from gpu_coldstart.errors import UserError
+from gpu_coldstart.features import Inputs, scalars
+from gpu_coldstart.spaces import Progress, Space
+
+__all__ = ["GivenVectors", "ReleaseStudy"]
+
+_PARTS = ("train", "validation", "test")
+
+
+class ReleaseStudy(Study):
+    """The eight files of the public release.
+
+    Parameters
+    ----------
+    directory : Path
+    spaces : sequence of str
+        Which of the two spaces will be asked for.
+    """
+
+    def __init__(self, directory: Path, spaces: tuple[str, ...]):
+        self._directory = directory
+        self._spaces = spaces
+        self._release: Release | None = None
+        self._loaded: tuple[str, dict[str, UserFeatures]] | None = None
+
+    def logs(self, engine: Engine, config: Config, progress: Progress) -> Logs:
+        """Users, tracks, plays and truth, as far as the release tells of them."""
+        if config.strategies.exclude_seen:
+            raise UserError(
+                "setting 'strategies.exclude_seen' needs to know the tracks of the registration "
+                "day, which the public release does not tell: set it to false"
+            )
+        space = config.spaces[0]
+        progress(0, 2, "reading tracks")
+        songs = self._open().songs(space).ids
+        progress(1, 2, f"reading users ({space})")
+        parts = self._features(space)
+        ids = np.concatenate([parts[part].ids for part in _PARTS])
+        sizes = [len(parts[part].ids) for part in _PARTS]
+        given = np.concatenate([parts[part].vectors[:, -len(SCALARS) :] for part in _PARTS])
+        signals = np.empty((len(ids), len(SIGNALS)), np.float32)
+        signals[:, list(SCALAR_SIGNALS)] = given[:, 1:]
+
+        listened = np.bincount(np.searchsorted(songs, parts["train"].songs), minlength=len(songs))
+        order = np.argsort(-listened, kind="stable")  # songs ascend, so equals by smaller id
+        place = np.empty(len(songs), np.int32)
+        place[order] = np.arange(len(songs), dtype=np.int32)
+        plays = _matrix(engine, [parts["train"]], songs, place)
+        none = np.zeros(0, np.int64)
+        return Logs(
+            user_ids=engine.asarray(ids),
+            n_warm=sizes[0],
+            n_validation=sizes[1],
+            n_test=sizes[2],
+            age=engine.asarray(np.where(given[:, 0] > 0, given[:, 0], np.float32(np.nan))),
+            country=engine.asarray(np.full(len(ids), -1, np.int32)),
+            countries=(),
+            track_ids=engine.asarray(songs[order]),
+            popularity=engine.asarray(listened[order].astype(np.int32)),
+            genre=engine.asarray(np.full(len(songs), -1, np.int32)),
+            genres=(),
+            artist_ids=engine.asarray(none),
+            album_ids=engine.asarray(none),
+            playlist_ids=engine.asarray(none),
+            members=_empty(engine, (len(songs), len(songs))),
+            registration=_empty(engine, (len(ids) * len(SIGNALS), len(songs))),
+            signals=engine.asarray(signals),
+            history=plays,
+            favorites=_empty(engine, (sizes[0], len(songs))),
+            plays=plays,
+            truth=_matrix(engine, [parts["validation"], parts["test"]], songs, place),
+            truth_favorites=_empty(engine, (sizes[1] + sizes[2], len(songs))),
+            truth_playlists=_empty(engine, (sizes[1] + sizes[2], 0)),
+            split_rule="train, validation and test users as released",
+            notes=self._open().notes_of(space),
+        )
+
+    def space(
+        self, name: str, engine: Engine, indexed: Logs, config: Config, progress: Progress
+    ) -> Space:
+        """The released embeddings, in the order of the logs.
+
+        Its notes are those on the input vectors of the space; of the first space, the logs have
+        them.
+        """
+        release = self._open()
+        notes: tuple[str, ...] = ()
+        if name != config.spaces[0]:
+            progress(0, 2, f"reading users ({name})")
+            release.check_truth(config.spaces[0])  # a resumed run has not read it
+            self._features(name)
+            notes = release.notes_of(name)
+        progress(1, 2, "reading embeddings")
+        songs, users = release.songs(name), release.warm_users(name)
+        tracks = np.searchsorted(songs.ids, engine.to_host(indexed.track_ids))
+        return Space(
+            name,
+            engine.asarray(np.ascontiguousarray(songs.vectors[tracks])),
+            engine.asarray(users.vectors),
+            notes=notes,
+        )
+
+    def inputs(self, engine: Engine, indexed: Logs, space: Space, config: Config) -> Inputs:
+        """The released input vectors, in the order of the logs."""
+        parts = self._features(space.name)
+        ids = np.concatenate([parts[part].ids for part in _PARTS])
+        if not np.array_equal(ids, engine.to_host(indexed.user_ids)):
+            raise UserError(
+                f"{self._directory}: the features of {space.name} are not of the same users as "
+                f"those of {self._spaces[0]}: download both again, or run one space at a time"
+            )
+        vectors = np.concatenate([parts[part].vectors for part in _PARTS])
+        self._loaded = None
+        return GivenVectors(engine, indexed, vectors, config.features)
+
+    def _open(self) -> Release:
+        if self._release is None:
+            self._release = open_release(self._directory, self._spaces)
+        return self._release
+
+    def _features(self, space: str) -> dict[str, UserFeatures]:
+        """All parts of one space; only the space asked for last is held."""
+        if self._loaded is None or self._loaded[0] != space:
+            self._loaded = None
+            self._loaded = (space, {part: self._open().features(space, part) for part in _PARTS})
+        return self._loaded[1]
+
+
+def _matrix(engine: Engine, parts: list[UserFeatures], songs: HostArray, place: HostArray) -> Csr:
+    """Users' tracks of days 1 to 30, each once."""
+    lengths = np.concatenate([np.diff(part.indptr) for part in parts])
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    columns = place[np.searchsorted(songs, np.concatenate([part.songs for part in parts]))]
+    return engine.csr(
+        engine.asarray(rows),
+        engine.asarray(columns),
+        engine.asarray(np.ones(len(rows), np.float32)),
+        (len(lengths), len(songs)),
+    )
+
+
+def _empty(engine: Engine, shape: tuple[int, int]) -> Csr:
+    return Csr(
+        engine.asarray(np.zeros(shape[0] + 1, np.int64)),
+        engine.asarray(np.zeros(0, np.int32)),
+        engine.asarray(np.zeros(0, np.float32)),
+        shape,
+    )
+
+
+class GivenVectors(Inputs):
+    """Input vectors that are there already.
+
+    They are kept in the engine's memory where it can spare as much, else in the host's.
+
+    Parameters
+    ----------
+    engine : Engine
+    logs : Logs
+    vectors : HostArray [users, width] of float32
+        Raw; the scalars are replaced by those of the logs, scaled as configured.
+    options : Features
+    """
+
+    def __init__(self, engine: Engine, logs: Logs, vectors: HostArray, options: Features):
+        super().__init__(engine)
+        self.width = vectors.shape[1]
+        self._dimension = (self.width - len(SCALARS)) // len(BLOCKS)
+        self.scalars = scalars(engine, logs, options)
+        self._kept = vectors.nbytes <= engine.resident_bytes
+        self._vectors: Array = engine.asarray(vectors) if self._kept else vectors
+
+    def batch(self, users: Array) -> Array:
+        """See :meth:`Inputs.batch`."""
+        vectors = self._rows(users)
+        vectors[:, -len(SCALARS) :] = self.scalars[users]
+        return vectors
+
+    def signal(self, name: str, users: Array) -> Array:
+        """See :meth:`Inputs.signal`."""
+        start = BLOCKS.index(name) * self._dimension
+        return self._rows(users)[:, start : start + self._dimension]
+
+    def table(self, users: Array) -> Callable[[Array], Array]:
+        """See :meth:`Inputs.table`; nothing is copied that is kept already."""
+        if not self._kept:
+            return super().table(users)
+        return lambda places: self.batch(users[places])
+
+    def _rows(self, users: Array) -> Array:
+        """Rows of some users, a copy."""
+        if self._kept:
+            return self._vectors[users]
+        return self._engine.asarray(self._vectors[self._engine.to_host(users)])

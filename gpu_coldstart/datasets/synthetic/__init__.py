@@ -1,0 +1,1 @@
+"""A synthetic world with the difficulties of the real one."""

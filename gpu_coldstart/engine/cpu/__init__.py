@@ -1,0 +1,1 @@
+"""The engine on NumPy, SciPy, faiss-cpu and loops compiled by Numba."""

@@ -1,0 +1,195 @@
+"""Weighted ALS on the CPU, by conjugate gradients: the twin of ``kernels/als.cu``.
+
+The normal equations of a row are ``(gram + sum_i (c_i - 1) y_i y_i^T) x = sum_i c_i y_i``, where
+``gram = Y^T Y + l I`` is common to all rows (Hu, Koren & Volinsky 2008; Takács, Pilászy & Tikk
+2011). Each row is solved by one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.engine.cpu.jit import add_scaled, compiled, copy_into, dot, inlined
+from gpu_coldstart.engine.cpu.threads import over_rows
+
+__all__ = ["als"]
+
+_ROWS = 64
+"""Rows that a thread takes at once: few, as the first tracks have nearly all the streams."""
+
+_ARRIVED = 1e-20
+"""Squared residual at which a row's conjugate gradients stop."""
+
+
+class _Side(NamedTuple):
+    """One side's entries, as CSR, and what its rows are solved against."""
+
+    indptr: HostArray
+    indices: HostArray
+    confidence: HostArray
+    fixed: HostArray
+    gram: HostArray
+
+
+def als(
+    confidence: sp.csr_array,
+    *,
+    factors: int,
+    iterations: int,
+    regularization: float,
+    cg_steps: int,
+    seed: int,
+    progress: Callable[[int, float], None],
+) -> tuple[HostArray, HostArray]:
+    """See :meth:`gpu_coldstart.engine.base.Engine.als`; both sides start small and positive."""
+    random = np.random.default_rng(seed)
+    users, tracks = (
+        random.random((n, factors), dtype=np.float32) * np.float32(0.01) for n in confidence.shape
+    )
+    across = confidence.T.tocsr()
+    cells = confidence.shape[0] * confidence.shape[1]
+    for iteration in range(iterations):
+        _solve(confidence, users, tracks, regularization, cg_steps)
+        loss = _solve(across, tracks, users, regularization, cg_steps)
+        loss += regularization * float(np.square(users).sum(dtype=np.float64))
+        progress(iteration, loss / cells)
+    return users, tracks
+
+
+def _solve(
+    confidence: sp.csr_array, x: HostArray, fixed: HostArray, regularization: float, cg_steps: int
+) -> float:
+    """Move ``x`` [rows, d] towards its solution; the objective then, but for ``fixed``'s length."""
+    gram = fixed.T @ fixed + np.float32(regularization) * np.eye(x.shape[1], dtype=np.float32)
+    losses = np.zeros(len(x))
+    side = _Side(confidence.indptr, confidence.indices, confidence.data, fixed, gram)
+
+    def work(start: int, stop: int) -> None:
+        _solve_rows(side, x, losses, (start, stop), (cg_steps, _ARRIVED))
+
+    over_rows(len(x), _ROWS, work)
+    return float(confidence.data.sum(dtype=np.float64) + losses.sum())
+
+
+@inlined
+def _times_gram(vectors: HostArray, gram: HostArray, out: HostArray) -> None:
+    """Two vectors by four rows of the Gramian at a time: its numbers and theirs are read less."""
+    d = len(gram)
+    a, b = vectors[0], vectors[1]
+    whole = d - d % 4
+    zero = np.float32(0)
+    for j in range(0, whole, 4):
+        g0, g1, g2, g3 = gram[j], gram[j + 1], gram[j + 2], gram[j + 3]
+        a0, a1, a2, a3, b0, b1, b2, b3 = zero, zero, zero, zero, zero, zero, zero, zero
+        for i in range(d):
+            a0 += a[i] * g0[i]
+            a1 += a[i] * g1[i]
+            a2 += a[i] * g2[i]
+            a3 += a[i] * g3[i]
+            b0 += b[i] * g0[i]
+            b1 += b[i] * g1[i]
+            b2 += b[i] * g2[i]
+            b3 += b[i] * g3[i]
+        out[0, j], out[0, j + 1], out[0, j + 2], out[0, j + 3] = a0, a1, a2, a3
+        out[1, j], out[1, j + 1], out[1, j + 2], out[1, j + 3] = b0, b1, b2, b3
+    for j in range(whole, d):
+        out[0, j], out[1, j] = dot(a, gram[j]), dot(b, gram[j])
+
+
+@inlined
+def _add_entries(
+    side: _Side, row: int, shares: tuple[np.float32, np.float32], vector: HostArray, out: HostArray
+) -> float:
+    """``out += sum_i (s c_i + t (c_i - 1) f_i) y_i`` over the row's entries: ``f_i = y_i.vector``.
+
+    ``shares`` are s and t. Returns ``sum_i c_i f_i``. Four entries at a time.
+    """
+    s, t = shares
+    one, zero = np.float32(1), np.float32(0)
+    first, end = side.indptr[row], side.indptr[row + 1]
+    c, y, place = side.confidence[first:end], side.fixed, side.indices[first:end]
+    total = 0.0
+    whole = len(c) - len(c) % 4
+    for i in range(0, whole, 4):
+        y0, y1, y2, y3 = y[place[i]], y[place[i + 1]], y[place[i + 2]], y[place[i + 3]]
+        c0, c1, c2, c3 = c[i], c[i + 1], c[i + 2], c[i + 3]
+        f0, f1, f2, f3 = zero, zero, zero, zero
+        for j in range(len(vector)):
+            f0 += y0[j] * vector[j]
+            f1 += y1[j] * vector[j]
+            f2 += y2[j] * vector[j]
+            f3 += y3[j] * vector[j]
+        total += c0 * f0 + c1 * f1 + c2 * f2 + c3 * f3
+        w0, w1 = s * c0 + t * (c0 - one) * f0, s * c1 + t * (c1 - one) * f1
+        w2, w3 = s * c2 + t * (c2 - one) * f2, s * c3 + t * (c3 - one) * f3
+        for j in range(len(vector)):
+            out[j] += w0 * y0[j] + w1 * y1[j] + w2 * y2[j] + w3 * y3[j]
+    for i in range(whole, len(c)):
+        f = dot(y[place[i]], vector)
+        total += c[i] * f
+        add_scaled(s * c[i] + t * (c[i] - one) * f, y[place[i]], out)
+    return total
+
+
+@inlined
+def _step(
+    side: _Side, row: int, x: HostArray, state: tuple[HostArray, HostArray, HostArray]
+) -> float:
+    """One step for a row, from ``state``: the residual, the direction, and gram times direction.
+
+    Returns by how much b.x grew.
+    """
+    r, p, q = state
+    before = dot(r, r)
+    explained = _add_entries(side, row, (np.float32(0), np.float32(1)), p, q)
+    length = before / dot(p, q)
+    add_scaled(length, p, x)
+    add_scaled(-length, q, r)
+    again = dot(r, r) / before
+    for j in range(len(p)):
+        p[j] = r[j] + again * p[j]
+    return float(length) * explained
+
+
+@compiled
+def _solve_rows(
+    side: _Side,
+    x: HostArray,
+    losses: HostArray,
+    rows: tuple[int, int],
+    until: tuple[int, float],
+) -> None:
+    """Solve the ``rows`` (first, end) of ``x``, two abreast, and note their ``losses``.
+
+    With ``A x = b`` the equations and r the residual, a row's part of the objective and of its
+    regularisation is ``sum c - 2 b.x + x.A x = sum c - b.x - r.x``, of which ``sum c`` is left out.
+    """
+    cg_steps, arrived = until
+    one = np.float32(1)
+    residual, direction, product = np.zeros((3, 2, x.shape[1]), np.float32)
+    for first in range(rows[0], rows[1], 2):
+        lanes = min(2, rows[1] - first)
+        for lane in range(lanes):
+            if side.indptr[first + lane] == side.indptr[first + lane + 1]:
+                x[first + lane] = np.float32(0)  # the solution
+            copy_into(x[first + lane], direction[lane])
+        _times_gram(direction, side.gram, product)
+        for lane in range(lanes):
+            row, r = first + lane, residual[lane]
+            copy_into(-product[lane], r)
+            losses[row] = -_add_entries(side, row, (one, -one), x[row], r)
+            copy_into(r, direction[lane])
+        for _ in range(cg_steps):
+            _times_gram(direction, side.gram, product)
+            for lane in range(lanes):
+                row, r = first + lane, residual[lane]
+                if dot(r, r) >= arrived:
+                    state = r, direction[lane], product[lane]
+                    losses[row] -= _step(side, row, x[row], state)
+        for lane in range(lanes):
+            losses[first + lane] -= dot(residual[lane], x[first + lane])

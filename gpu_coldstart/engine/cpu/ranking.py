@@ -1,0 +1,216 @@
+"""Ranked lists on the CPU: the best of sparse rows, soft allocation, what was seen, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gpu_coldstart.engine import settle
+from gpu_coldstart.engine.base import Csr, HostArray, RankMetrics
+from gpu_coldstart.engine.cpu.sparse import from_scipy, to_scipy
+
+__all__ = ["drop_seen", "rank_metrics", "row_top", "soft_allocate"]
+
+_BATCH_ENTRIES = 8_000_000
+"""Sparse entries worked on at once (8 bytes of sort key each, and a few copies)."""
+
+
+def row_top(matrix: Csr, depth: int) -> tuple[HostArray, HostArray]:
+    """See :meth:`gpu_coldstart.engine.base.Engine.row_top`.
+
+    Each entry becomes one 64-bit key, (row, value descending, column), so that a plain sort of
+    integers ranks all rows of a batch at once. Bits of positive float32 values order like the
+    values themselves.
+    """
+    n_rows, n_columns = matrix.shape
+    if depth > n_columns:
+        raise ValueError(f"depth {depth} exceeds the {n_columns} columns")
+    columns = np.empty((n_rows, depth), np.int32)
+    values = np.empty((n_rows, depth), np.float32)
+    column_bits = max(1, int(n_columns - 1).bit_length())
+    most_rows = 1 << (32 - column_bits)
+    for start, stop in _row_batches(matrix.indptr, most_rows):
+        columns[start:stop], values[start:stop] = _batch_top(
+            matrix, start, stop, depth, column_bits
+        )
+    return columns, values
+
+
+def _row_batches(indptr: HostArray, most_rows: int) -> list[tuple[int, int]]:
+    """Cut rows into runs of at most ``most_rows`` rows and about ``_BATCH_ENTRIES`` entries."""
+    batches, start, n_rows = [], 0, len(indptr) - 1
+    while start < n_rows:
+        fits = int(np.searchsorted(indptr, indptr[start] + _BATCH_ENTRIES, side="right")) - 1
+        stop = min(max(fits, start + 1), start + most_rows, n_rows)
+        batches.append((start, stop))
+        start = stop
+    return batches
+
+
+def _batch_top(
+    matrix: Csr, start: int, stop: int, depth: int, column_bits: int
+) -> tuple[HostArray, HostArray]:
+    """Best ``depth`` entries of the rows ``start`` to ``stop``, filled up at value 0."""
+    low, high = int(matrix.indptr[start]), int(matrix.indptr[stop])
+    data, indices = matrix.data[low:high], matrix.indices[low:high]
+    rows = np.repeat(np.arange(stop - start), np.diff(matrix.indptr[start : stop + 1]))
+    positive = data > 0
+    rows, data, indices = rows[positive], data[positive], indices[positive]
+    inverted = np.uint64(0xFFFFFFFF) - data.view(np.uint32).astype(np.uint64)
+    keys = (rows.astype(np.uint64) << np.uint64(32 + column_bits)) | (
+        inverted << np.uint64(column_bits)
+    )
+    keys |= indices.astype(np.uint64)
+    keys.sort()
+
+    held = np.bincount(rows, minlength=stop - start)
+    firsts = np.concatenate([[0], np.cumsum(held)[:-1]])
+    rank = np.arange(depth)
+    present = rank < held[:, None]
+    taken = keys[(firsts[:, None] + rank)[present]]
+    columns = np.zeros((stop - start, depth), np.int32)
+    values = np.zeros((stop - start, depth), np.float32)
+    columns[present] = (taken & np.uint64((1 << column_bits) - 1)).astype(np.int32)
+    bits = np.uint64(0xFFFFFFFF) - ((taken >> np.uint64(column_bits)) & np.uint64(0xFFFFFFFF))
+    values[present] = bits.astype(np.uint32).view(np.float32)
+
+    short = np.flatnonzero(held < depth)
+    if len(short):
+        free = np.ones((len(short), depth), bool)
+        rows_held, places = np.nonzero(present[short] & (columns[short] < depth))
+        free[rows_held, columns[short][rows_held, places]] = False
+        wanted = (np.cumsum(free, axis=1) <= (depth - held[short])[:, None]) & free
+        filled = columns[short]
+        filled[~present[short]] = np.nonzero(wanted)[1]
+        columns[short] = filled
+    return columns, values
+
+
+def soft_allocate(
+    segments: HostArray, weights: HostArray, shares: Csr, k: int, overshoot: int
+) -> tuple[HostArray, HostArray]:
+    """See :meth:`gpu_coldstart.engine.base.Engine.soft_allocate`."""
+    n_tracks = shares.shape[1]
+    n_users, n_segments = segments.shape
+    slots = settle.largest_remainder(np, weights, k + overshoot)
+    favourites, share = row_top(shares, min(k + overshoot, n_tracks))
+    favourites = np.where(share > 0, favourites, n_tracks)
+    tracks = np.empty((n_users, k), np.int32)
+    scores = np.empty((n_users, k), np.float32)
+    per_user = max(1, n_segments * shares.nnz // max(1, shares.shape[0]))
+    step = max(1, min(4096, _BATCH_ENTRIES // per_user))
+    for start in range(0, n_users, step):
+        rows = slice(start, start + step)
+        offered = favourites[segments[rows]]
+        listed = _first_distinct(offered, slots[rows], k, n_tracks)
+        short = np.flatnonzero((listed < 0).any(axis=1))
+        if len(short):
+            blend = _blend(segments[rows][short], weights[rows][short], shares)
+            listed[short] = _fill(listed[short], row_top(blend, k)[0], k)
+        value = _blended_at(segments[rows], weights[rows], shares, listed)
+        order = np.lexsort((listed, -value), axis=1)
+        tracks[rows] = np.take_along_axis(listed, order, axis=1)
+        scores[rows] = np.take_along_axis(value, order, axis=1)
+    return tracks, scores
+
+
+def _blend(segments: HostArray, weights: HostArray, shares: Csr) -> Csr:
+    """Each user's weighted sum of segment popularities, ``sum_c w_c * share_c``."""
+    n, s = segments.shape
+    order = np.argsort(segments, axis=1, kind="stable")
+    mixture = Csr(
+        np.arange(0, n * s + 1, s, dtype=np.int64),
+        np.take_along_axis(segments, order, axis=1).ravel().astype(np.int32),
+        np.take_along_axis(weights, order, axis=1).ravel().astype(np.float32),
+        (n, shares.shape[0]),
+    )
+    return from_scipy(to_scipy(mixture) @ to_scipy(shares))
+
+
+def _blended_at(
+    segments: HostArray, weights: HostArray, shares: Csr, columns: HostArray
+) -> HostArray:
+    """What the blend holds at ``columns`` [n, k], summed in its order."""
+    order = np.argsort(segments, axis=1, kind="stable")
+    segments = np.take_along_axis(segments, order, axis=1)
+    weights = np.take_along_axis(weights, order, axis=1).astype(np.float32)
+    found = np.zeros(columns.shape, np.float32)
+    for place in range(segments.shape[1]):
+        found += weights[:, place, None] * _values_at(shares, columns, segments[:, place])
+    return found
+
+
+def _first_distinct(offered: HostArray, slots: HostArray, k: int, n_tracks: int) -> HostArray:
+    """The first ``k`` distinct tracks of each user's offers, -1 where there are fewer.
+
+    ``offered`` [n, s, depth] holds the segments' favourites in order of weight, ``n_tracks`` or
+    more where one has no more; the first ``slots`` [n, s] of each segment count.
+    """
+    n, n_segments, depth = offered.shape
+    counts = np.arange(depth) < slots[:, :, None]
+    flat = np.where(counts, offered, n_tracks).reshape(n, n_segments * depth)
+    order = np.argsort(flat, axis=1, kind="stable")
+    ascending = np.take_along_axis(flat, order, axis=1)
+    first = np.ones_like(ascending, bool)
+    first[:, 1:] = ascending[:, 1:] != ascending[:, :-1]
+    fresh = np.empty_like(first)
+    np.put_along_axis(fresh, order, first & (ascending < n_tracks), axis=1)
+    place = np.cumsum(fresh, axis=1) - 1
+    rows, columns = np.nonzero(fresh & (place < k))
+    chosen = np.full((n, k), -1, np.int32)
+    chosen[rows, place[rows, columns]] = flat[rows, columns]
+    return chosen
+
+
+def _fill(chosen: HostArray, ranking: HostArray, k: int) -> HostArray:
+    """Complete lists [n, k] from a ranking [n, k], skipping what they hold already."""
+    both = np.concatenate([chosen, ranking], axis=1)
+    missing = np.iinfo(np.int32).max
+    slots = np.full((len(both), 1), both.shape[1], np.int64)
+    offered = np.where(both < 0, missing, both)[:, None, :]
+    return _first_distinct(offered, slots, k, missing)
+
+
+def _values_at(matrix: Csr, columns: HostArray, rows: HostArray | None = None) -> HostArray:
+    """The values of all or given ``rows`` [n] at ``columns`` [n, m]; 0 where nothing is stored."""
+    keys = _entry_keys(matrix)
+    if len(keys) == 0:
+        return np.zeros(columns.shape, np.float32)
+    if rows is None:
+        rows = np.arange(len(columns))
+    wanted = rows.astype(np.int64)[:, None] * matrix.shape[1] + columns
+    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[places] == wanted, matrix.data[places], np.float32(0))
+
+
+def _entry_keys(matrix: Csr) -> HostArray:
+    """One ascending number for each stored entry: row * columns + column."""
+    rows = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
+    keys: HostArray = rows * matrix.shape[1] + matrix.indices
+    return keys
+
+
+def drop_seen(
+    tracks: HostArray, scores: HostArray, seen: Csr, k: int
+) -> tuple[HostArray, HostArray]:
+    """See :meth:`gpu_coldstart.engine.base.Engine.drop_seen`."""
+    known = _values_at(seen.with_data(np.ones(seen.nnz, np.float32)), tracks) > 0
+    kept = np.argsort(known, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(tracks, kept, axis=1), np.take_along_axis(scores, kept, axis=1)
+
+
+def rank_metrics(tracks: HostArray, truth: Csr, ks: Sequence[int]) -> RankMetrics:
+    """See :meth:`gpu_coldstart.engine.base.Engine.rank_metrics`."""
+    hits = _values_at(truth.with_data(np.ones(truth.nnz, np.float32)), tracks) > 0
+    discounts = 1.0 / np.log2(np.arange(2, tracks.shape[1] + 2))
+    ideals = np.cumsum(discounts)
+    sizes = np.diff(truth.indptr)
+    result = RankMetrics(tuple(ks))
+    for k in ks:
+        reachable = np.minimum(k, sizes)
+        found = hits[:, :k].sum(axis=1)
+        result.precision.append(found / reachable)
+        result.recall.append(found / sizes)
+        result.ndcg.append(hits[:, :k] @ discounts[:k] / ideals[reachable - 1])
+    return result

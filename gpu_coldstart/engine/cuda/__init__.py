@@ -1,0 +1,1 @@
+"""The engine on CuPy, RAPIDS, faiss-gpu and our own kernels."""

@@ -1,0 +1,275 @@
+"""The CUDA engine: cuDF, cuML, CuPy, faiss-gpu, PyTorch and our own kernels, on one GPU.
+
+Arrays pass between the libraries without copies (DLPack, ``__cuda_array_interface__``), and all
+take memory from one pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cupy as cp
+import pyarrow as pa
+import torch
+
+from gpu_coldstart.engine import settle
+from gpu_coldstart.engine.base import (
+    Array,
+    Column,
+    Csr,
+    Engine,
+    HostArray,
+    Kmeans,
+    RankMetrics,
+    Svd,
+)
+from gpu_coldstart.engine.cpu.engine import CpuEngine
+from gpu_coldstart.engine.cuda import geometry, ranking, spaces, sparse
+from gpu_coldstart.engine.cuda.kernels import BLOCK, kernel
+from gpu_coldstart.engine.cuda.memory import Memory, out_of_memory
+
+__all__ = ["CudaEngine", "PascalEngine"]
+
+_KEPT_SHARE = 3
+"""At most this part of the memory is taken by a matrix kept for speed only."""
+
+
+class CudaEngine(Engine):
+    """Every primitive of :class:`~gpu_coldstart.engine.base.Engine` in GPU memory.
+
+    Parameters
+    ----------
+    memory_budget : int or None
+        Bytes of GPU memory to stay below; None for nine tenths of what is free.
+
+    Raises
+    ------
+    UserError
+        When the budget cannot be had.
+    """
+
+    name = "cuda"
+    threads = 0
+    xp: Any = cp
+    skips_null_blocks = False
+    _rapids = True
+
+    def __init__(self, memory_budget: int | None = None):
+        self._memory = Memory(memory_budget, rapids=self._rapids)
+        self.resident_bytes = self._memory.pool // _KEPT_SHARE
+        self.device = torch.cuda.get_device_name()
+        self._search = geometry.Search(self._memory) if self._rapids else None
+
+    def peak_mb(self) -> float:
+        return self._memory.peak_mb()
+
+    def explain(self, error: BaseException) -> str | None:
+        return self._memory.explain("this run") if out_of_memory(error) else None
+
+    # -- moving data ---------------------------------------------------------------------------
+
+    def asarray(self, host: HostArray) -> Array:
+        return cp.asarray(host)
+
+    def to_host(self, array: Array) -> HostArray:
+        found: HostArray = cp.asnumpy(array)
+        return found
+
+    def to_torch(self, array: Array) -> torch.Tensor:
+        return torch.utils.dlpack.from_dlpack(array)
+
+    def from_torch(self, tensor: torch.Tensor) -> Array:
+        return cp.from_dlpack(tensor.detach())
+
+    def read(self, source: Path | pa.Table, columns: Sequence[str]) -> dict[str, Column]:
+        from gpu_coldstart.engine.cuda import read
+
+        return read.read(source, columns)
+
+    # -- events to matrices --------------------------------------------------------------------
+
+    def lookup(self, ids: Array, keys: Array) -> Array:
+        if len(keys) == 0:
+            return cp.full(len(ids), -1, dtype=cp.int32)
+        places = cp.minimum(cp.searchsorted(keys, ids), len(keys) - 1)
+        return cp.where(keys[places] == ids, places, -1).astype(cp.int32)
+
+    def csr(self, rows: Array, columns: Array, values: Array, shape: tuple[int, int]) -> Csr:
+        return sparse.csr(rows, columns, values, shape)
+
+    def transpose(self, matrix: Csr) -> Csr:
+        return sparse.transpose(matrix)
+
+    def product(self, left: Csr, right: Csr) -> Csr:
+        return sparse.product(self._memory, left, right)
+
+    def take_rows(self, matrix: Csr, rows: Array) -> Csr:
+        return sparse.take_rows(matrix, rows)
+
+    def segment_counts(self, labels: Array, matrix: Csr, k: int) -> Csr:
+        return ranking.segment_counts(self._memory, labels, matrix, k)
+
+    def row_top(self, matrix: Csr, depth: int) -> tuple[Array, Array]:
+        return ranking.row_top(matrix, depth)
+
+    # -- embedding spaces ----------------------------------------------------------------------
+
+    def pmi(self, counts: Csr, *, shift: float, smoothing: float, min_count: float) -> Csr:
+        return spaces.pmi(counts, shift=shift, smoothing=smoothing, min_count=min_count)
+
+    def svd(
+        self, matrix: Csr, rank: int, *, oversamples: int, power_iterations: int, seed: int
+    ) -> Svd:
+        return spaces.svd(matrix, rank, oversamples, power_iterations, seed)
+
+    def als(
+        self,
+        affinity: Csr,
+        *,
+        factors: int,
+        iterations: int,
+        regularization: float,
+        confidence: float,
+        cg_steps: int,
+        seed: int,
+        progress: Callable[[int, float], None],
+    ) -> tuple[Array, Array]:
+        return spaces.als(
+            self._memory,
+            affinity,
+            factors=factors,
+            iterations=iterations,
+            regularization=regularization,
+            confidence=confidence,
+            cg_steps=cg_steps,
+            seed=seed,
+            progress=progress,
+        )
+
+    def pool(
+        self,
+        weights: Csr,
+        embeddings: Array,
+        *,
+        rows: Array | None = None,
+        out: Array | None = None,
+    ) -> Array:
+        d = int(embeddings.shape[1])
+        wanted = cp.arange(weights.shape[0]) if rows is None else rows
+        target = cp.empty((len(wanted), d), dtype=cp.float32) if out is None else out
+        # A block takes 128 columns of a row at a time.
+        kernel("pool")(
+            len(wanted) * -(-d // 128),
+            BLOCK,
+            rows=wanted.astype(cp.int64),
+            indptr=weights.indptr,
+            indices=weights.indices,
+            weights=weights.data,
+            embeddings=cp.ascontiguousarray(embeddings),
+            out=target,
+            n=len(wanted),
+            d=d,
+            group=target.shape[1] // d,
+            stride=target.strides[0] // target.itemsize,
+            mean=1,
+        )
+        return target
+
+    def kmeans(
+        self,
+        points: Array,
+        k: int,
+        *,
+        iterations: int,
+        seed: int,
+        restarts: int = 1,
+        seeding_points: int = 20,
+    ) -> Kmeans:
+        centroids = geometry.kmeans(
+            points,
+            k,
+            iterations=iterations,
+            seed=seed,
+            restarts=restarts,
+            seeding_points=seeding_points,
+        )
+        labels, distances = self.nearest(points, centroids, 1)
+        occupied = settle.occupy_all(cp, labels[:, 0], distances[:, 0], k)
+        means = self.pool(geometry.members(occupied, k), points)
+        return geometry.as_kmeans(self._memory, points, occupied, means)
+
+    # -- recommending --------------------------------------------------------------------------
+
+    def nearest(self, points: Array, centroids: Array, n: int) -> tuple[Array, Array]:
+        assert self._search is not None
+        return self._search.nearest(points, centroids, n)
+
+    def top_k(self, queries: Array, items: Array, k: int) -> tuple[Array, Array]:
+        assert self._search is not None
+        return self._search.top_k(queries, items, k)
+
+    def soft_allocate(
+        self, segments: Array, weights: Array, shares: Csr, k: int, overshoot: int
+    ) -> tuple[Array, Array]:
+        return ranking.soft_allocate(
+            self._memory, segments, weights, shares, k=k, overshoot=overshoot
+        )
+
+    def drop_seen(self, tracks: Array, scores: Array, seen: Csr, k: int) -> tuple[Array, Array]:
+        return ranking.drop_seen(tracks, scores, seen, k)
+
+    def rank_metrics(self, tracks: Array, truth: Csr, ks: Sequence[int]) -> RankMetrics:
+        return ranking.rank_metrics(tracks, truth, ks)
+
+
+class PascalEngine(CudaEngine):
+    """The CUDA engine of a card that RAPIDS and faiss-gpu have left behind (GTX 1080 class).
+
+    Reading, k-means and retrieval run on the CPU engine; everything else on the card.
+    """
+
+    _rapids = False
+
+    def __init__(self, memory_budget: int | None = None):
+        super().__init__(memory_budget)
+        self._host = CpuEngine()
+
+    def read(self, source: Path | pa.Table, columns: Sequence[str]) -> dict[str, Column]:
+        return {
+            name: Column(
+                cp.asarray(column.values),
+                None if column.valid is None else cp.asarray(column.valid),
+                column.names,
+            )
+            for name, column in self._host.read(source, columns).items()
+        }
+
+    def kmeans(
+        self,
+        points: Array,
+        k: int,
+        *,
+        iterations: int,
+        seed: int,
+        restarts: int = 1,
+        seeding_points: int = 20,
+    ) -> Kmeans:
+        found = self._host.kmeans(
+            cp.asnumpy(points),
+            k,
+            iterations=iterations,
+            seed=seed,
+            restarts=restarts,
+            seeding_points=seeding_points,
+        )
+        return Kmeans(cp.asarray(found.centroids), cp.asarray(found.labels), found.inertia)
+
+    def nearest(self, points: Array, centroids: Array, n: int) -> tuple[Array, Array]:
+        found = self._host.nearest(cp.asnumpy(points), cp.asnumpy(centroids), n)
+        return cp.asarray(found[0]), cp.asarray(found[1])
+
+    def top_k(self, queries: Array, items: Array, k: int) -> tuple[Array, Array]:
+        found = self._host.top_k(cp.asnumpy(queries), cp.asnumpy(items), k)
+        return cp.asarray(found[0]), cp.asarray(found[1])

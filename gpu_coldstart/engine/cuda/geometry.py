@@ -1,0 +1,148 @@
+"""Distances and inner products on the GPU: k-means, nearest centroids, top-k."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cupy as cp
+import numpy as np
+import torch
+
+from gpu_coldstart.engine import settle
+from gpu_coldstart.engine.base import Array, Csr, Kmeans
+from gpu_coldstart.engine.cuda.memory import Memory
+from gpu_coldstart.engine.cuda.sparse import csr
+
+__all__ = ["Search", "kmeans", "members"]
+
+_WORKSPACE = 256 << 20
+"""Bytes of temporary memory for faiss; its builds with cuVS take it from the common pool."""
+
+_MOST_NEIGHBOURS = 2048
+"""faiss selects no more on a GPU."""
+
+_MOST_ITEMS = 1 << 15
+"""Items searched at once: faiss cuts its tiles by the card, not by its workspace, and takes what
+that does not hold straight from the driver. So many keep its tiles of scores within it."""
+
+_TOLERANCE = float(np.finfo(np.float32).tiny)
+"""k-means stops early only where nothing moves; cuML refuses 0."""
+
+
+class Search:
+    """Exact neighbours by faiss-gpu, on tensors of this device.
+
+    The one place that says which library retrieves.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        import faiss
+        import faiss.contrib.torch_utils  # noqa: F401 - lets faiss take tensors
+
+        self._faiss: Any = faiss
+        self._memory = memory
+        self._resources = faiss.StandardGpuResources()
+        self._resources.setTempMemory(min(_WORKSPACE, memory.pool // 8))
+        self._resources.setPinnedMemory(0)  # nothing comes from the host or goes there
+
+    def _neighbours(self, queries: Array, items: Array, n: int, metric: Any) -> tuple[Array, Array]:
+        """The faiss values and labels [queries, n or more]; the best n are among them."""
+        values, labels = [], []
+        for first in range(0, len(items), _MOST_ITEMS):
+            some = items[first : first + _MOST_ITEMS]
+            found = self._faiss.knn_gpu(
+                self._resources, _tensor(queries), _tensor(some), min(n, len(some)), metric=metric
+            )
+            values.append(cp.from_dlpack(found[0]))
+            labels.append(cp.from_dlpack(found[1]) + first)
+        return cp.concatenate(values, axis=1), cp.concatenate(labels, axis=1)
+
+    def nearest(self, points: Array, centroids: Array, n: int) -> tuple[Array, Array]:
+        """See :meth:`gpu_coldstart.engine.base.Engine.nearest`."""
+        depth = min(n + 1, len(centroids))
+        found = cp.empty((len(points), n), dtype=cp.int32)
+        distances = cp.empty((len(points), n), dtype=cp.float32)
+
+        def work(start: int, stop: int) -> None:
+            some = points[start:stop]
+            _, labels = self._neighbours(some, centroids, depth, self._faiss.METRIC_L2)
+            found[start:stop], distances[start:stop] = settle.nearest_first(
+                cp, some, centroids, labels, n=n
+            )
+
+        row_bytes = 4 * (3 * points.shape[1] + 16 * n)
+        self._memory.batched("the nearest segments", len(points), row_bytes, work)
+        return found, distances
+
+    def top_k(self, queries: Array, items: Array, k: int) -> tuple[Array, Array]:
+        """See :meth:`gpu_coldstart.engine.base.Engine.top_k`."""
+        depth = min(k + 1, len(items))
+        best = cp.empty((len(queries), k), dtype=cp.int32)
+        top = cp.empty((len(queries), k), dtype=cp.float32)
+
+        def work(start: int, stop: int) -> None:
+            some = queries[start:stop]
+            if depth > _MOST_NEIGHBOURS:
+                best[start:stop], top[start:stop] = _sort_all(some, items, k)
+                return
+            scores, found = self._neighbours(some, items, depth, self._faiss.METRIC_INNER_PRODUCT)
+            best[start:stop], top[start:stop] = settle.settle_ties(
+                cp, some, items, found, scores, k=k
+            )
+
+        width = 16 * depth if depth <= _MOST_NEIGHBOURS else 10 * len(items)
+        row_bytes = 4 * (queries.shape[1] + width)
+        self._memory.batched("the nearest tracks", len(queries), row_bytes, work)
+        return best, top
+
+
+def _sort_all(queries: Array, items: Array, k: int) -> tuple[Array, Array]:
+    """The best ``k`` by sorting all scores, for lists longer than faiss makes."""
+    scores = queries @ items.T
+    order = cp.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return order.astype(cp.int32), cp.take_along_axis(scores, order, axis=1)
+
+
+def _tensor(array: Array) -> torch.Tensor:
+    return torch.utils.dlpack.from_dlpack(cp.ascontiguousarray(array, dtype=cp.float32))
+
+
+def members(labels: Array, k: int) -> Csr:
+    """The points of each label [k, points], each once."""
+    n = len(labels)
+    return csr(labels, cp.arange(n), cp.ones(n, dtype=cp.float32), (k, n))
+
+
+def kmeans(
+    points: Array, k: int, *, iterations: int, seed: int, restarts: int, seeding_points: int
+) -> Array:
+    """Centroids [k, d] by cuML's k-means, from its scalable k-means++ starts (k-means||).
+
+    With ``seeding_points`` of 0 it starts from plain k-means++. cuML does not promise to repeat
+    itself bit by bit with the same seed.
+    """
+    from cuml.cluster import KMeans
+
+    model = KMeans(
+        n_clusters=k,
+        max_iter=iterations,
+        tol=_TOLERANCE,
+        random_state=seed,
+        init="scalable-k-means++" if seeding_points else "k-means++",
+        n_init=restarts,
+        output_type="cupy",
+    )
+    model.fit(cp.ascontiguousarray(points, dtype=cp.float32))
+    return cp.asarray(model.cluster_centers_, dtype=cp.float32)
+
+
+def as_kmeans(memory: Memory, points: Array, labels: Array, centroids: Array) -> Kmeans:
+    """A result with its inertia, summed in double precision."""
+    squares = cp.empty(len(points), dtype=cp.float64)
+
+    def work(start: int, stop: int) -> None:
+        apart = (points[start:stop] - centroids[labels[start:stop]]).astype(cp.float64)
+        squares[start:stop] = (apart * apart).sum(axis=1)
+
+    memory.batched("the inertia", len(points), 20 * points.shape[1], work)
+    return Kmeans(centroids, labels, float(squares.sum()))

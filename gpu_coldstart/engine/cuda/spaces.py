@@ -1,0 +1,202 @@
+"""Embedding spaces on the GPU: PMI, truncated sparse SVD, weighted ALS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cupy as cp
+
+from gpu_coldstart.engine.base import Array, Csr, Svd
+from gpu_coldstart.engine.cuda.kernels import BLOCK, kernel
+from gpu_coldstart.engine.cuda.memory import Memory
+from gpu_coldstart.engine.cuda.sparse import offsets, transpose
+from gpu_coldstart.errors import UserError
+
+__all__ = ["als", "pmi", "svd"]
+
+_MOST_FACTORS = 512
+"""A warp holds a vector of so many factors in its registers, and three of them."""
+
+_ARRIVED = 1e-20
+"""Squared residual at which a row's conjugate gradients stop."""
+
+
+def pmi(counts: Csr, *, shift: float, smoothing: float, min_count: float) -> Csr:
+    """See :meth:`gpu_coldstart.engine.base.Engine.pmi`."""
+    n = counts.shape[0]
+    totals = cp.empty(n, dtype=cp.float64)
+    common = {"indptr": counts.indptr, "counts": counts.data, "n": n, "min_count": min_count}
+    kernel("pmi", "pmi_totals")(n, 32, totals=totals, **common)
+    contexts = totals**smoothing
+    # A row without counts has the logarithm -inf, and no entry that would read it.
+    common |= {
+        "indices": counts.indices,
+        "row_logs": cp.log(totals),
+        "column_logs": cp.log(contexts),
+        "offset": float(cp.log(contexts.sum() / shift)),
+    }
+    kept = cp.empty(n, dtype=cp.int64)
+    kernel("pmi", "pmi_count")(n, 32, kept=kept, **common)
+    indptr = offsets(kept)
+    total = int(indptr[-1])
+    indices = cp.empty(total, dtype=cp.int32)
+    values = cp.empty(total, dtype=cp.float32)
+    kernel("pmi", "pmi_write")(
+        n, 32, out_indptr=indptr, out_indices=indices, out_values=values, **common
+    )
+    return Csr(indptr, indices, values, counts.shape)
+
+
+def svd(matrix: Csr, rank: int, oversamples: int, power_iterations: int, seed: int) -> Svd:
+    """See :meth:`gpu_coldstart.engine.base.Engine.svd`.
+
+    The randomised range finder of Halko, Martinsson & Tropp (2011, algorithms 4.4 and 5.1) on our
+    own sparse product and cuSOLVER's QR. cuML's TruncatedSVD is for dense matrices only, and
+    pylibraft has one for sparse matrices in only some of the versions that the extras install.
+    """
+    across = transpose(matrix)
+    width = min(rank + oversamples, *matrix.shape)
+    random = cp.random.default_rng(seed)
+    range_ = _times(matrix, random.standard_normal((matrix.shape[1], width), dtype=cp.float32))
+    for _ in range(power_iterations):
+        half = _times(across, cp.linalg.qr(range_)[0])
+        range_ = _times(matrix, cp.linalg.qr(half)[0])
+    basis = cp.linalg.qr(range_)[0]
+    # The small matrix basis^T M is wide; its transpose's QR leaves a square to decompose.
+    right, square = cp.linalg.qr(_times(across, basis))
+    u, s, vt = cp.linalg.svd(square.T, full_matrices=False)
+    u, vt = basis @ u[:, :rank], vt[:rank] @ right.T
+    largest = cp.take_along_axis(u, cp.abs(u).argmax(axis=0)[None, :], axis=0)
+    signs = cp.where(largest < 0, cp.float32(-1), cp.float32(1))
+    return Svd(cp.ascontiguousarray(u * signs), s[:rank].copy(), cp.ascontiguousarray(vt * signs.T))
+
+
+def _times(matrix: Csr, dense: Array) -> Array:
+    """Sparse times dense [columns, d], each row summed in one order."""
+    n, d = matrix.shape[0], int(dense.shape[1])
+    out = cp.empty((n, d), dtype=cp.float32)
+    kernel("pool")(
+        n * -(-d // 128),
+        BLOCK,
+        rows=cp.arange(n, dtype=cp.int64),
+        indptr=matrix.indptr,
+        indices=matrix.indices,
+        weights=matrix.data,
+        embeddings=cp.ascontiguousarray(dense),
+        out=out,
+        n=n,
+        d=d,
+        group=1,
+        stride=d,
+        mean=0,
+    )
+    return out
+
+
+def als(
+    memory: Memory,
+    affinity: Csr,
+    *,
+    factors: int,
+    iterations: int,
+    regularization: float,
+    confidence: float,
+    cg_steps: int,
+    seed: int,
+    progress: Callable[[int, float], None],
+) -> tuple[Array, Array]:
+    """See :meth:`gpu_coldstart.engine.base.Engine.als`; both sides start small and positive."""
+    if factors > _MOST_FACTORS:
+        raise UserError(
+            f"setting 'ut_als.factors' is {factors}, more than the {_MOST_FACTORS} that engine "
+            "cuda takes: set it lower, or use --engine cpu"
+        )
+    by_user = affinity.with_data(1.0 + cp.float32(confidence) * affinity.data)
+    by_track = transpose(by_user)
+    random = cp.random.default_rng(seed)
+    users, tracks = (
+        random.random((n, factors), dtype=cp.float32) * cp.float32(0.01) for n in affinity.shape
+    )
+    side = _Side(memory, factors, regularization, cg_steps)
+    cells = affinity.shape[0] * affinity.shape[1]
+    for iteration in range(iterations):
+        side.solve(by_user, users, tracks)
+        side.solve(by_track, tracks, users)
+        progress(iteration, side.loss(by_user, users, tracks) / cells)
+    return users, tracks
+
+
+class _Side:
+    """One alternation: the rows of one side, the other held still."""
+
+    def __init__(self, memory: Memory, factors: int, regularization: float, cg_steps: int):
+        self._memory = memory
+        self._factors = factors
+        self._regularization = regularization
+        self._cg_steps = cg_steps
+        macros = {"PER_LANE": -(-factors // 32)}
+        self._begin = kernel("als", "als_begin", **macros)
+        self._step = kernel("als", "als_step", **macros)
+        self._loss = kernel("als", "als_loss", **macros)
+
+    def solve(self, matrix: Csr, x: Array, fixed: Array) -> None:
+        """Move ``x`` [rows, d] towards the solution of its normal equations."""
+        gram = fixed.T @ fixed
+        gram += cp.float32(self._regularization) * cp.eye(self._factors, dtype=cp.float32)
+
+        def work(start: int, stop: int) -> None:
+            self._solve_rows(_rows(matrix, start, stop), x[start:stop], fixed, gram)
+
+        self._memory.batched("ALS", matrix.shape[0], 4 * 4 * self._factors, work)
+
+    def _solve_rows(self, matrix: dict[str, Any], x: Array, fixed: Array, gram: Array) -> None:
+        # All memory is taken before x changes, so that a lack of it can be met by trying again.
+        n = len(x)
+        residual, direction = cp.empty_like(x), cp.empty_like(x)
+        product = x @ gram
+        common = matrix | {
+            "factors": fixed,
+            "x": x,
+            "residual": residual,
+            "direction": direction,
+            "squares": cp.empty(n, dtype=cp.float32),
+            "n": n,
+            "d": self._factors,
+        }
+        self._begin(n, BLOCK, product=product, **common)
+        for _ in range(self._cg_steps):
+            cp.matmul(direction, gram, out=product)
+            self._step(n, BLOCK, product=product, arrived=_ARRIVED, **common)
+
+    def loss(self, matrix: Csr, x: Array, fixed: Array) -> float:
+        """The objective summed over all cells, and the regularisation."""
+        gram = fixed.T @ fixed
+        losses = cp.empty(matrix.shape[0], dtype=cp.float64)
+
+        def work(start: int, stop: int) -> None:
+            rows = x[start:stop]
+            self._loss(
+                len(rows),
+                BLOCK,
+                **_rows(matrix, start, stop),
+                factors=fixed,
+                x=rows,
+                product=rows @ gram,
+                loss=losses[start:stop],
+                n=len(rows),
+                d=self._factors,
+            )
+
+        self._memory.batched("ALS", matrix.shape[0], 4 * self._factors, work)
+        squares = (x * x).sum(dtype=cp.float64) + (fixed * fixed).sum(dtype=cp.float64)
+        return float(losses.sum() + self._regularization * squares)
+
+
+def _rows(matrix: Csr, start: int, stop: int) -> dict[str, Any]:
+    """Kernel arguments for some rows; their offsets count from the matrix's first entry."""
+    return {
+        "indptr": matrix.indptr[start : stop + 1],
+        "indices": matrix.indices,
+        "confidence": matrix.data,
+    }
