@@ -1,7 +1,8 @@
 """The synthetic world in the layout of the paper's public release.
 
 :mod:`gpu_coldstart.datasets.deezer.release` says what the eight files hold. Songs and users are
-numbered from 0: songs by ascending track id; users warm, validation, test, by ascending user id in each.
+numbered from 0: songs by ascending track id; users warm, validation, test, by ascending user id
+in each.
 """
 
 from __future__ import annotations
