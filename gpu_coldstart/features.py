@@ -1,24 +1,31 @@
-"""The input vector of registration-day signals (3.2.2), assembled batch by batch."""
+"""The input vector of registration-day signals (3.2.2), of any user, assembled batch by batch.
+
+:class:`FeatureBuilder` is fitted once, on the warm users, and knows nothing of the users it is then
+applied to but their :class:`~gpu_coldstart.data.registrations.Registrations`.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 
+from gpu_coldstart.batches import batches
 from gpu_coldstart.config.parameters import Features
 from gpu_coldstart.data.logs import Logs
-from gpu_coldstart.data.signals import SCALAR_SIGNALS, SIGNALS, width
-from gpu_coldstart.engine.base import Array, Csr, Engine
+from gpu_coldstart.data.registrations import Registrations
+from gpu_coldstart.data.signals import SCALAR_SIGNALS, SIGNALS, signal_place, width
+from gpu_coldstart.engine.base import Array, Engine
 from gpu_coldstart.spaces import Space
 
 __all__ = [
+    "FeatureBuilder",
     "InputVectors",
     "Inputs",
+    "Scaler",
     "age_class_names",
     "age_classes",
-    "scalars",
-    "streamed_on_day_one",
 ]
 
 _TABLE_BATCH = 4096
@@ -43,16 +50,112 @@ def age_classes(engine: Engine, age: Array, first_ages: tuple[int, ...]) -> Arra
     return xp.where(xp.isnan(age), -1, classes).astype(xp.int32)
 
 
-def streamed_on_day_one(engine: Engine, logs: Logs, users: Array) -> Csr:
-    """Tracks each of ``users`` streamed on registration day [users, tracks], by event count."""
-    signal = _signal("streamed_songs")
-    rows = engine.take_rows(logs.registration, users * len(SIGNALS) + signal)
-    # This signal's entities are tracks, which come first of all entities.
-    return Csr(rows.indptr, rows.indices, rows.data, (rows.shape[0], logs.n_tracks))
+@dataclass(frozen=True)
+class Scaler:
+    """How the 19 scalars are scaled: as they are, or standardised on the warm users.
+
+    Attributes
+    ----------
+    raw : bool
+        Ages in years (0 where unknown) and counts as they are; the other fields are not used.
+    age : float
+        Mean age of the warm users, which stands in for an unknown one.
+    mean, spread : Array [19] of float64
+        Of the age and of the logarithms of 1 + each count; a spread of 0 is stored as 1.
+    """
+
+    raw: bool
+    age: float
+    mean: Array
+    spread: Array
+
+    @classmethod
+    def fit(cls, engine: Engine, warm: Registrations, *, raw: bool) -> Scaler:
+        """Learn the means and deviations of the warm users."""
+        xp = engine.xp
+        known = ~xp.isnan(warm.age)
+        ages = warm.age.astype(xp.float64)[known]
+        age = float(ages.mean()) if len(ages) else 0.0
+        unscaled = cls(raw, age, xp.zeros(1), xp.ones(1))
+        if raw:
+            return unscaled
+        values = unscaled._values(engine, warm)
+        spread = values.std(axis=0)
+        return cls(raw, age, values.mean(axis=0), spread + (spread == 0))
+
+    def apply(self, engine: Engine, registrations: Registrations) -> Array:
+        """The scalars of every user [users, 19] of float32."""
+        xp = engine.xp
+        values = self._values(engine, registrations)
+        if not self.raw:
+            values = (values - self.mean) / self.spread
+        return values.astype(xp.float32)
+
+    def _values(self, engine: Engine, registrations: Registrations) -> Array:
+        """Ages and counts, or their logarithms, before they are centred and scaled."""
+        xp = engine.xp
+        counts = registrations.signals[:, list(SCALAR_SIGNALS)].astype(xp.float64)
+        age = registrations.age.astype(xp.float64)
+        age = xp.where(xp.isnan(age), 0.0 if self.raw else self.age, age)
+        counts = counts if self.raw else xp.log1p(counts)
+        return xp.concatenate([age[:, None], counts], axis=1)
+
+
+@dataclass(frozen=True)
+class FeatureBuilder:
+    """From what is known of a user to their input vector in one space.
+
+    Attributes
+    ----------
+    entities : Array [entities, d] of float32
+        Mean embedding of each track's, artist's, album's and playlist's tracks.
+    age, country : Array [classes + 1, d], [countries + 1, d] of float32
+        Mean embedding of the warm users of each age class and country, and a last null row.
+    first_ages : tuple of int
+        First age of each class after the youngest.
+    distinct : bool
+        Whether a signal's block is the mean over distinct entities rather than over events.
+    scaler : Scaler
+    """
+
+    entities: Array
+    age: Array
+    country: Array
+    first_ages: tuple[int, ...]
+    distinct: bool
+    scaler: Scaler
+
+    @classmethod
+    def fit(cls, engine: Engine, logs: Logs, space: Space, options: Features) -> FeatureBuilder:
+        """Learn everything from the warm users and the embeddings of a space."""
+        xp = engine.xp
+        warm = xp.arange(logs.n_warm)
+        registrations = logs.registrations.first(logs.n_warm)
+        classes = age_classes(engine, registrations.age, options.age_classes)
+
+        def means(group: Array, n_groups: int) -> Array:
+            known = group >= 0
+            ones = xp.ones(int(known.sum()), dtype=xp.float32)
+            shape = (n_groups + 1, logs.n_warm)
+            return engine.pool(engine.csr(group[known], warm[known], ones, shape), space.users)
+
+        return cls(
+            entities=engine.pool(logs.members, space.tracks),
+            age=means(classes, len(options.age_classes) + 1),
+            country=means(registrations.country, len(logs.countries)),
+            first_ages=options.age_classes,
+            distinct=options.pooling == "distinct",
+            scaler=Scaler.fit(engine, registrations, raw=options.scalars == "raw"),
+        )
+
+    @property
+    def dimension(self) -> int:
+        """The dimension d of the space."""
+        return int(self.entities.shape[1])
 
 
 class Inputs(ABC):
-    """The input vectors of all users in one space.
+    """The input vectors of some users in one space, made when asked for.
 
     Attributes
     ----------
@@ -75,7 +178,7 @@ class Inputs(ABC):
         Parameters
         ----------
         users : Array [n] of integers
-            Numbers of users, warm or cold.
+            Their numbers.
 
         Returns
         -------
@@ -115,8 +218,7 @@ class Inputs(ABC):
             return lambda places: self.batch(users[places])
         xp = self._engine.xp
         whole = xp.empty((len(users), self.width), dtype=xp.float32)
-        for start in range(0, len(users), _TABLE_BATCH):
-            some = slice(start, start + _TABLE_BATCH)
+        for some in batches(len(users), _TABLE_BATCH):
             whole[some] = self.batch(users[some])
         return lambda places: whole[places]
 
@@ -124,83 +226,41 @@ class Inputs(ABC):
 class InputVectors(Inputs):
     """Input vectors made of registration-day events; only a batch of them exists at a time.
 
-    What is kept grows with entities and events, never with users times 5139: the embedding of
-    every entity, the registration-day matrix of the logs, and 19 scalars a user.
-
     Parameters
     ----------
     engine : Engine
-    logs : Logs
-    space : Space
-    options : Features
+    builder : FeatureBuilder
+    registrations : Registrations
+        Of users numbered as in the calls below, whether or not the builder was fitted on them.
     """
 
-    def __init__(self, engine: Engine, logs: Logs, space: Space, options: Features):
+    def __init__(self, engine: Engine, builder: FeatureBuilder, registrations: Registrations):
         super().__init__(engine)
-        xp = engine.xp
-        self._dimension = space.dimension
-        self.width = width(space.dimension)
-        self._entities = engine.pool(logs.members, space.tracks)
-        self._signals = logs.registration
-        if options.pooling == "distinct":
-            self._signals = self._signals.with_data(xp.ones(logs.registration.nnz, xp.float32))
-        classes = age_classes(engine, logs.age, options.age_classes)
-        self._age = _group_means(engine, classes, len(options.age_classes) + 1, logs, space)
-        self._age_class = classes
-        self._country = _group_means(engine, logs.country, len(logs.countries), logs, space)
-        self._country_code = logs.country
-        self.scalars = scalars(engine, logs, options)
+        self.width = width(builder.dimension)
+        self.scalars = builder.scaler.apply(engine, registrations)
+        self._builder = builder
+        self._country = registrations.country
+        self._age_class = age_classes(engine, registrations.age, builder.first_ages)
+        self._events = registrations.events
+        if builder.distinct:
+            xp = engine.xp
+            self._events = self._events.with_data(xp.ones(self._events.nnz, dtype=xp.float32))
 
     def signal(self, name: str, users: Array) -> Array:
         """See :meth:`Inputs.signal`."""
-        rows = users * len(SIGNALS) + _signal(name)
-        return self._engine.pool(self._signals, self._entities, rows=rows)
+        rows = users * len(SIGNALS) + signal_place(name)
+        return self._engine.pool(self._events, self._builder.entities, rows=rows)
 
     def batch(self, users: Array) -> Array:
         """See :meth:`Inputs.batch`."""
-        xp = self._engine.xp
-        n, d = len(users), self._dimension
+        xp, builder = self._engine.xp, self._builder
+        n, d = len(users), builder.dimension
         rows = (users[:, None] * len(SIGNALS) + xp.arange(len(SIGNALS))).ravel()
         vectors = xp.empty((n, self.width), dtype=xp.float32)
-        vectors[:, :d] = self._age[self._age_class[users]]
-        vectors[:, d : 2 * d] = self._country[self._country_code[users]]
+        # A class or country of -1 finds the last row, which is null.
+        vectors[:, :d] = builder.age[self._age_class[users]]
+        vectors[:, d : 2 * d] = builder.country[self._country[users]]
         block = vectors[:, 2 * d : -self.scalars.shape[1]]
-        self._engine.pool(self._signals, self._entities, rows=rows, out=block)
+        self._engine.pool(self._events, builder.entities, rows=rows, out=block)
         vectors[:, -self.scalars.shape[1] :] = self.scalars[users]
         return vectors
-
-
-def _signal(name: str) -> int:
-    """Place of a signal in :data:`SIGNALS`."""
-    return [signal.name for signal in SIGNALS].index(name)
-
-
-def _group_means(engine: Engine, group: Array, n_groups: int, logs: Logs, space: Space) -> Array:
-    """Mean embedding of each group's warm users, and a last null row that group -1 finds."""
-    xp = engine.xp
-    warm = group[logs.users("warm")]
-    known = warm >= 0
-    members = engine.csr(
-        warm[known],
-        xp.arange(logs.n_warm)[known],
-        xp.ones(int(known.sum()), dtype=xp.float32),
-        (n_groups + 1, logs.n_warm),
-    )
-    return engine.pool(members, space.users)
-
-
-def scalars(engine: Engine, logs: Logs, options: Features) -> Array:
-    """The 19 scalars of every user: age in years (0 where unknown), then event counts."""
-    xp = engine.xp
-    counts = logs.signals[:, list(SCALAR_SIGNALS)].astype(xp.float64)
-    known = ~xp.isnan(logs.age)
-    age = xp.where(known, logs.age, 0).astype(xp.float64)
-    if options.scalars == "raw":
-        return xp.concatenate([age[:, None], counts], axis=1).astype(xp.float32)
-    warm = logs.users("warm")
-    if int(known[warm].sum()):
-        age = xp.where(known, age, age[warm][known[warm]].mean())
-    values = xp.concatenate([age[:, None], xp.log1p(counts)], axis=1)
-    spread = values[warm].std(axis=0)
-    scaled = (values - values[warm].mean(axis=0)) / (spread + (spread == 0))
-    return scaled.astype(xp.float32)

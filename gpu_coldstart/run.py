@@ -26,7 +26,7 @@ from gpu_coldstart.config.parameters import (
     flat,
 )
 from gpu_coldstart.config.resolve import resolve, to_toml
-from gpu_coldstart.data.dataset import Study, TableStudy
+from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation import report
@@ -171,23 +171,21 @@ def _bytes(size: str | None) -> int | None:
     return int(float(match.group(1)) * 1024 ** (1 + "KMGT".index(match.group(2).upper())))
 
 
-def _study(config: Config) -> Study:
+def _dataset(config: Config) -> Dataset:
     """The configured data set."""
     if config.dataset == "events":
-        from gpu_coldstart.datasets import events
-
-        return TableStudy(lambda: events.source(Path(config.data)))
+        return Dataset.from_parquet(config.data)
     if config.dataset == "deezer":
-        from gpu_coldstart.datasets.deezer.dataset import ReleaseStudy
+        from gpu_coldstart.datasets.deezer.dataset import ReleasedDataset
 
-        return ReleaseStudy(Path(config.data), config.spaces)
+        return ReleasedDataset(Path(config.data), config.spaces)
     if config.dataset == "tafeng":
         from gpu_coldstart.datasets import tafeng
 
-        return TableStudy(tafeng.source)
+        return Dataset(tafeng.source, "tafeng")
     from gpu_coldstart.datasets.synthetic import generate as synthetic
 
-    return TableStudy(lambda: synthetic.generate(config.world, config.seed))
+    return Dataset(lambda: synthetic.generate(config.world, config.seed), "synthetic")
 
 
 def run(config: Config, engine: Engine, out: Path, reporter: Reporter, *, resume: bool) -> Outcome:
@@ -215,7 +213,7 @@ def run(config: Config, engine: Engine, out: Path, reporter: Reporter, *, resume
         directory.check()
         if resume:
             reporter.say(f"{out} holds no finished stage to resume: starting from the beginning")
-    outcome = Pipeline(engine, config, directory, reporter, _study(config)).run()
+    outcome = Pipeline(engine, config, directory, reporter, _dataset(config)).run()
     ks = config.evaluation.k
     notes = [*outcome.notes, *report.below_popularity(outcome.rows)]
     write_report(directory, engine, config, outcome, stages=reporter.times, notes=notes)

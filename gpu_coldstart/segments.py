@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpu_coldstart.config.parameters import Config
+from gpu_coldstart.config.parameters import Segments as SegmentsConfig
 from gpu_coldstart.data.catalogue import entries
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Array, Csr, Engine, HostArray, Kmeans
@@ -48,7 +48,7 @@ class Segments:
     inertia: float
 
 
-def number_of_segments(config: Config, n_warm: int) -> int:
+def number_of_segments(k: int, n_warm: int) -> int:
     """The k of k-means: as set, or one for 70 warm users, at most 1000.
 
     Raises
@@ -56,7 +56,6 @@ def number_of_segments(config: Config, n_warm: int) -> int:
     UserError
         When more segments are asked for than there are warm users.
     """
-    k = config.segments.k
     if k > n_warm:
         raise UserError(
             f"setting 'segments.k' is {k}, more than the {n_warm} warm users: set it lower, or to "
@@ -65,22 +64,21 @@ def number_of_segments(config: Config, n_warm: int) -> int:
     return k or max(1, min(_MOST, n_warm // _WARM_USERS_EACH))
 
 
-def fit(engine: Engine, logs: Logs, space: Space, config: Config) -> Segments:
+def fit(engine: Engine, logs: Logs, space: Space, options: SegmentsConfig, seed: int) -> Segments:
     """Cut the warm users of a space into segments and rank each segment's tracks."""
-    k = number_of_segments(config, logs.n_warm)
-    found = cluster(engine, space.users, k, config)
-    shares = shares_of(engine, logs.plays, found.labels, k, of=config.segments.popularity)
-    return Segments(found.centroids, found.labels, shares, found.inertia)
+    k = number_of_segments(options.k, logs.n_warm)
+    clusters = cluster(engine, space.users, k, options, seed)
+    shares = shares_of(engine, logs.plays, clusters.labels, k, of=options.popularity)
+    return Segments(clusters.centroids, clusters.labels, shares, clusters.inertia)
 
 
-def cluster(engine: Engine, points: Array, k: int, config: Config) -> Kmeans:
+def cluster(engine: Engine, points: Array, k: int, options: SegmentsConfig, seed: int) -> Kmeans:
     """The configured k-means of points [n, d]."""
-    options = config.segments
     return engine.kmeans(
         points,
         k,
         iterations=options.iterations,
-        seed=config.seed,
+        seed=seed,
         restarts=options.restarts,
         seeding_points=options.seeding_points,
     )
@@ -133,7 +131,7 @@ def favourites(engine: Engine, logs: Logs, segments: Segments, depth: int) -> di
 
 
 def describe(
-    engine: Engine, logs: Logs, segments: Segments, config: Config
+    engine: Engine, logs: Logs, segments: Segments, first_ages: tuple[int, ...]
 ) -> dict[str, HostArray | list[object]]:
     """Each segment's size, commonest country, age class and genres, as table columns.
 
@@ -145,8 +143,8 @@ def describe(
     sizes = xp.bincount(segments.labels, minlength=k)
     warm = logs.users("warm")
     country = _commonest(engine, segments.labels, logs.country[warm], logs.countries, k)
-    names = age_class_names(config.features.age_classes)
-    ages = age_classes(engine, logs.age[warm], config.features.age_classes)
+    names = age_class_names(first_ages)
+    ages = age_classes(engine, logs.age[warm], first_ages)
     age = _commonest(engine, segments.labels, ages, names, k)
     users, tracks = entries(engine, logs.history)
     genre = logs.genre[tracks]

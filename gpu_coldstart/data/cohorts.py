@@ -8,10 +8,19 @@ from gpu_coldstart.config.parameters import Split
 from gpu_coldstart.engine.base import Array, Column, Engine
 from gpu_coldstart.errors import UserError
 
-__all__ = ["LEFT_OUT", "TEST", "VALIDATION", "WARM", "assign", "day_name", "last_warm_day"]
+__all__ = [
+    "LEFT_OUT",
+    "TARGET",
+    "TEST",
+    "VALIDATION",
+    "WARM",
+    "assign",
+    "day_name",
+    "last_warm_day",
+]
 
-WARM, VALIDATION, TEST, LEFT_OUT = 0, 1, 2, 3
-"""Cohort codes; the first three are places in :data:`gpu_coldstart.data.tables.SPLITS`."""
+WARM, VALIDATION, TEST, TARGET, LEFT_OUT = 0, 1, 2, 3, 4
+"""Cohort codes; all but the last are places in :data:`gpu_coldstart.data.tables.SPLITS`."""
 
 
 def day_name(day: int) -> str:
@@ -33,7 +42,8 @@ def assign(
     The tables' own split is taken where there is one. Otherwise the users registered last are
     cold, as in the paper: of all users with ``split.truth_days`` days on record after their
     registration day, about ``split.cold_share``, cut at a whole day, alternately validation and
-    test in the order of their ids. Users registered too late for that are left out.
+    test in the order of their ids. Users registered too late for that are targets: recommended to,
+    never measured.
 
     Parameters
     ----------
@@ -46,7 +56,7 @@ def assign(
     Returns
     -------
     cohort : Array [users] of int32
-        ``WARM``, ``VALIDATION``, ``TEST`` or ``LEFT_OUT``.
+        ``WARM``, ``VALIDATION``, ``TEST``, ``TARGET`` or ``LEFT_OUT``.
     rule : str
         The rule and its dates.
     """
@@ -67,7 +77,7 @@ def assign(
     first_cold = int(days[min(len(days) - 1, int((1 - split.cold_share) * len(days)))])
     cold = complete & (registered >= first_cold)
     rank = xp.cumsum(cold) - 1
-    cohort = xp.where(registered < first_cold, WARM, LEFT_OUT)
+    cohort = xp.where(registered < first_cold, WARM, TARGET)
     cohort = xp.where(cold, VALIDATION + rank % 2, cohort).astype(xp.int32)
     rule = (
         f"split by time: users registered before {day_name(first_cold)} are warm, from then to "
@@ -76,8 +86,8 @@ def assign(
     late = int((~complete).sum())
     if late:
         rule += (
-            f"; {late} registered later are left out, as fewer than {split.truth_days} days "
-            "follow on record"
+            f"; {late} registered later are recommended to but not measured, as fewer than "
+            f"{split.truth_days} days follow on record"
         )
     return cohort, rule
 

@@ -1,96 +1,117 @@
-"""What a data set brings to the flow: users and truth, embedding spaces, input vectors.
+"""A data set: where the tables come from, and what it may bring ready made.
 
-Logs bring tables, from which everything is made. The public release of the paper brings spaces and
-input vectors ready made, so with it the flow starts at the segments.
+Tables bring everything. The public release of the paper brings embedding spaces and input vectors,
+and so is a data set of its own (:mod:`gpu_coldstart.datasets.deezer.dataset`).
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
 
 from gpu_coldstart import features, spaces
 from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.data import tables
 from gpu_coldstart.data.logs import Logs, index
-from gpu_coldstart.engine import Engine
-from gpu_coldstart.errors import UserError
+from gpu_coldstart.data.truth import GroundTruth
+from gpu_coldstart.engine.base import Engine
 
-__all__ = ["Study", "TableStudy"]
+__all__ = ["Dataset"]
 
 
-class Study(ABC):
-    """A data set, as the pipeline asks for it."""
+class Dataset:
+    """Users, tracks, interactions and playlists, by the data contract.
 
-    @abstractmethod
-    def logs(self, engine: Engine, config: Config, progress: spaces.Progress) -> Logs:
-        """Users, tracks, plays and truth.
+    Make one with :meth:`from_frames` or :meth:`from_parquet`. Nothing is read before it is needed.
+
+    Parameters
+    ----------
+    source : callable
+        Makes or opens the tables.
+
+    Examples
+    --------
+    >>> Dataset.from_frames(users={}, tracks={}, interactions={})
+    Dataset(users, tracks, interactions)
+    """
+
+    def __init__(self, source: Callable[[], tables.Source], description: str = ""):
+        self._source = source
+        self._description = description
+
+    def __repr__(self) -> str:
+        return f"Dataset({self._description})"
+
+    @classmethod
+    def from_frames(
+        cls, *, users: Any, tracks: Any, interactions: Any, playlists: Any = None
+    ) -> Dataset:
+        """A data set in memory.
+
+        Parameters
+        ----------
+        users, tracks, interactions, playlists : frame
+            Anything with ``__arrow_c_stream__`` (pandas, Polars, PyArrow, DuckDB, cuDF) or a dict
+            of columns, with the columns of the data contract.
+        """
+        frames = {"users": users, "tracks": tracks, "interactions": interactions}
+        if playlists is not None:
+            frames["playlists"] = playlists
+        return cls(
+            lambda: {name: _arrow(frame) for name, frame in frames.items()}, ", ".join(frames)
+        )
+
+    @classmethod
+    def from_parquet(cls, directory: str | Path) -> Dataset:
+        """The files of a directory, as the data contract names them."""
+        from gpu_coldstart.datasets import events
+
+        return cls(lambda: events.source(Path(directory)), str(directory))
+
+    def index(
+        self, engine: Engine, config: Config, progress: spaces.Progress, *, tested: bool = True
+    ) -> tuple[Logs, GroundTruth]:
+        """The past, and what validation and test users did next.
+
+        Parameters
+        ----------
+        tested : bool
+            Whether there must be test users.
 
         Raises
         ------
         UserError
             For data that cannot be used, or settings that it cannot serve.
         """
-
-    @abstractmethod
-    def space(
-        self,
-        name: str,
-        engine: Engine,
-        indexed: Logs,
-        config: Config,
-        progress: spaces.Progress,
-    ) -> spaces.Space:
-        """The embedding space of that name (3.1.1, 3.1.2)."""
-
-    @abstractmethod
-    def inputs(
-        self, engine: Engine, indexed: Logs, space: spaces.Space, config: Config
-    ) -> features.Inputs:
-        """The input vectors in a space (3.2.2)."""
-
-
-class TableStudy(Study):
-    """Tables of the data contract; everything is made from them.
-
-    Parameters
-    ----------
-    source : callable
-        Makes or opens the tables; called only when they are needed.
-    """
-
-    def __init__(self, source: Callable[[], tables.Source]):
-        self._source = source
-
-    def logs(self, engine: Engine, config: Config, progress: spaces.Progress) -> Logs:
-        """Tables, checked and indexed."""
         progress(0, 3, "making or opening the tables")
         source = self._source()
         progress(1, 3, "reading and checking")
         loaded = tables.load(engine, source)
         progress(2, 3, "indexing")
-        indexed = index(engine, loaded, config)
-        dimension = config.tt_svd.dimension
-        if "tt-svd" in config.spaces and dimension > indexed.n_tracks:
-            raise UserError(
-                f"setting 'tt_svd.dimension' is {dimension}, more than the {indexed.n_tracks} "
-                "tracks: set it lower"
-            )
-        return indexed
+        days = config.segments.popularity_days
+        return index(engine, loaded, config.split, popularity_days=days, tested=tested)
 
     def space(
-        self,
-        name: str,
-        engine: Engine,
-        indexed: Logs,
-        config: Config,
-        progress: spaces.Progress,
+        self, name: str, engine: Engine, logs: Logs, config: Config, progress: spaces.Progress
     ) -> spaces.Space:
-        """Learn the space."""
-        return spaces.FITTERS[name](engine, indexed, config, progress)
+        """The embedding space of that name (3.1.1, 3.1.2), learned or brought along."""
+        return spaces.FITTERS[name](engine, logs, config, progress)
 
     def inputs(
-        self, engine: Engine, indexed: Logs, space: spaces.Space, config: Config
-    ) -> features.Inputs:
-        """Assemble input vectors from the registration day's events."""
-        return features.InputVectors(engine, indexed, space, config.features)
+        self, engine: Engine, logs: Logs, space: spaces.Space, config: Config
+    ) -> tuple[features.Inputs, features.FeatureBuilder | None]:
+        """The input vectors of all users in a space (3.2.2), and what makes those of new users.
+
+        The latter is None for a data set that brings input vectors without saying what they were
+        made of.
+        """
+        builder = features.FeatureBuilder.fit(engine, logs, space, config.features)
+        return features.InputVectors(engine, builder, logs.registrations), builder
+
+
+def _arrow(frame: Any) -> pa.Table:
+    """A frame as an Arrow table."""
+    return pa.table(frame)

@@ -1,10 +1,10 @@
-"""Validated tables turned into what the method works on: dense indices and sparse matrices.
+"""Checked tables turned into what the method works on: dense indices and sparse matrices.
 
-Users are numbered warm, then validation, then test, by ascending id within each. Tracks are
+Users are numbered warm, then validation, test and target, by ascending id within each. Tracks are
 numbered by popularity among warm users (see :mod:`gpu_coldstart.engine.base`). Artists, albums
 and playlists follow by ascending id. This is where the rule "no event after a cold user's
-registration day may influence anything but the ground truth" is kept: such events reach the
-fields of :class:`Logs` that begin with ``truth`` and nothing else.
+registration day may influence anything but the ground truth" is kept: such events reach
+:class:`~gpu_coldstart.data.truth.GroundTruth`, and nothing else.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from gpu_coldstart.config.parameters import Config
-from gpu_coldstart.data import cohorts as splits
-from gpu_coldstart.data.catalogue import Catalogue, entries
+from gpu_coldstart.config.parameters import Split
+from gpu_coldstart.data import cohorts
+from gpu_coldstart.data.catalogue import Catalogue
 from gpu_coldstart.data.catalogue import read as read_catalogue
 from gpu_coldstart.data.events import DAY, Events, known_events
-from gpu_coldstart.data.signals import SIGNALS
+from gpu_coldstart.data.registrations import Registrations, registration_matrix, signal_counts
 from gpu_coldstart.data.tables import SPLITS, Tables
+from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Array, Column, Csr, Engine
 from gpu_coldstart.errors import UserError
 
@@ -27,13 +28,14 @@ __all__ = ["Logs", "index"]
 
 @dataclass(frozen=True)
 class Logs:
-    """The indexed logs.
+    """The past: what may be known of all users by the end of the cold ones' registration day.
 
     Attributes
     ----------
     user_ids : Array [users] of int64
-        Warm, validation, test; ascending within each.
-    n_warm, n_validation, n_test : int
+        Warm, validation, test, target; ascending within each.
+    n_warm, n_validation, n_test, n_target : int
+        Targets are recommended to like test users but have no ground truth.
     age : Array [users] of float32
         Years; NaN where unknown.
     country : Array [users] of int32
@@ -60,12 +62,8 @@ class Logs:
         Events that made an entity a favourite.
     plays : Csr [warm users, tracks]
         The streams that count for popularity: ``history``, or its first days.
-    truth : Csr [validation + test users, tracks]
-        Streams of the days after registration.
-    truth_favorites : Csr [validation + test users, entities]
-        Events of the same days that made a track or a playlist a favourite.
-    truth_playlists : Csr [validation + test users, playlists]
-        Streams, in the same days, of playlists as such.
+    days : (int, int)
+        First and last day of the warm users' streams that count, from 1970.
     split_rule : str
         How users were split, with dates.
     notes : tuple of str
@@ -76,6 +74,7 @@ class Logs:
     n_warm: int
     n_validation: int
     n_test: int
+    n_target: int
     age: Array
     country: Array
     countries: tuple[str, ...]
@@ -92,16 +91,14 @@ class Logs:
     history: Csr
     favorites: Csr
     plays: Csr
-    truth: Csr
-    truth_favorites: Csr
-    truth_playlists: Csr
+    days: tuple[int, int] = (0, 0)
     split_rule: str = ""
     notes: tuple[str, ...] = ()
 
     @property
     def n_users(self) -> int:
         """Number of users, warm and cold."""
-        return self.n_warm + self.n_validation + self.n_test
+        return self.n_warm + self.n_validation + self.n_test + self.n_target
 
     @property
     def n_tracks(self) -> int:
@@ -114,22 +111,45 @@ class Logs:
         first = self.n_tracks + int(self.artist_ids.shape[0]) + int(self.album_ids.shape[0])
         return slice(first, self.members.shape[0])
 
-    def users(self, cohort: str) -> slice:
-        """The places of ``"warm"``, ``"validation"`` or ``"test"`` users in every user array."""
-        sizes = {"warm": self.n_warm, "validation": self.n_validation, "test": self.n_test}
-        names = list(sizes)
-        start = sum(sizes[name] for name in names[: names.index(cohort)])
-        return slice(start, start + sizes[cohort])
+    @property
+    def registrations(self) -> Registrations:
+        """Registration days of all users."""
+        return Registrations(self.age, self.country, self.registration, self.signals)
+
+    def users(self, *cohorts: str) -> slice:
+        """The places in every user array of one cohort, or of some that follow one another."""
+        sizes = dict(
+            zip(SPLITS, (self.n_warm, self.n_validation, self.n_test, self.n_target), strict=True)
+        )
+        start = sum(sizes[name] for name in SPLITS[: SPLITS.index(cohorts[0])])
+        return slice(start, start + sum(sizes[name] for name in cohorts))
 
 
-def index(engine: Engine, tables: Tables, config: Config) -> Logs:
+def index(
+    engine: Engine, tables: Tables, split: Split, *, popularity_days: int = 0, tested: bool = True
+) -> tuple[Logs, GroundTruth]:
     """Number users and entities, split users into cohorts and build every matrix.
+
+    Parameters
+    ----------
+    split : Split
+    popularity_days : int
+        Days after registration whose streams count for popularity; 0 counts the whole history.
+    tested : bool
+        Whether test users are needed.
+
+    Returns
+    -------
+    logs : Logs
+        The past.
+    truth : GroundTruth
+        What validation and test users did next.
 
     Raises
     ------
     UserError
-        When more than half of the interactions name unknown users or entities, or when no warm,
-        validation or test user is left.
+        When more than half of the interactions name unknown users or entities, or when a cohort
+        that is needed is empty.
     """
     xp = engine.xp
     by_id = xp.argsort(tables.users["user_id"].values)
@@ -142,51 +162,61 @@ def index(engine: Engine, tables: Tables, config: Config) -> Logs:
     catalogue, notes = read_catalogue(engine, tables)
     events, dropped = known_events(engine, tables, user_keys, registered, catalogue)
     last_day = int(events.day.max()) if len(events.day) else int(registered.max())
-    cohort, rule = splits.assign(engine, config.split, given, registered, last_day)
-    _check_cohorts(cohort)
-    # Before users are left out by their truth, on which what is learned must not depend.
-    events, last_day_counted, cut = _until(events, cohort, registered, config)
-    cohort, short = _with_truth(engine, events, cohort, catalogue.n_entities, config)
+    cohort, rule = cohorts.assign(engine, split, given, registered, last_day)
+    _check_cohorts(cohort, tested=tested)
+    # Before users become targets for want of truth, on which what is learned must not depend.
+    events, last_day_counted, cut = _until(events, cohort, registered, split)
+    cohort, short = _with_truth(engine, events, cohort, catalogue.n_entities, split)
     cohort, idle = _with_history(engine, events, cohort)
     listed, hidden = _playlists_to_believe(engine, tables, user_keys, cohort, last_day_counted)
-    _check_cohorts(cohort)
+    _check_cohorts(cohort, tested=tested)
 
     users, place = _order_users(engine, cohort)
     events = events.where(place[events.user] >= 0)
     events = events._replace(user=place[events.user])
     people = _People.of(engine, tables, by_id[users], cohort[users], user_keys[users])
-    logs = _matrices(engine, people, catalogue, listed, events=events, config=config)
+    logs, catalogue, place_of = _past(
+        engine, people, catalogue, listed, events=events, popularity_days=popularity_days
+    )
+    events = events._replace(entity=place_of[events.entity])
+    truth = _future(engine, people, catalogue, events, split.truth_days)
     notes = [*notes, *dropped, *cut, *short, *hidden, *idle]
-    return replace(logs, split_rule=rule, notes=tuple(notes))
+    return replace(logs, split_rule=rule, notes=tuple(notes)), truth
 
 
 def _with_truth(
-    engine: Engine, events: Events, cohort: Array, n_entities: int, config: Config
+    engine: Engine, events: Events, cohort: Array, n_entities: int, split: Split
 ) -> tuple[Array, list[str]]:
-    """Leave out cold users with fewer distinct tracks of truth than asked for."""
+    """Make targets of cold users with fewer distinct tracks of truth than asked for.
+
+    Nobody can be measured against no track at all, whatever ``split.min_truth``.
+    """
     xp = engine.xp
-    cold = (cohort == splits.VALIDATION) | (cohort == splits.TEST)
-    judged = events.are("stream", "track") & events.on_days(config.split.truth_days)
+    least = max(1, split.min_truth)
+    cold = (cohort == cohorts.VALIDATION) | (cohort == cohorts.TEST)
+    judged = events.are("stream", "track") & events.on_days(split.truth_days)
     truth = events.where(judged & cold[events.user])
     pairs = _pairs(engine, truth, (len(cohort), n_entities))
     sizes = xp.diff(pairs.indptr)
-    short = cold & (sizes < config.split.min_truth)
+    short = cold & (sizes < least)
     if not int(short.sum()):
         return cohort, []
-    kept = xp.where(short, splits.LEFT_OUT, cohort).astype(xp.int32)
+    kept = xp.where(short, cohorts.TARGET, cohort).astype(xp.int32)
     return kept, [
-        f"{int(short.sum())} cold users streamed fewer than {config.split.min_truth} distinct "
-        f"tracks in the {config.split.truth_days} days after registration; left out"
+        f"{int(short.sum())} cold users streamed fewer than {least} distinct "
+        f"tracks in the {split.truth_days} days after registration: they get recommendations but "
+        "are not measured"
     ]
 
 
-def _check_cohorts(cohort: Array) -> None:
-    """Refuse to go on without warm, validation or test users.
+def _check_cohorts(cohort: Array, *, tested: bool) -> None:
+    """Refuse to go on without warm or validation users, or without test users where needed.
 
     Two warm users are the least: batch normalisation has no variance to work with in one.
     """
-    for code, name in enumerate(SPLITS):
-        if int((cohort == code).sum()) < (2 if code == splits.WARM else 1):
+    least = {"warm": 2, "validation": 1, "test": int(tested)}
+    for name, wanted in least.items():
+        if int((cohort == SPLITS.index(name)).sum()) < wanted:
             raise UserError(
                 f"users.parquet leaves no {name} users (or one warm user, which is too few to "
                 f"train on): give users whose split is '{name}', or logs that go on for longer "
@@ -196,11 +226,11 @@ def _check_cohorts(cohort: Array) -> None:
 
 
 def _until(
-    events: Events, cohort: Array, registered: Array, config: Config
+    events: Events, cohort: Array, registered: Array, split: Split
 ) -> tuple[Events, int | None, list[str]]:
     """Drop the warm events that would tell the future; also returns the last day that counts."""
-    warm = cohort[events.user] == splits.WARM
-    last, notes = splits.last_warm_day(config.split, cohort, registered, events.day[warm])
+    warm = cohort[events.user] == cohorts.WARM
+    last, notes = cohorts.last_warm_day(split, cohort, registered, events.day[warm])
     if last is not None:
         events = events.where(~warm | (events.day <= last))
     return events, last, notes
@@ -222,7 +252,7 @@ def _playlists_to_believe(
     owner = table.get("user_id")
     if owner is not None:
         user = engine.lookup(owner.values, user_keys)
-        warm = (user >= 0) & (cohort[xp.maximum(user, 0)] == splits.WARM)
+        warm = (user >= 0) & (cohort[xp.maximum(user, 0)] == cohorts.WARM)
         believed &= warm if owner.valid is None else warm | ~owner.valid
     made = table.get("created_at")
     if made is not None and last_day is not None:
@@ -242,10 +272,10 @@ def _with_history(engine: Engine, events: Events, cohort: Array) -> tuple[Array,
     xp = engine.xp
     streams = events.user[events.are("stream", "track")]
     played = xp.bincount(streams, minlength=len(cohort)) > 0
-    idle = (cohort == splits.WARM) & ~played
+    idle = (cohort == cohorts.WARM) & ~played
     if not int(idle.sum()):
         return cohort, []
-    kept = xp.where(idle, splits.LEFT_OUT, cohort).astype(xp.int32)
+    kept = xp.where(idle, cohorts.LEFT_OUT, cohort).astype(xp.int32)
     return kept, [f"{int(idle.sum())} warm users never streamed a known track; left out"]
 
 
@@ -254,7 +284,7 @@ def _order_users(engine: Engine, cohort: Array) -> tuple[Array, Array]:
     xp = engine.xp
     n = len(cohort)
     order = xp.argsort(cohort.astype(xp.int64) * n + xp.arange(n))
-    users = order[: int((cohort != splits.LEFT_OUT).sum())]
+    users = order[: int((cohort != cohorts.LEFT_OUT).sum())]
     place = xp.full(n, -1, dtype=xp.int32)
     place[users] = xp.arange(len(users), dtype=xp.int32)
     return users, place
@@ -264,7 +294,7 @@ class _People(NamedTuple):
     """What is known of the users themselves, in their final order."""
 
     ids: Array
-    sizes: tuple[int, int, int]
+    sizes: tuple[int, ...]
     age: Array
     country: Array
     countries: tuple[str, ...]
@@ -287,27 +317,36 @@ class _People(NamedTuple):
             if column.valid is not None:
                 country = xp.where(column.valid[rows], country, -1).astype(xp.int32)
         names = () if column is None else column.names
-        return cls(ids, (sizes[0], sizes[1], sizes[2]), age, country, names)
+        return cls(ids, tuple(sizes), age, country, names)
 
 
-def _matrices(
+def _past(
     engine: Engine,
     people: _People,
     catalogue: Catalogue,
     listed: Array,
     *,
     events: Events,
-    config: Config,
-) -> Logs:
-    """Renumber tracks by popularity and build the matrices."""
+    popularity_days: int,
+) -> tuple[Logs, Catalogue, Array]:
+    """Renumber tracks by popularity and build the matrices of what may be known.
+
+    Returns
+    -------
+    logs : Logs
+    catalogue : Catalogue
+        Renumbered.
+    place : Array [entities] of int32
+        New number of each entity.
+    """
     xp = engine.xp
     n_warm, n_users, n_tracks = people.sizes[0], sum(people.sizes), len(catalogue.ids["track"])
     n_entities = catalogue.n_entities
     warm = events.user < n_warm
     streamed = events.are("stream", "track")
     counted = warm & streamed
-    if config.segments.popularity_days:
-        counted = counted & events.on_days(config.segments.popularity_days)
+    if popularity_days:
+        counted = counted & events.on_days(popularity_days)
     plays = _pairs(engine, events.where(counted), (n_warm, n_tracks))
     catalogue, place = catalogue.by_popularity(
         engine, xp.bincount(plays.indices, minlength=n_tracks)
@@ -315,15 +354,17 @@ def _matrices(
     events = events._replace(entity=place[events.entity])
     plays = _pairs(engine, events.where(counted), (n_warm, n_tracks))
     liked = events.are("favorite", "track", "artist", "album")
-    later = events.where(~warm & events.on_days(config.split.truth_days))
-    later = later._replace(user=later.user - n_warm)
-    n_cold = n_users - n_warm
-    registration = _registration(engine, events, catalogue, (n_users, n_entities))
-    return Logs(
+    owners = {"artist": catalogue.artist, "album": catalogue.album}
+    registration = registration_matrix(
+        engine, events.where(events.since == 0), owners, (n_users, n_entities)
+    )
+    days = events.day[warm & streamed]
+    logs = Logs(
         user_ids=people.ids,
         n_warm=people.sizes[0],
         n_validation=people.sizes[1],
         n_test=people.sizes[2],
+        n_target=people.sizes[3],
         age=people.age,
         country=people.country,
         countries=people.countries,
@@ -336,15 +377,35 @@ def _matrices(
         playlist_ids=catalogue.ids["playlist"],
         members=catalogue.members(engine, listed),
         registration=registration,
-        signals=_signal_counts(engine, registration),
+        signals=signal_counts(engine, registration),
         history=_pairs(engine, events.where(warm & streamed), (n_warm, n_tracks)),
         favorites=_pairs(engine, events.where(warm & liked), (n_warm, n_entities)),
         plays=plays,
-        truth=_pairs(engine, later.where(later.are("stream", "track")), (n_cold, n_tracks)),
-        truth_favorites=_pairs(
-            engine, later.where(later.are("favorite", "track", "playlist")), (n_cold, n_entities)
+        days=(int(days.min()), int(days.max())),
+    )
+    return logs, catalogue, place
+
+
+def _future(
+    engine: Engine, people: _People, catalogue: Catalogue, events: Events, truth_days: int
+) -> GroundTruth:
+    """What validation and test users did on the days after registration."""
+    n_warm, n_validation, n_test, _ = people.sizes
+    n, n_tracks = n_validation + n_test, len(catalogue.ids["track"])
+    measured = (events.user >= n_warm) & (events.user < n_warm + n)
+    later = events.where(measured & events.on_days(truth_days))
+    later = later._replace(user=later.user - n_warm)
+    return GroundTruth(
+        n_validation,
+        n_test,
+        people.ids[n_warm : n_warm + n],
+        tracks=_pairs(engine, later.where(later.are("stream", "track")), (n, n_tracks)),
+        favorites=_pairs(
+            engine,
+            later.where(later.are("favorite", "track", "playlist")),
+            (n, catalogue.n_entities),
         ),
-        truth_playlists=_playlist_streams(engine, later, catalogue, n_cold),
+        playlists=_playlist_streams(engine, later, catalogue, n),
     )
 
 
@@ -358,38 +419,3 @@ def _playlist_streams(engine: Engine, later: Events, catalogue: Catalogue, n_col
     streamed = later.where(later.are("stream", "playlist"))
     streamed = streamed._replace(entity=streamed.entity - catalogue.first("playlist"))
     return _pairs(engine, streamed, (n_cold, len(catalogue.ids["playlist"])))
-
-
-def _registration(
-    engine: Engine, events: Events, catalogue: Catalogue, shape: tuple[int, int]
-) -> Csr:
-    """Events of the registration day by (user, signal) and entity."""
-    xp = engine.xp
-    events = events.where(events.since == 0)
-    owner = {"artist": catalogue.artist, "album": catalogue.album}
-    rows, columns, counts = [], [], []
-    for place, signal in enumerate(SIGNALS):
-        direct = events.where(events.are(signal.action, signal.entity))
-        found = [(direct, direct.entity)]
-        if signal.follows_tracks:
-            tracks = events.where(events.are(signal.action, "track"))
-            owners = owner[signal.entity][tracks.entity]
-            found.append((tracks.where(owners >= 0), owners[owners >= 0]))
-        for those, entity in found:
-            rows.append(those.user.astype(xp.int64) * len(SIGNALS) + place)
-            columns.append(entity)
-            counts.append(those.count)
-    return engine.csr(
-        xp.concatenate(rows),
-        xp.concatenate(columns),
-        xp.concatenate(counts),
-        (shape[0] * len(SIGNALS), shape[1]),
-    )
-
-
-def _signal_counts(engine: Engine, registration: Csr) -> Array:
-    """Events of each signal [users, 18]."""
-    xp = engine.xp
-    rows, _ = entries(engine, registration)
-    counts = xp.bincount(rows, weights=registration.data, minlength=registration.shape[0])
-    return counts.reshape(-1, len(SIGNALS)).astype(xp.float32)

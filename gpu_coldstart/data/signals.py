@@ -10,7 +10,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["BLOCKS", "SCALARS", "SCALAR_SIGNALS", "SIGNALS", "Signal", "width"]
+__all__ = [
+    "BLOCKS",
+    "SCALARS",
+    "SCALAR_SIGNALS",
+    "SIGNALS",
+    "Signal",
+    "signal_place",
+    "width",
+]
 
 
 class Signal(NamedTuple):
@@ -86,6 +94,17 @@ SCALAR_SIGNALS: tuple[int, ...] = tuple(
     [signal.name for signal in SIGNALS].index(name) for name in _SCALAR_ORDER
 )
 """For each scalar after the age, the place of its signal in :data:`SIGNALS`."""
+
+
+def signal_place(name: str) -> int:
+    """Place of a signal in :data:`SIGNALS`.
+
+    Examples
+    --------
+    >>> signal_place("streamed_songs")
+    8
+    """
+    return [signal.name for signal in SIGNALS].index(name)
 
 
 def width(dimension: int) -> int:

@@ -36,7 +36,7 @@ ACTIONS = ("stream", "skip", "favorite", "ban", "search", "onboarding")
 ENTITIES = ("track", "artist", "album", "playlist")
 """What a user may do it to; ``entity`` columns hold int32 codes into this tuple."""
 
-SPLITS = ("warm", "validation", "test")
+SPLITS = ("warm", "validation", "test", "target")
 """The parts of the users; ``split`` columns hold int32 codes into this tuple."""
 
 

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from safetensors.numpy import load
 from scipy import sparse
 
 from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.data.logs import Logs
+from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Csr, Engine, HostArray
 from gpu_coldstart.evaluation import tables
 from gpu_coldstart.evaluation.calibration import calibration, cosines, heard
@@ -83,7 +85,7 @@ class Facts:
         return known[0][self.cohorts[cohort]], known[1]
 
 
-def facts_of(engine: Engine, logs: Logs, config: Config) -> Facts:
+def facts_of(engine: Engine, logs: Logs, truth: GroundTruth, config: Config) -> Facts:
     """Bring what the tables need to the host."""
     host = engine.to_host
 
@@ -93,8 +95,8 @@ def facts_of(engine: Engine, logs: Logs, config: Config) -> Facts:
         shape = (stop - start, matrix.shape[1])
         return sparse.csr_array((np.ones(len(indices)), indices, indptr - indptr[0]), shape=shape)
 
-    test = logs.n_validation, logs.n_validation + logs.n_test
-    liked = rows(logs.truth_favorites, *test)
+    test = truth.n_validation, truth.n_validation + truth.n_test
+    liked = rows(truth.favorites, *test)
     first_ages = config.features.age_classes
     return Facts(
         cohorts={cohort: logs.users(cohort) for cohort in ("warm", "validation", "test")},
@@ -105,11 +107,11 @@ def facts_of(engine: Engine, logs: Logs, config: Config) -> Facts:
         popularity=host(logs.popularity),
         playlist_ids=host(logs.playlist_ids),
         playlists=rows(logs.members, logs.playlists.start, logs.playlists.stop),
-        truth=rows(logs.truth, 0, logs.n_validation),
+        truth=rows(truth.tracks, 0, truth.n_validation),
         test_ids=host(logs.user_ids[logs.users("test")]),
         after=Aftermath(
-            streams=rows(logs.truth, *test),
-            playlist_streams=rows(logs.truth_playlists, *test),
+            streams=rows(truth.tracks, *test),
+            playlist_streams=rows(truth.playlists, *test),
             favorites=liked[:, : logs.n_tracks],
             playlist_favorites=liked[:, logs.playlists],
         ),
@@ -166,7 +168,8 @@ def _exposure(facts: Facts, config: Config, read: Read) -> Iterator[dict[str, An
     for space in config.spaces:
         for strategy in config.strategies.names:
             content = read(f"{space}/{strategy}")[f"recommendations/{space}/{strategy}.parquet"]
-            tracks = pq.read_table(io.BytesIO(content), columns=["track_id"])["track_id"]
+            lists = pq.read_table(io.BytesIO(content), columns=["track_id", "cohort"])
+            tracks = lists.filter(pc.field("cohort") == "test")["track_id"]
             ranks = ranks_of(tracks.to_numpy().reshape(len(country[0]), -1), facts.track_ids)
             head = {"space": space, "strategy": strategy, "k": ranks.shape[1]}
             for row in exposure(ranks, facts.popularity, warm.stop - warm.start, country):
@@ -241,7 +244,8 @@ def _replay(
         shown = {}
         for arm in ARMS:
             content = saved[f"recommendations/{space}/carousel-{arm}.parquet"]
-            ids = pq.read_table(io.BytesIO(content), columns=["playlist_id"])["playlist_id"]
+            lists = pq.read_table(io.BytesIO(content), columns=["playlist_id", "cohort"])
+            ids = lists.filter(pc.field("cohort") == "test")["playlist_id"]
             places = np.searchsorted(facts.playlist_ids, ids.to_numpy())
             shown[arm] = places.reshape(len(facts.test_ids), -1)
         for row in replay(

@@ -29,7 +29,8 @@ from scipy import sparse
 from scipy.stats import chisquare, ttest_ind_from_stats
 
 from gpu_coldstart.config.parameters import Carousels
-from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.data.truth import GroundTruth
+from gpu_coldstart.engine.base import Engine, HostArray
 from gpu_coldstart.evaluation.comparisons import holm, wilcoxon_p
 from gpu_coldstart.evaluation.groups import resampled_means
 from gpu_coldstart.evaluation.protocol import interval
@@ -281,3 +282,14 @@ def welch_p(a: HostArray, b: HostArray) -> float | None:
         return 1.0 if a[0] == b[0] else None
     parts = [(group.mean(), group.std(ddof=1), len(group)) for group in (a, b)]
     return float(ttest_ind_from_stats(*parts[0], *parts[1], equal_var=False).pvalue)
+
+
+def notes(engine: Engine, truth: GroundTruth) -> list[str]:
+    """What the reader of the replay should know."""
+    liked = engine.to_host(truth.favorites.indptr[[truth.n_validation, -1]])
+    if liked[0] < liked[1]:
+        return []
+    return [
+        "no test user made a track or a playlist a favourite after registration day, so the "
+        "replay's display-to-favourite rates say nothing"
+    ]

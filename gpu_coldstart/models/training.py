@@ -14,16 +14,21 @@ import numpy as np
 import torch
 from torch import nn
 
+from gpu_coldstart.batches import by_batches
 from gpu_coldstart.config.parameters import Mlp as Options
-from gpu_coldstart.engine.base import Array, Engine
+from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.models.mlp import Mlp
-from gpu_coldstart.spaces import Progress, unit_rows
+from gpu_coldstart.spaces import Progress, Space, unit_rows
 
-__all__ = ["Network", "check_batches", "predict", "train"]
+__all__ = ["Network", "check_batches", "predict", "train", "validation_targets"]
 
-_PREDICT_BATCH = 2048
+_PREDICT_BATCH = 64
+"""Users predicted at once. Every batch is filled up to it: BLAS multiplies the rows of a smaller
+matrix by other kernels, and a user's prediction must not depend on the others."""
+
+_VALIDATION_BATCH = 2048
 
 _NARROWEST_BLOCK = 96
 """Below this, to find and gather the rows of a block takes longer than to multiply them all."""
@@ -63,6 +68,21 @@ def check_batches(options: Options, n_warm: int) -> None:
             f"setting 'mlp.drop_last' leaves nobody to train on: the {n_warm} warm users do not "
             f"fill a batch of {options.batch_size}; set it to false, or mlp.batch_size lower"
         )
+
+
+def validation_targets(engine: Engine, truth: Csr, space: Space) -> Array:
+    """Where validation users should land [users, d] of float32.
+
+    They have no place in the space; the mean of what they go on to stream is the nearest thing to
+    one.
+
+    Parameters
+    ----------
+    truth : Csr [validation users, tracks]
+        What they go on to stream.
+    """
+    once = truth.with_data(engine.xp.ones(truth.nnz, dtype=engine.xp.float32))
+    return engine.pool(once, unit_rows(space.tracks))
 
 
 def train(
@@ -119,7 +139,12 @@ def train(
             break
     if options.patience:
         model.load_state_dict(best_weights)
-    return Network(model.eval(), tuple(losses), tuple(cosines), best + 1)
+    # Without the skipping of null blocks, which makes last bits depend on the batch.
+    whole = Mlp(inputs.width, options.hidden, dimension, normalize=options.normalize_output).to(
+        device
+    )
+    whole.load_state_dict(model.state_dict())
+    return Network(whole.eval(), tuple(losses), tuple(cosines), best + 1)
 
 
 def _optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:
@@ -189,18 +214,26 @@ def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
 def _cosine(engine: Engine, inputs: Inputs, model: Mlp, validation: tuple[Array, Array]) -> float:
     """Mean cosine between predictions and targets."""
     users, targets = validation
-    found = unit_rows(predict(engine, inputs, model, users))
-    return float((found * unit_rows(targets)).sum(axis=1).mean())
+
+    def placed(some: slice) -> tuple[Array]:
+        return (engine.from_torch(model(engine.to_torch(inputs.batch(users[some])))),)
+
+    model.eval()
+    with torch.inference_mode():
+        (places,) = by_batches(engine.xp, len(users), placed, size=_VALIDATION_BATCH)
+    return float((unit_rows(places) * unit_rows(targets)).sum(axis=1).mean())
 
 
 def predict(
     engine: Engine,
     inputs: Inputs,
-    model: Mlp,
+    model: nn.Module,
     users: Array,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Callable[[int], None] | None = None,
 ) -> Array:
     """Where the network puts users: embeddings [n, d] of float32.
+
+    A user's place is the same bits in any company.
 
     Parameters
     ----------
@@ -208,11 +241,15 @@ def predict(
     progress : callable
         Called with the number of users done so far.
     """
+    xp = engine.xp
+    full = xp.zeros((_PREDICT_BATCH, inputs.width), dtype=xp.float32)
+
+    def placed(some: slice) -> tuple[Array]:
+        n = some.stop - some.start
+        full[:n] = inputs.batch(users[some])
+        full[n:] = 0
+        return (engine.from_torch(model(engine.to_torch(full)))[:n].copy(),)
+
     model.eval()
-    parts = []
     with torch.inference_mode():
-        for start in range(0, len(users), _PREDICT_BATCH):
-            batch = users[start : start + _PREDICT_BATCH]
-            parts.append(engine.from_torch(model(engine.to_torch(inputs.batch(batch)))))
-            progress(start + len(batch))
-    return engine.xp.concatenate(parts)
+        return by_batches(xp, len(users), placed, size=_PREDICT_BATCH, progress=progress)[0]

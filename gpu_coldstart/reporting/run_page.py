@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpu_coldstart.data.logs import Logs
+from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.evaluation.protocol import MEASURES, Row
 from gpu_coldstart.evaluation.tables import Table
 from gpu_coldstart.reporting import table_grids
@@ -67,13 +68,14 @@ class RunFacts:
     files: Sequence[str]
 
 
-def statistics(logs: Logs) -> list[tuple[str, str]]:
+def statistics(logs: Logs, truth: GroundTruth) -> list[tuple[str, str]]:
     """The size of the data."""
-    border = int(logs.truth.indptr[logs.n_validation])
+    border = int(truth.tracks.indptr[truth.n_validation])
     counts = {
         "warm users": logs.n_warm,
         "validation users": logs.n_validation,
         "test users": logs.n_test,
+        "target users (recommended to, not measured)": logs.n_target,
         "countries": len(logs.countries),
         "tracks": logs.n_tracks,
         "artists": len(logs.artist_ids),
@@ -84,7 +86,7 @@ def statistics(logs: Logs) -> list[tuple[str, str]]:
         "favourites of warm users": logs.favorites.nnz,
         "signals of registration days, all users": logs.registration.nnz,
         "tracks to be found for validation users": border,
-        "tracks to be found for test users": logs.truth.nnz - border,
+        "tracks to be found for test users": truth.tracks.nnz - border,
     }
     return [
         (name, f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}"))

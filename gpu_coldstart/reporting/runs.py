@@ -28,6 +28,7 @@ __all__ = ["FinishedRun", "load_run"]
 _MEASURED = re.compile(r"artifacts/(?P<space>[^/]+)/(?P<strategy>[^/]+)\.measures\.parquet")
 _COLUMN = re.compile(rf"({'|'.join(MEASURES)})@(\d+)")
 _LOGS = "artifacts/logs.safetensors"
+_TRUTH = "artifacts/truth.safetensors"
 T = TypeVar("T")
 _AGAIN = "do the run again"
 
@@ -99,7 +100,7 @@ def load_run(path: Path) -> FinishedRun:
         told["device"],
         {stage["name"]: float(stage["seconds"]) for stage in told["stages"]},
         user_ids,
-        _truth(path / _LOGS, directory.read("logs")[_LOGS], user_ids),
+        _truth(path, directory.read("logs"), user_ids),
         _ordered(measures, config),
     )
 
@@ -176,13 +177,14 @@ def _column(path: Path, table: pa.Table, name: str, kind: Any) -> HostArray:
     return values
 
 
-def _truth(path: Path, content: bytes, user_ids: HostArray) -> list[bytes]:
-    """What was to be found for each test user, the last of the logs' users."""
+def _truth(path: Path, files: Mapping[str, bytes], user_ids: HostArray) -> list[bytes]:
+    """What was to be found for each test user, the last users of the ground truth."""
     try:
-        arrays: Mapping[str, HostArray] = load(content)
+        arrays: Mapping[str, HostArray] = load(files[_TRUTH])
+        track_ids = load(files[_LOGS])["track_ids"]
         known = arrays["user_ids"][-len(user_ids) :]
-        borders = arrays["truth.indptr"][-len(user_ids) - 1 :]
-        indices, track_ids = arrays["truth.indices"], arrays["track_ids"]
+        borders = arrays["tracks.indptr"][-len(user_ids) - 1 :]
+        indices = arrays["tracks.indices"]
         fits = len(borders) == len(user_ids) + 1 and len(indices) == borders[-1]
         if fits and np.array_equal(known, user_ids):
             return [
@@ -190,5 +192,5 @@ def _truth(path: Path, content: bytes, user_ids: HostArray) -> list[bytes]:
                 for start, stop in pairwise(borders)
             ]
     except (SafetensorError, KeyError, IndexError, ValueError, TypeError):
-        pass  # told below
-    raise UserError(f"{path} does not hold the truth of the run's test users: {_AGAIN}")
+        pass  # reported below
+    raise UserError(f"{path / _TRUTH} does not hold the truth of the run's test users: {_AGAIN}")

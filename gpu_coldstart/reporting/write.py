@@ -81,7 +81,7 @@ def write_report(
         engine=engine.name,
         device=engine.device,
         versions=versions,
-        statistics=statistics(outcome.logs),
+        statistics=statistics(outcome.logs, outcome.truth),
         split_rule=outcome.logs.split_rule,
         rows=outcome.rows,
         tables=outcome.tables,
@@ -113,7 +113,8 @@ def _beside(outcome: Outcome) -> list[str]:
 def _facts(logs: Logs) -> list[str]:
     """The size of the data, for ``results.md``."""
     return [
-        f"{logs.n_warm} warm, {logs.n_validation} validation and {logs.n_test} test users; "
+        f"{logs.n_warm} warm, {logs.n_validation} validation, {logs.n_test} test and "
+        f"{logs.n_target} target users; "
         f"{logs.n_tracks} tracks, {len(logs.artist_ids)} artists, {len(logs.album_ids)} albums, "
         f"{len(logs.playlist_ids)} playlists",
         logs.split_rule,

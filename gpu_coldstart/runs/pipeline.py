@@ -13,22 +13,26 @@ from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.torch import save as save_weights
 
 from gpu_coldstart import features, segments, spaces, strategies
 from gpu_coldstart.config.parameters import Config
-from gpu_coldstart.data import logs
-from gpu_coldstart.data.dataset import Study
-from gpu_coldstart.engine.base import Array, Engine, HostArray
+from gpu_coldstart.data.dataset import Dataset
+from gpu_coldstart.data.logs import Logs
+from gpu_coldstart.data.truth import GroundTruth
+from gpu_coldstart.engine.base import Array, Csr, Engine, HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation.analysis import analyse, facts_of
 from gpu_coldstart.evaluation.protocol import MEASURES, Protocol, Row, Sample
+from gpu_coldstart.evaluation.replay import notes as replay_notes
 from gpu_coldstart.evaluation.tables import Table, files_of, read_tables
-from gpu_coldstart.models import Network, check_batches, predict, train
+from gpu_coldstart.models import Network, check_batches, predict, train, validation_targets
 from gpu_coldstart.runs.artifacts import RunDirectory, decode, encode, parquet_bytes
 from gpu_coldstart.runs.progress import Reporter, StageTime
-from gpu_coldstart.strategies import carousels
+from gpu_coldstart.strategies import Context, Past, Users, carousels
+from gpu_coldstart.strategies.base import StrategyParameters
 
 __all__ = ["Outcome", "Pipeline"]
 
@@ -51,6 +55,7 @@ class Outcome:
     ----------
     rows : list of Row
     logs : Logs
+    truth : GroundTruth
     notes : list of str
         What was left out, assumed or fallen back on, for the report.
     losses : dict of space to tuple of float
@@ -60,7 +65,8 @@ class Outcome:
     """
 
     rows: list[Row]
-    logs: logs.Logs
+    logs: Logs
+    truth: GroundTruth
     notes: list[str]
     losses: dict[str, tuple[float, ...]]
     tables: dict[str, Table]
@@ -76,8 +82,7 @@ class Pipeline:
     directory : RunDirectory
         Started or resumed.
     reporter : Reporter
-    study : Study
-        The data set.
+    dataset : Dataset
     """
 
     def __init__(
@@ -86,13 +91,13 @@ class Pipeline:
         config: Config,
         directory: RunDirectory,
         reporter: Reporter,
-        study: Study,
+        dataset: Dataset,
     ):
         self.engine = engine
         self.config = config
         self.directory = directory
         self.reporter = reporter
-        self._study = study
+        self._dataset = dataset
         self._earlier = self._read_times()
 
     def run(self) -> Outcome:
@@ -100,11 +105,16 @@ class Pipeline:
         config, reporter = self.config, self.reporter
         analysed = config.evaluation.analysis
         shown = config.carousels.playlists > 0
-        of_a_space = 3 + len(config.strategies.names) + shown
+        states = sum(
+            strategies.STRATEGIES[name].State is not None for name in config.strategies.names
+        )
+        of_a_space = 3 + len(kinds) + states + shown
         reporter.expect(2 + analysed + len(config.spaces) * of_a_space)
-        indexed = self._logs()
+        indexed, truth = self._logs()
         measures: dict[tuple[str, str], HostArray] = {}
         notes = [*indexed.notes, *carousels.notes(self.engine, indexed, config.carousels)]
+        if shown:
+            notes += replay_notes(self.engine, truth)
         losses: dict[str, tuple[float, ...]] = {}
         for name in config.spaces:
             space = self._space(name, indexed)
@@ -113,51 +123,85 @@ class Pipeline:
                 losses[name] = space.losses
                 told = " ".join(f"{loss:.5g}" for loss in space.losses)
                 self.reporter.say(f"        loss after each iteration: {told}")
-            situation = self._situation(indexed, space)
+            context, past, users = self._situation(indexed, truth, space)
             for strategy in config.strategies.names:
-                measures[name, strategy] = self._recommend(situation, strategy)
+                way = self._strategy(strategy, context, past)
+                measures[name, strategy] = self._recommend(way, users, past, truth)
             if shown:
-                self._carousels(situation)
+                self._carousels(context, past, users)
         with reporter.stage("evaluation"):
             sample, rows = self._evaluate(measures)
-        found = self._analysis(indexed, sample, rows) if analysed else {}
+        found = self._analysis(indexed, truth, sample, rows) if analysed else {}
         self._save_times()
-        return Outcome(rows, indexed, notes, losses, found)
+        return Outcome(rows, indexed, truth, notes, losses, found)
 
     # -- stages --------------------------------------------------------------------------------
 
-    def _logs(self) -> logs.Logs:
+    def _logs(self) -> tuple[Logs, GroundTruth]:
         """The data, checked and indexed."""
+        engine = self.engine
+        past, future = "artifacts/logs.safetensors", "artifacts/truth.safetensors"
 
-        def make() -> logs.Logs:
-            indexed = self._study.logs(self.engine, self.config, self.reporter.step)
-            self._check_lengths(indexed)
-            return indexed
+        def make() -> tuple[Logs, GroundTruth]:
+            logs, truth = self._dataset.index(engine, self.config, self.reporter.step)
+            self._check_lengths(logs)
+            return logs, truth
 
-        return self._stage_of(logs.Logs, "logs", make)
+        return self._stage(
+            "logs",
+            make,
+            lambda made: {past: encode(engine, made[0]), future: encode(engine, made[1])},
+            lambda saved: (
+                decode(engine, saved[past], Logs),
+                decode(engine, saved[future], GroundTruth),
+            ),
+        )
 
-    def _space(self, name: str, indexed: logs.Logs) -> spaces.Space:
+    def _space(self, name: str, indexed: Logs) -> spaces.Space:
         """3.1.1 and 3.1.2."""
         return self._stage_of(
             spaces.Space,
             f"{name}/space",
-            lambda: self._study.space(name, self.engine, indexed, self.config, self.reporter.step),
+            lambda: self._dataset.space(
+                name, self.engine, indexed, self.config, self.reporter.step
+            ),
         )
 
-    def _situation(self, indexed: logs.Logs, space: spaces.Space) -> strategies.Situation:
-        """3.1.3 to 3.2.3: segments, input vectors, network, predictions."""
+    def _situation(
+        self, indexed: Logs, truth: GroundTruth, space: spaces.Space
+    ) -> tuple[Context, Past, Users]:
+        """3.1.3 to 3.2.3: segments, input vectors, network, predictions of the cold users."""
+        config, engine, xp = self.config, self.engine, self.engine.xp
         cut = self._segments(indexed, space)
-        inputs = self._study.inputs(self.engine, indexed, space, self.config)
-        predictions = self._network(indexed, space, inputs)
-        return strategies.Situation(
-            self.engine, indexed, self.config, space, cut, inputs, predictions
+        inputs, _ = self._dataset.inputs(engine, indexed, space, config)
+        predicted = self._network(indexed, truth, space, inputs)
+        context = Context.of(
+            engine,
+            indexed,
+            space,
+            cut,
+            popularity=config.segments.popularity,
+            similarity=config.strategies.similarity,
+            seed=config.seed,
         )
+        cold = xp.arange(indexed.n_warm, indexed.n_users)
+        users = Users(indexed.registrations, inputs, cold, predicted)
+        validation = users.take(slice(indexed.n_validation))
+        known = truth.of(engine, "validation")
 
-    def _segments(self, indexed: logs.Logs, space: spaces.Space) -> segments.Segments:
+        def score(ranking: strategies.Ranking) -> float:
+            return _mean_ndcg(engine, ranking, known)
+
+        past = Past(indexed, space, cut, inputs, config.segments, validation, score)
+        return context, past, users.take(slice(indexed.n_validation, None))
+
+    def _segments(self, indexed: Logs, space: spaces.Space) -> segments.Segments:
         name = f"{space.name}/segments"
 
         def files(found: segments.Segments) -> dict[str, bytes]:
-            described = segments.describe(self.engine, indexed, found, self.config)
+            described = segments.describe(
+                self.engine, indexed, found, self.config.features.age_classes
+            )
             favourites = segments.favourites(
                 self.engine, indexed, found, max(self.config.evaluation.k)
             )
@@ -169,19 +213,27 @@ class Pipeline:
 
         return self._stage(
             name,
-            lambda: segments.fit(self.engine, indexed, space, self.config),
+            lambda: segments.fit(
+                self.engine, indexed, space, self.config.segments, self.config.seed
+            ),
             files,
             lambda saved: decode(
                 self.engine, saved[f"artifacts/{name}.safetensors"], segments.Segments
             ),
         )
 
-    def _network(self, indexed: logs.Logs, space: spaces.Space, inputs: features.Inputs) -> Array:
+    def _network(
+        self,
+        indexed: Logs,
+        truth: GroundTruth,
+        space: spaces.Space,
+        inputs: features.Inputs,
+    ) -> Array:
         """Train the network and predict the cold users; returns the predictions."""
         name, engine = f"{space.name}/network", self.engine
 
         def make() -> tuple[Network | None, dict[str, Predictions]]:
-            network = self._train(indexed, space, inputs)
+            network = self._train(indexed, truth, space, inputs)
             users = engine.xp.arange(indexed.n_users)
             places = {"predictions": users[indexed.n_warm :]}
             if self.config.evaluation.analysis:
@@ -217,19 +269,19 @@ class Pipeline:
 
         return self._stage(name, make, files, load)[1]["predictions"].embeddings
 
-    def _train(self, indexed: logs.Logs, space: spaces.Space, inputs: features.Inputs) -> Network:
-        xp, engine, options = self.engine.xp, self.engine, self.config.mlp
+    def _train(
+        self,
+        indexed: Logs,
+        truth: GroundTruth,
+        space: spaces.Space,
+        inputs: features.Inputs,
+    ) -> Network:
+        options = self.config.mlp
         epochs = {"tt-svd": options.epochs_tt_svd, "ut-als": options.epochs_ut_als}[space.name]
-        # Validation users have no place in the space; the mean of what they go on to stream is
-        # the nearest thing to one.
-        heard = engine.take_rows(indexed.truth, xp.arange(indexed.n_validation))
-        targets = engine.pool(
-            heard.with_data(xp.ones(heard.nnz, dtype=xp.float32)),
-            spaces.unit_rows(space.tracks),
-        )
-        every = xp.arange(indexed.n_users)
+        every = self.engine.xp.arange(indexed.n_users)
+        targets = validation_targets(self.engine, truth.of(self.engine, "validation"), space)
         return train(
-            engine,
+            self.engine,
             inputs,
             warm=(every[indexed.users("warm")], space.users),
             validation=(every[indexed.users("validation")], targets),
@@ -239,22 +291,24 @@ class Pipeline:
             progress=self.reporter.step,
         )
 
-    def _recommend(self, situation: strategies.Situation, name: str) -> HostArray:
-        """3.2.4 for the test users, and each user's measures [K, measure, users]."""
-        engine, indexed, ks = self.engine, situation.logs, self.config.evaluation.k
-        place = f"recommendations/{situation.space.name}/{name}.parquet"
-        measured = f"artifacts/{situation.space.name}/{name}.measures.parquet"
+    def _recommend(
+        self, strategy: strategies.Strategy, users: Users, past: Past, truth: GroundTruth
+    ) -> HostArray:
+        """3.2.4 for the test and target users; each test user's measures [K, measure, users]."""
+        engine, indexed, ks = self.engine, past.logs, self.config.evaluation.k
+        stage = f"{past.space.name}/{strategy.name}"
+        place, measured = f"recommendations/{stage}.parquet", f"artifacts/{stage}.measures.parquet"
 
         def make() -> tuple[strategies.Ranking | None, dict[str, HostArray]]:
-            users = engine.xp.arange(indexed.n_users)[indexed.users("test")]
             ranking = strategies.recommend(
-                strategies.STRATEGIES[name](situation),
+                strategy,
                 users,
                 max(ks),
-                lambda done: self.reporter.step(done, len(users), "users"),
+                exclude_seen=self.config.strategies.exclude_seen,
+                progress=lambda done: self.reporter.step(done, len(users), "users"),
             )
-            truth = engine.take_rows(indexed.truth, users - indexed.n_warm)
-            metrics = engine.rank_metrics(ranking.tracks, truth, ks)
+            tested = ranking.tracks[: indexed.n_test]
+            metrics = engine.rank_metrics(tested, truth.of(engine, "test"), ks)
             return ranking, {
                 f"{measure}@{k}": engine.to_host(getattr(metrics, measure)[i])
                 for i, k in enumerate(ks)
@@ -264,48 +318,76 @@ class Pipeline:
         def files(made: tuple[strategies.Ranking | None, dict[str, HostArray]]) -> dict[str, bytes]:
             ranking = made[0]
             assert ranking is not None
-            users = engine.to_host(indexed.user_ids[indexed.users("test")])
+            ids = engine.to_host(indexed.user_ids[users.numbers])
             tracks = engine.to_host(indexed.track_ids[ranking.tracks])
             ranks = np.arange(1, max(ks) + 1, dtype=np.int32)
             return {
                 place: parquet_bytes(
                     {
-                        "user_id": np.repeat(users, max(ks)),
-                        "rank": np.tile(ranks, len(users)),
+                        "user_id": np.repeat(ids, max(ks)),
+                        "cohort": _cohorts(indexed, max(ks)),
+                        "rank": np.tile(ranks, len(ids)),
                         "track_id": tracks.ravel(),
                         "score": engine.to_host(ranking.scores).ravel(),
                     }
                 ),
-                measured: parquet_bytes({"user_id": users, **made[1]}),
+                measured: parquet_bytes({"user_id": ids[: indexed.n_test], **made[1]}),
             }
 
         def load(saved: Mapping[str, bytes]) -> tuple[None, dict[str, HostArray]]:
             table = pq.read_table(io.BytesIO(saved[measured])).drop_columns("user_id")
             return None, {key: table.column(key).to_numpy() for key in table.column_names}
 
-        values = self._stage(f"{situation.space.name}/{name}", make, files, load)[1]
+        values = self._stage(stage, make, files, load)[1]
         return np.array([[values[f"{measure}@{k}"] for measure in MEASURES] for k in ks])
 
-    def _carousels(self, situation: strategies.Situation) -> None:
-        """4.2.1 for the test users; without files where there are no playlists to show."""
-        engine, indexed, space = self.engine, situation.logs, situation.space.name
-        users = engine.xp.arange(indexed.n_users)[indexed.users("test")]
+    def _strategy(self, name: str, context: Context, past: Past) -> strategies.Strategy:
+        """The strategy, its own state learned or read where it has one."""
+        kind = strategies.STRATEGIES[name]
+        parameters = _parameters(kind, self.config)
+        if kind.State is None:
+            return kind(context, parameters)
+        state = self._stage_of(
+            kind.State,
+            f"{past.space.name}/{name}.state",
+            lambda: kind.fit(context, parameters, past, self.reporter.step),
+        )
+        return kind(context, parameters, state)
+
+    def _carousels(self, context: Context, past: Past, users: Users) -> None:
+        """4.2.1 for the test and target users; no files where there are no playlists to show."""
+        engine, indexed, space = self.engine, past.logs, past.space.name
+
+        def make() -> Mapping[str, carousels.Carousel]:
+            offer = carousels.Offer.fit(engine, indexed, past.space, self.config.carousels)
+            return carousels.carousels(context, offer, users)
 
         def files(made: Mapping[str, carousels.Carousel]) -> dict[str, bytes]:
-            return {
-                f"recommendations/{space}/carousel-{arm}.parquet": parquet_bytes(
-                    carousels.columns(situation, users, carousel)
+            explained = carousels.explanations(
+                segments.describe(engine, indexed, past.segments, self.config.features.age_classes)
+            )
+            tables = {
+                arm: carousels.columns(
+                    engine,
+                    indexed.user_ids[users.numbers],
+                    indexed.playlist_ids,
+                    carousel,
+                    explained,
                 )
                 for arm, carousel in made.items()
+            }
+            return {
+                f"recommendations/{space}/carousel-{arm}.parquet": parquet_bytes(
+                    table | {"cohort": _cohorts(indexed, len(table["rank"]) // len(users))}
+                )
+                for arm, table in tables.items()
             }
 
         def load(saved: Mapping[str, bytes]) -> Mapping[str, carousels.Carousel]:
             del saved  # the replay reads the files itself
             return {}
 
-        self._stage(
-            f"{space}/carousels", lambda: carousels.carousels(situation, users), files, load
-        )
+        self._stage(f"{space}/carousels", make, files, load)
 
     def _evaluate(self, measures: Mapping[tuple[str, str], HostArray]) -> tuple[Sample, list[Row]]:
         """4.1.4: means, deviations and intervals over the test users."""
@@ -320,12 +402,14 @@ class Pipeline:
         sample = protocol.sample(measures, options.k)
         return sample, protocol.rows(sample)
 
-    def _analysis(self, indexed: logs.Logs, sample: Sample, rows: list[Row]) -> dict[str, Table]:
+    def _analysis(
+        self, indexed: Logs, truth: GroundTruth, sample: Sample, rows: list[Row]
+    ) -> dict[str, Table]:
         """Comparisons of strategies, Figures 4 and 5, Table 2, and how training went."""
         return self._stage(
             "analysis",
             lambda: analyse(
-                facts_of(self.engine, indexed, self.config),
+                facts_of(self.engine, indexed, truth, self.config),
                 self.config,
                 sample,
                 rows,
@@ -367,7 +451,7 @@ class Pipeline:
         self._save_times()
         return value
 
-    def _check_lengths(self, indexed: logs.Logs) -> None:
+    def _check_lengths(self, indexed: Logs) -> None:
         """Refuse settings the data cannot serve before anything is written."""
         longest = max(self.config.evaluation.k)
         if longest > indexed.n_tracks:
@@ -375,7 +459,7 @@ class Pipeline:
                 f"setting 'evaluation.k' asks for {longest} tracks, more than the "
                 f"{indexed.n_tracks} there are: set it lower"
             )
-        segments.number_of_segments(self.config, indexed.n_warm)
+        segments.number_of_segments(self.config.segments.k, indexed.n_warm)
         check_batches(self.config.mlp, indexed.n_warm)
 
     def _read_times(self) -> dict[str, StageTime]:
@@ -389,3 +473,26 @@ class Pipeline:
     def _save_times(self) -> None:
         text = json.dumps([asdict(entry) for entry in self.reporter.times], indent=1)
         (self.directory.path / _TIMES).write_text(text + "\n", encoding="utf-8")
+
+
+def _mean_ndcg(engine: Engine, ranking: strategies.Ranking, truth: Csr) -> float:
+    """Mean NDCG of full lists."""
+    k = int(ranking.tracks.shape[1])
+    return float(engine.rank_metrics(ranking.tracks, truth, [k]).ndcg[0].mean())
+
+
+def _parameters(kind: type[strategies.Strategy], config: Config) -> StrategyParameters:
+    """A strategy's own settings: ``strategies.x_y_p`` is the parameter p of the strategy x-y."""
+    prefix = kind.name.replace("-", "_")
+    return kind.Parameters(
+        **{
+            name: getattr(config.strategies, f"{prefix}_{name}")
+            for name in kind.Parameters.model_fields
+        }
+    )
+
+
+def _cohorts(logs: Logs, k: int) -> pa.DictionaryArray:
+    """Cohort of each row of the lists of test and target users, of ``k`` rows each."""
+    codes = np.repeat(np.array([0, 1], np.int8), [k * logs.n_test, k * logs.n_target])
+    return pa.DictionaryArray.from_arrays(codes, ["test", "target"])

@@ -1,13 +1,13 @@
-"""Ways to recommend, one file each; further ones are added to ``STRATEGIES``."""
+"""Ways to recommend, one file each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from gpu_coldstart.batches import by_batches
 from gpu_coldstart.engine.base import Array
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.features import streamed_on_day_one
-from gpu_coldstart.strategies.base import Ranking, Situation, Strategy
+from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
 from gpu_coldstart.strategies.full import FullyPersonalized
 from gpu_coldstart.strategies.input_features import InputFeatures
 from gpu_coldstart.strategies.popularity import Popularity
@@ -15,7 +15,7 @@ from gpu_coldstart.strategies.registration_day import RegistrationDay
 from gpu_coldstart.strategies.semi import SemiPersonalized
 from gpu_coldstart.strategies.soft import SoftAllocation
 
-__all__ = ["STRATEGIES", "Ranking", "Situation", "Strategy", "recommend"]
+__all__ = ["STRATEGIES", "Context", "Past", "Ranking", "Strategy", "Users", "recommend"]
 
 STRATEGIES: dict[str, type[Strategy]] = {
     strategy.name: strategy
@@ -30,57 +30,65 @@ STRATEGIES: dict[str, type[Strategy]] = {
 }
 """Every strategy by name."""
 
-_BATCH = 8192
-"""Users ranked at once, which bounds memory whatever their number."""
-
 
 def recommend(
     strategy: Strategy,
-    users: Array,
+    users: Users,
     k: int,
-    progress: Callable[[int], None] = lambda done: None,
+    *,
+    exclude_seen: bool = False,
+    progress: Callable[[int], None] | None = None,
 ) -> Ranking:
-    """Rank ``k`` tracks for each user, leaving out what they know if so configured.
+    """Rank ``k`` tracks for each user, batch by batch.
 
     Parameters
     ----------
-    users : Array [n] of integers
-        Cold users, by number.
+    exclude_seen : bool
+        Leave out the tracks that a user streamed on registration day.
     progress : callable
         Called with the number of users done so far.
 
     Raises
     ------
     UserError
-        When a user has seen so much that ``k`` unseen tracks are not left.
+        When fewer than ``k`` tracks are left for a user.
     """
-    xp = strategy.situation.engine.xp
-    parts = []
-    for start in range(0, len(users), _BATCH):
-        batch = users[start : start + _BATCH]
-        parts.append(_recommend(strategy, batch, k))
-        progress(start + len(batch))
-    return Ranking(
-        xp.concatenate([part.tracks for part in parts]),
-        xp.concatenate([part.scores for part in parts]),
-    )
+
+    def ranked(some: slice) -> tuple[Array, Array]:
+        batch = users.take(some)
+        ranking = _unseen(strategy, batch, k) if exclude_seen else strategy.recommend(batch, k)
+        return ranking.tracks, ranking.scores
+
+    tracks, scores = by_batches(strategy.context.engine.xp, len(users), ranked, progress=progress)
+    return Ranking(tracks, scores)
 
 
-def _recommend(strategy: Strategy, users: Array, k: int) -> Ranking:
-    """One batch; with ``exclude_seen``, a longer list is ranked and then thinned."""
-    situation = strategy.situation
-    if not situation.config.strategies.exclude_seen:
-        return strategy.recommend(users, k)
-    engine, logs = situation.engine, situation.logs
-    # The longest of all cold users, not of this batch: soft allocation depends on the length.
-    cold = engine.xp.arange(logs.n_warm, logs.n_users)
-    most = int(engine.xp.diff(streamed_on_day_one(engine, logs, cold).indptr).max())
-    if k + most > logs.n_tracks:
+def _unseen(strategy: Strategy, users: Users, k: int) -> Ranking:
+    """Rank longer lists, then thin them.
+
+    Soft allocation depends on the length of a list, and a user's list must not depend on the
+    other users: so all who saw up to the same power of two get lists of the same length.
+    """
+    context = strategy.context
+    engine, xp = context.engine, context.engine.xp
+    seen = users.streamed(context)
+    counts = xp.diff(seen.indptr)
+    tracks = xp.empty((len(users), k), dtype=xp.int32)
+    scores = xp.empty((len(users), k), dtype=xp.float32)
+    most = int(counts.max()) if len(users) else 0
+    if k + most > context.n_tracks:
         raise UserError(
-            f"a user streamed {most} tracks on registration day, so that fewer than {k} of the "
-            f"{logs.n_tracks} tracks are new to them: set evaluation.k lower, or "
-            "strategies.exclude_seen = false"
+            f"a user streamed {most} tracks on registration day, which leaves fewer than {k} of "
+            f"the {context.n_tracks} tracks: ask for shorter lists, or do not exclude what was seen"
         )
-    ranking = strategy.recommend(users, k + most)
-    seen = streamed_on_day_one(engine, logs, users)
-    return Ranking(*engine.drop_seen(ranking.tracks, ranking.scores, seen, k))
+    least, spare = -1, 0
+    while least < most:
+        rows = ((counts > least) & (counts <= spare)).nonzero()[0]
+        if len(rows):
+            longer = strategy.recommend(users.take(rows), min(k + spare, context.n_tracks))
+            thinned = engine.drop_seen(
+                longer.tracks, longer.scores, engine.take_rows(seen, rows), k
+            )
+            tracks[rows], scores[rows] = thinned
+        least, spare = spare, max(1, 2 * spare)
+    return Ranking(tracks, scores)

@@ -1,18 +1,38 @@
-"""What a way to recommend is: one call, one return type (3.2.4)."""
+"""What a way to recommend is, and what it may know (3.2.4)."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from gpu_coldstart.config.parameters import Config
+from pydantic import BaseModel, ConfigDict
+
+from gpu_coldstart.batches import by_batches
+from gpu_coldstart.config.parameters import Segments as SegmentsConfig
 from gpu_coldstart.data.logs import Logs
-from gpu_coldstart.engine.base import Array, Engine
+from gpu_coldstart.data.registrations import Registrations
+from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.segments import Segments
-from gpu_coldstart.spaces import Space, unit_rows
+from gpu_coldstart.spaces import Progress, Space, unit_rows
 
-__all__ = ["Ranking", "Situation", "Strategy", "most_popular", "retrieve"]
+__all__ = [
+    "Context",
+    "Past",
+    "Ranking",
+    "Retriever",
+    "Strategy",
+    "StrategyParameters",
+    "Users",
+]
+
+
+class StrategyParameters(BaseModel):
+    """A strategy's own settings, frozen and validated; the base has none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True)
@@ -24,7 +44,7 @@ class Ranking:
     tracks : Array [users, K] of int32
         Distinct within a row.
     scores : Array [users, K] of float32
-        Descending within a row; what they mean is the strategy's affair.
+        Descending within a row; what they mean is up to the strategy.
     """
 
     tracks: Array
@@ -32,68 +52,223 @@ class Ranking:
 
 
 @dataclass(frozen=True)
-class Situation:
-    """All a strategy may know: the logs up to registration day, and what was learned from them.
+class Context:
+    """What every strategy of a space recommends from; all of it is part of a saved model.
 
     Attributes
     ----------
-    engine, logs, config
-    space : Space
-    segments : Segments
-    inputs : Inputs
-    predictions : Array [validation + test users, d] of float32
-        Where the network puts the cold users.
+    engine : Engine
+    tracks : Array [tracks, d] of float32
+        Embeddings, as the space has them.
+    centroids : Array [k, d] of float32
+        Of the segments.
+    shares : Csr [k, tracks]
+        Popularity of each track in each segment.
+    chart : Array [tracks] of float32
+        Popularity of each track among all warm users, in the same unit; tracks are numbered by it.
+    similarity : {"cosine", "inner"}
+        Between places in the space and tracks.
+    seed : int
+        Of every random choice of a strategy.
     """
 
     engine: Engine
+    tracks: Array
+    centroids: Array
+    shares: Csr
+    chart: Array
+    similarity: str = "cosine"
+    seed: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        engine: Engine,
+        logs: Logs,
+        space: Space,
+        segments: Segments,
+        *,
+        popularity: str = "members",
+        similarity: str = "cosine",
+        seed: int = 0,
+    ) -> Context:
+        """The context that was learned from the logs.
+
+        Parameters
+        ----------
+        popularity : {"members", "listens"}
+            Popularity in the chart is the share of the warm users who streamed a track, or its
+            share of all they streamed.
+        """
+        total = logs.n_warm if popularity == "members" else max(1, logs.plays.nnz)
+        chart = (logs.popularity.astype(engine.xp.float32) / total).astype(engine.xp.float32)
+        return cls(
+            engine, space.tracks, segments.centroids, segments.shares, chart, similarity, seed
+        )
+
+    @property
+    def n_tracks(self) -> int:
+        """Number of tracks in the catalogue."""
+        return int(self.tracks.shape[0])
+
+    def most_popular(self, n: int, k: int) -> Ranking:
+        """The chart: the same ``k`` tracks for ``n`` users."""
+        xp = self.engine.xp
+        tracks = xp.arange(k, dtype=xp.int32)  # numbered by popularity
+        return Ranking(xp.tile(tracks, (n, 1)), xp.tile(self.chart[:k], (n, 1)))
+
+
+@dataclass(frozen=True)
+class Users:
+    """Users to recommend to, indexed with the data set or never seen before.
+
+    Attributes
+    ----------
+    registrations : Registrations
+    inputs : Inputs
+        Their input vectors, numbered like ``registrations``.
+    numbers : Array [n] of integers
+        Which of them.
+    predicted : Array [n, d] of float32
+        Where the network puts these.
+    """
+
+    registrations: Registrations
+    inputs: Inputs
+    numbers: Array
+    predicted: Array
+
+    def __len__(self) -> int:
+        """Number of users to recommend to."""
+        return int(self.numbers.shape[0])
+
+    def take(self, rows: Any) -> Users:
+        """Some of the users, by place or mask or slice."""
+        return Users(self.registrations, self.inputs, self.numbers[rows], self.predicted[rows])
+
+    def vectors(self) -> Array:
+        """Input vectors [n, width] of float32; ask for a batch of users at a time."""
+        return self.inputs.batch(self.numbers)
+
+    def signal(self, name: str) -> Array:
+        """One signal's block of the input vectors [n, d] of float32."""
+        return self.inputs.signal(name, self.numbers)
+
+    def streamed(self, context: Context) -> Csr:
+        """Tracks that the users streamed on registration day [n, tracks], by number of events."""
+        return self.registrations.streamed(context.engine, self.numbers, context.n_tracks)
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a strategy with a state of its own may learn it from, in one space.
+
+    Attributes
+    ----------
+    logs : Logs
+    space : Space
+    segments : Segments
+    inputs : Inputs
+        Input vectors of all users of the logs.
+    clustering : SegmentsConfig
+        How segments are cut, for strategies that cut some of their own.
+    validation : Users
+        The validation users.
+    score : callable
+        From a ranking of the validation users, in their order, to its mean NDCG against what they
+        streamed next: to stop early and to tune by.
+    """
+
     logs: Logs
-    config: Config
     space: Space
     segments: Segments
     inputs: Inputs
-    predictions: Array
-
-    def predicted(self, users: Array) -> Array:
-        """Predicted embeddings of cold users, given by number."""
-        return self.predictions[users - self.logs.n_warm]
+    clustering: SegmentsConfig
+    validation: Users
+    score: Callable[[Ranking], float]
 
 
 class Strategy(ABC):
     """A way to recommend. Making one does all the work that does not depend on the user.
 
+    A strategy that learns something of its own declares the type of it, a frozen dataclass of
+    arrays, matrices, numbers and names, as ``State``, and learns it in :meth:`fit`; the state is
+    saved with the run and in the model.
+
     Parameters
     ----------
-    situation : Situation
+    context : Context
+    parameters : StrategyParameters
+        Of the class's own ``Parameters``; its defaults unless given.
+    state : State
+        What :meth:`fit` returned, if the strategy has a state.
     """
 
-    name: str
+    name: ClassVar[str]
+    """As in ``strategies.names``."""
 
-    def __init__(self, situation: Situation):
-        self.situation = situation
+    label: ClassVar[str]
+    """As in tables and reports."""
+
+    Parameters: ClassVar[type[StrategyParameters]] = StrategyParameters
+    """The parameter ``p`` of the strategy ``x-y`` is the setting ``strategies.x_y_p``."""
+
+    State: ClassVar[type[Any] | None] = None
+
+    def __init__(self, context: Context, parameters: Any = None, state: Any = None):
+        self.context = context
+        self.parameters: Any = self.Parameters() if parameters is None else parameters
+        self.state: Any = state
+
+    @classmethod
+    def fit(cls, context: Context, parameters: Any, past: Past, progress: Progress) -> Any:
+        """Learn the state; None for a strategy without one."""
+        del context, parameters, past, progress
+        return None
 
     @abstractmethod
-    def recommend(self, users: Array, k: int) -> Ranking:
-        """Rank ``k`` tracks for each of the cold ``users`` [n], given by number."""
+    def recommend(self, users: Users, k: int) -> Ranking:
+        """Rank ``k`` tracks for each user. A user's list must not depend on the other users."""
+
+    def segments_of(self, users: Users) -> tuple[Array, Array] | None:
+        """Segments that a list is made of, heaviest first, and their weights, if it is.
+
+        Returns
+        -------
+        segments : Array [users, s] of int32
+        weights : Array [users, s] of float32
+            Rows add up to 1.
+        """
+        del users
+        return None
 
 
-def retrieve(situation: Situation, queries: Array, k: int) -> Ranking:
-    """The ``k`` tracks nearest to each query [n, d] by the configured similarity."""
-    tracks = situation.space.tracks
-    if situation.config.strategies.similarity == "cosine":
-        queries, tracks = unit_rows(queries), unit_rows(tracks)
-    return Ranking(*situation.engine.top_k(queries, tracks, k))
+class Retriever:
+    """Items as points of a space, ranked by their similarity to places in it.
 
-
-def most_popular(situation: Situation, n: int, k: int) -> Ranking:
-    """The same ``k`` most popular tracks for ``n`` users, scored by ``segments.popularity``.
-
-    That is the share of the warm users who streamed a track, or its share of all their listens.
+    Parameters
+    ----------
+    engine : Engine
+    items : Array [items, d] of float32
+    similarity : {"cosine", "inner"}
     """
-    xp, logs = situation.engine.xp, situation.logs
-    members = situation.config.segments.popularity == "members"
-    total = logs.n_warm if members else max(1, logs.plays.nnz)
-    # Tracks are numbered by popularity.
-    scores = logs.popularity[:k].astype(xp.float32) / total
-    return Ranking(
-        xp.tile(xp.arange(k, dtype=xp.int32), (n, 1)), xp.tile(scores.astype(xp.float32), (n, 1))
-    )
+
+    def __init__(self, engine: Engine, items: Array, similarity: str):
+        self._engine = engine
+        self._cosine = similarity == "cosine"
+        self._items = unit_rows(items) if self._cosine else items
+
+    def rank(self, places: Array, k: int) -> tuple[Array, Array]:
+        """The ``k`` items most similar to each place [n, d], best first.
+
+        Returns
+        -------
+        items : Array [n, k] of int32
+        scores : Array [n, k] of float32
+        """
+
+        def top(some: slice) -> tuple[Array, ...]:
+            queries = unit_rows(places[some]) if self._cosine else places[some]
+            return self._engine.top_k(queries, self._items, k)
+
+        return by_batches(self._engine.xp, len(places), top)

@@ -27,17 +27,17 @@ import numpy as np
 from gpu_coldstart.config.parameters import Carousels as Options
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Array, Engine, HostArray
-from gpu_coldstart.segments import describe
-from gpu_coldstart.spaces import Space, unit_rows
-from gpu_coldstart.strategies.base import Situation
+from gpu_coldstart.spaces import Space
+from gpu_coldstart.strategies.base import Context, Retriever, Users
 
 __all__ = [
     "ARMS",
     "Carousel",
+    "Offer",
     "carousels",
     "columns",
-    "country_means",
     "explanation",
+    "explanations",
     "length",
     "notes",
     "offered",
@@ -45,9 +45,6 @@ __all__ = [
 
 ARMS = ("default", "semi", "full")
 """The ways to place a user; the first is what the others are compared with."""
-
-_BATCH = 8192
-"""Users ranked at once, which bounds memory whatever their number."""
 
 
 @dataclass(frozen=True)
@@ -97,122 +94,103 @@ def _sizes(engine: Engine, logs: Logs) -> Array:
 
 
 def notes(engine: Engine, logs: Logs, options: Options) -> list[str]:
-    """What the reader of the results should know of carousels and their replay."""
-    sizes = _sizes(engine, logs)
-    found, wanted = length(sizes, options), options.playlists
-    if not wanted:
+    """What the reader of the results should know about carousels."""
+    if not options.playlists:
         return []
+    sizes = _sizes(engine, logs)
     if not len(sizes):
         return ["there are no playlists, so no carousels were made"]
-    told = []
-    if found < wanted:
-        short = f"carousels show {found} instead of {wanted}" if found else "no carousels were made"
-        shown = int(offered(sizes, options).sum())
-        told.append(
-            f"{shown} of {len(sizes)} playlists have {options.least_tracks} tracks or more "
-            f"(carousels.least_tracks), so {short}"
-        )
-    liked = logs.truth_favorites.indptr
-    if found and int(liked[-1]) == int(liked[logs.n_validation]):
-        told.append(
-            "no test user made a track or a playlist a favourite after registration day, so the "
-            "replay's display-to-favourite rates say nothing"
-        )
-    return told
+    shown = length(sizes, options)
+    if shown == options.playlists:
+        return []
+    short = f"carousels show {shown} instead of {options.playlists}"
+    return [
+        f"{int(offered(sizes, options).sum())} of {len(sizes)} playlists have "
+        f"{options.least_tracks} tracks or more (carousels.least_tracks), so "
+        f"{short if shown else 'no carousels were made'}"
+    ]
 
 
-def country_means(engine: Engine, logs: Logs, space: Space) -> tuple[Array, Array]:
-    """Mean embedding of each country's warm users, and which of the means is each user's.
+@dataclass(frozen=True)
+class Offer:
+    """The playlists that may be shown in one space, and where a country's users are.
 
-    Returns
-    -------
-    means : Array [n + 1, d] of float32
-        Of the n countries that have warm users, and last that of all warm users.
-    place : Array [users] of int32
-        Row of ``means``: the user's country, or the last where that is unknown or has no warm user.
-    """
-    xp = engine.xp
-    countries = logs.country.astype(xp.int64)
-    warm = countries[: logs.n_warm]
-    inhabited = xp.unique(warm[warm >= 0])
-    n = len(inhabited)
-    found = engine.lookup(countries, inhabited)
-    place = xp.where(found < 0, n, found).astype(xp.int32)
-    known = found[: logs.n_warm] >= 0
-    every = xp.arange(logs.n_warm, dtype=xp.int32)
-    rows = xp.concatenate([place[: logs.n_warm][known], xp.full(logs.n_warm, n, dtype=xp.int32)])
-    members = engine.csr(
-        rows,
-        xp.concatenate([every[known], every]),
-        xp.ones(len(rows), dtype=xp.float32),
-        (n + 1, logs.n_warm),
-    )
-    return engine.pool(members, space.users), place
-
-
-def carousels(situation: Situation, users: Array) -> dict[str, Carousel]:
-    """The carousel of each arm for each of some cold users.
-
-    Parameters
+    Attributes
     ----------
-    situation : Situation
-    users : Array [n] of integers
-        Cold users, by number.
+    playlists : Array [playlists] of int32
+        Places in :attr:`gpu_coldstart.data.logs.Logs.playlist_ids`.
+    points : Array [playlists, d] of float32
+        Their embeddings.
+    means : Array [n + 1, d] of float32
+        Mean embedding of the warm users of each of the n countries that have some, and last that
+        of all warm users.
+    country : Array [countries + 1] of int32
+        Row of ``means`` for each country, the last where it has no warm user; and last, where -1
+        finds it, the row of users whose country is unknown.
+    length : int
+        Playlists in a carousel; 0 makes none.
+    """
+
+    playlists: Array
+    points: Array
+    means: Array
+    country: Array
+    length: int
+
+    @classmethod
+    def fit(cls, engine: Engine, logs: Logs, space: Space, options: Options) -> Offer:
+        """Place the playlists and the countries in a space."""
+        xp = engine.xp
+        sizes = _sizes(engine, logs)
+        playlists = offered(sizes, options).nonzero()[0].astype(xp.int32)
+        rows = playlists.astype(xp.int64) + logs.playlists.start
+        warm = logs.country[: logs.n_warm].astype(xp.int64)
+        inhabited = xp.unique(warm[warm >= 0])
+        n = len(inhabited)
+        country = engine.lookup(xp.arange(len(logs.countries) + 1, dtype=xp.int64), inhabited)
+        country = xp.where(country < 0, n, country).astype(xp.int32)
+        every, known = xp.arange(logs.n_warm, dtype=xp.int32), warm >= 0
+        everybody = xp.full(logs.n_warm, n, dtype=xp.int32)
+        members = engine.csr(
+            xp.concatenate([country[warm][known], everybody]),
+            xp.concatenate([every[known], every]),
+            xp.ones(int(known.sum()) + logs.n_warm, dtype=xp.float32),
+            (n + 1, logs.n_warm),
+        )
+        return cls(
+            playlists,
+            engine.pool(logs.members, space.tracks, rows=rows),
+            engine.pool(members, space.users),
+            country,
+            length(sizes, options),
+        )
+
+
+def carousels(context: Context, offer: Offer, users: Users) -> dict[str, Carousel]:
+    """The carousel of each arm for each user.
 
     Returns
     -------
     dict of arm to Carousel
         In the order of :data:`ARMS`; empty where there is no playlist to show.
     """
-    engine, logs, space = situation.engine, situation.logs, situation.space
-    if not length(_sizes(engine, logs), situation.config.carousels):
+    if not offer.length:
         return {}
-    shelf = _Shelf(situation)
-    means, country = country_means(engine, logs, space)
-    centroids = situation.segments.centroids
-    predicted = situation.predicted(users)
-    segment = engine.nearest(predicted, centroids, 1)[0][:, 0]
+    engine, xp = context.engine, context.engine.xp
+    retriever = Retriever(engine, offer.points, context.similarity)
+
+    def show(places: Array, rows: Any, segments: Array | None = None) -> Carousel:
+        """Rank each place once; several users may share one."""
+        nearest, scores = retriever.rank(places, offer.length)
+        return Carousel(offer.playlists[nearest][rows], scores[rows], segments)
+
+    segment = engine.nearest(users.predicted, context.centroids, 1)[0][:, 0]
+    met, row = xp.unique(segment, return_inverse=True)
     return {
-        "default": shelf.take(shelf.rank(means), country[users]),
-        # Members of a segment see the same, so each centroid is ranked once.
-        "semi": shelf.take(shelf.rank(centroids), segment, segments=segment),
-        "full": shelf.rank(predicted),
+        "default": show(offer.means, offer.country[users.registrations.country[users.numbers]]),
+        "semi": show(context.centroids[met], row, segment),
+        "full": show(users.predicted, slice(None)),
     }
-
-
-class _Shelf:
-    """The playlists that may be shown, as points of a space, and how they are ranked."""
-
-    def __init__(self, situation: Situation):
-        engine, logs = situation.engine, situation.logs
-        options = situation.config.carousels
-        sizes = _sizes(engine, logs)
-        self._engine = engine
-        self._shown = offered(sizes, options).nonzero()[0]
-        self._length = length(sizes, options)
-        self._cosine = situation.config.strategies.similarity == "cosine"
-        points = engine.pool(
-            logs.members, situation.space.tracks, rows=self._shown + logs.playlists.start
-        )
-        self._points = unit_rows(points) if self._cosine else points
-
-    def rank(self, queries: Array) -> Carousel:
-        """The playlists nearest to each query [n, d]."""
-        xp = self._engine.xp
-        if self._cosine:
-            queries = unit_rows(queries)
-        parts = [
-            self._engine.top_k(queries[start : start + _BATCH], self._points, self._length)
-            for start in range(0, len(queries), _BATCH)
-        ]
-        places = xp.concatenate([part[0] for part in parts])
-        scores = xp.concatenate([part[1] for part in parts])
-        return Carousel(self._shown[places].astype(xp.int32), scores)
-
-    @staticmethod
-    def take(ranked: Carousel, rows: Array, segments: Array | None = None) -> Carousel:
-        """The carousels of some rows of ``ranked``, which may repeat."""
-        return Carousel(ranked.playlists[rows], ranked.scores[rows], segments)
 
 
 # -- as tables -------------------------------------------------------------------------------------
@@ -239,31 +217,42 @@ def explanation(country: str | None, age_class: str | None, genres: Sequence[str
     return f"like listeners {', '.join(parts)}"
 
 
-def columns(situation: Situation, users: Array, carousel: Carousel) -> dict[str, Any]:
-    """A carousel as table columns, a row for each user and playlist, in the order of ``users``.
+def columns(
+    engine: Engine,
+    user_ids: Array,
+    playlist_ids: Array,
+    carousel: Carousel,
+    explained: Sequence[str],
+) -> dict[str, Any]:
+    """A carousel as table columns, a row for each user and playlist, in the order of ``user_ids``.
 
     Columns ``user_id``, ``rank`` (from 1), ``playlist_id`` and ``score``; in the arm ``semi`` also
     ``segment`` and ``explanation``.
+
+    Parameters
+    ----------
+    user_ids : Array [users] of int64
+    playlist_ids : Array [playlists] of int64
+        Of the whole catalogue.
+    explained : sequence of str
+        :func:`explanations` of the segments.
     """
-    host = situation.engine.to_host
+    host = engine.to_host
     n, k = carousel.playlists.shape
-    found: dict[str, Any] = {
-        "user_id": np.repeat(host(situation.logs.user_ids[users]), k),
+    table: dict[str, Any] = {
+        "user_id": np.repeat(host(user_ids), k),
         "rank": np.tile(np.arange(1, k + 1, dtype=np.int32), n),
-        "playlist_id": host(situation.logs.playlist_ids[carousel.playlists]).ravel(),
+        "playlist_id": host(playlist_ids[carousel.playlists]).ravel(),
         "score": host(carousel.scores).ravel(),
     }
     if carousel.segments is not None:
         segments = host(carousel.segments)
-        told = _explanations(
-            describe(situation.engine, situation.logs, situation.segments, situation.config)
-        )
-        found["segment"] = np.repeat(segments, k)
-        found["explanation"] = [told[segment] for segment in segments for _ in range(k)]
-    return found
+        table["segment"] = np.repeat(segments, k)
+        table["explanation"] = [explained[segment] for segment in segments for _ in range(k)]
+    return table
 
 
-def _explanations(described: Mapping[str, HostArray | Sequence[Any]]) -> list[str]:
-    """The explanation of each segment, from the columns of its description."""
+def explanations(described: Mapping[str, HostArray | Sequence[Any]]) -> list[str]:
+    """The explanation of each segment, from :func:`gpu_coldstart.segments.describe`."""
     known = (described[name] for name in ("country", "age_class", "genres"))
     return [explanation(*parts) for parts in zip(*known, strict=True)]

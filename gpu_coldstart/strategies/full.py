@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gpu_coldstart.engine.base import Array
-from gpu_coldstart.strategies.base import Ranking, Strategy, retrieve
+from typing import Any
+
+from gpu_coldstart.strategies.base import Context, Ranking, Retriever, Strategy, Users
 
 __all__ = ["FullyPersonalized"]
 
@@ -12,7 +13,12 @@ class FullyPersonalized(Strategy):
     """Nearest tracks by cosine (the paper) or inner product (the release); scores are those."""
 
     name = "full"
+    label = "Full-Pers."
 
-    def recommend(self, users: Array, k: int) -> Ranking:
+    def __init__(self, context: Context, parameters: Any = None, state: Any = None):
+        super().__init__(context, parameters, state)
+        self._retriever = Retriever(context.engine, context.tracks, context.similarity)
+
+    def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
-        return retrieve(self.situation, self.situation.predicted(users), k)
+        return Ranking(*self._retriever.rank(users.predicted, k))

@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from gpu_coldstart.engine.base import Array
+import numpy as np
+from pydantic import Field
+
+from gpu_coldstart.batches import batches, by_batches
+from gpu_coldstart.engine.base import Array, Csr, Engine
+from gpu_coldstart.features import Inputs
 from gpu_coldstart.segments import cluster, shares_of
-from gpu_coldstart.spaces import unit_rows
-from gpu_coldstart.strategies.base import Ranking, Situation, Strategy
+from gpu_coldstart.spaces import Progress, unit_rows
+from gpu_coldstart.strategies.base import (
+    Context,
+    Past,
+    Ranking,
+    Strategy,
+    StrategyParameters,
+    Users,
+)
 
 __all__ = ["InputFeatures"]
 
 _BATCH = 4096
+
+
+@dataclass(frozen=True)
+class InputSegments:
+    """Segments of the warm users by their input vectors.
+
+    Attributes
+    ----------
+    centroids : Array [k, width] of float32
+    shares : Csr [k, tracks]
+        Popularity of each track in each segment.
+    labels : Array [warm users] of int32
+        The segment of each.
+    """
+
+    centroids: Array
+    shares: Csr
+    labels: Array
 
 
 class InputFeatures(Strategy):
@@ -21,51 +52,69 @@ class InputFeatures(Strategy):
     paper is silent on both). The centroids are learned from a seeded sample of the warm users
     when there are more than ``strategies.input_features_points`` for each segment, so that the
     whole matrix of vectors never exists; every warm user is then assigned.
-
-    Attributes
-    ----------
-    labels : Array [warm users] of int32
-        The segment of each.
     """
 
     name = "input-features"
+    label = "Input Features Clustering"
+    State = InputSegments
 
-    def __init__(self, situation: Situation):
-        super().__init__(situation)
-        engine, logs, xp = situation.engine, situation.logs, situation.engine.xp
-        config = situation.config
-        k = min(config.strategies.input_features_k, logs.n_warm)
-        most = config.strategies.input_features_points * k or logs.n_warm
-        generator = np.random.default_rng(config.seed)
-        sample = np.sort(generator.permutation(logs.n_warm)[:most])
-        found = cluster(engine, self._vectors(engine.asarray(sample)), k, config)
-        self._centroids = found.centroids
-        self.labels = self._assign(xp.arange(logs.n_warm))
+    class Parameters(StrategyParameters):
+        """Settings of the baseline.
+
+        Attributes
+        ----------
+        k : int
+            Segments of the input-features baseline.
+        points : int
+            It learns its segments from a sample of at most so many users for each; 0 is from all,
+            as in the release, which holds the whole matrix of input vectors.
+        """
+
+        k: Annotated[int, Field(ge=1)] = 100
+        points: Annotated[int, Field(ge=0)] = 256
+
+    @classmethod
+    def fit(
+        cls, context: Context, parameters: Any, past: Past, progress: Progress
+    ) -> InputSegments:
+        """Cluster the warm users' input vectors."""
+        engine, logs = context.engine, past.logs
+        k = min(parameters.k, logs.n_warm)
+        most = parameters.points * k or logs.n_warm
+        generator = np.random.default_rng(context.seed)
+        sample = engine.asarray(np.sort(generator.permutation(logs.n_warm)[:most]))
+        progress(0, 2, "clustering a sample")
+        sampled = cluster(
+            engine, _vectors(engine, past.inputs, sample), k, past.clustering, context.seed
+        )
+        progress(1, 2, "assigning all warm users")
+        warm = engine.xp.arange(logs.n_warm)
+        labels = _assign(engine, past.inputs, warm, sampled.centroids)
         # A segment of the sample keeps its members even if its centroid moved away from them.
-        self.labels[engine.asarray(sample)] = found.labels
-        popularity = config.segments.popularity
-        self._shares = shares_of(engine, logs.plays, self.labels, k, of=popularity)
+        labels[sample] = sampled.labels
+        shares = shares_of(engine, logs.plays, labels, k, of=past.clustering.popularity)
+        return InputSegments(sampled.centroids, shares, labels)
 
-    def _vectors(self, users: Array) -> Array:
-        """Unit input vectors [users, width]; beside them, only those of a batch exist at once."""
-        xp, inputs = self.situation.engine.xp, self.situation.inputs
-        vectors = xp.empty((len(users), inputs.width), dtype=xp.float32)
-        for start in range(0, len(users), _BATCH):
-            some = slice(start, start + _BATCH)
-            vectors[some] = unit_rows(inputs.batch(users[some]))
-        return vectors
-
-    def _assign(self, users: Array) -> Array:
-        """Segment of each user."""
-        engine = self.situation.engine
-        parts = [
-            engine.nearest(self._vectors(users[start : start + _BATCH]), self._centroids, 1)[0]
-            for start in range(0, len(users), _BATCH)
-        ]
-        return engine.xp.concatenate(parts)[:, 0]
-
-    def recommend(self, users: Array, k: int) -> Ranking:
+    def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
-        tracks, scores = self.situation.engine.row_top(self._shares, k)
-        segment = self._assign(users)
-        return Ranking(tracks[segment], scores[segment])
+        engine = self.context.engine
+        segments = _assign(engine, users.inputs, users.numbers, self.state.centroids)
+        tracks, scores = engine.row_top(self.state.shares, k)
+        return Ranking(tracks[segments], scores[segments])
+
+
+def _vectors(engine: Engine, inputs: Inputs, users: Array) -> Array:
+    """Unit input vectors [users, width]; beside them, only those of a batch exist at once."""
+    vectors = engine.xp.empty((len(users), inputs.width), dtype=engine.xp.float32)
+    for some in batches(len(users), _BATCH):
+        vectors[some] = unit_rows(inputs.batch(users[some]))
+    return vectors
+
+
+def _assign(engine: Engine, inputs: Inputs, users: Array, centroids: Array) -> Array:
+    """Segment of each user [users] of int32."""
+
+    def nearest(some: slice) -> tuple[Array]:
+        return (engine.nearest(unit_rows(inputs.batch(users[some])), centroids, 1)[0][:, 0],)
+
+    return by_batches(engine.xp, len(users), nearest, size=_BATCH)[0]

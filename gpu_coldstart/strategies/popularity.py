@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from gpu_coldstart.engine.base import Array
-from gpu_coldstart.strategies.base import Ranking, Strategy, most_popular
+from gpu_coldstart.strategies.base import Ranking, Strategy, Users
 
 __all__ = ["Popularity"]
 
 
 class Popularity(Strategy):
-    """The tracks that most warm users streamed; scores as ``segments.popularity`` says."""
+    """The tracks that most warm users streamed, scored as ``segments.popularity`` says."""
 
     name = "popularity"
+    label = "Popularity"
 
-    def recommend(self, users: Array, k: int) -> Ranking:
+    def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
-        return most_popular(self.situation, len(users), k)
+        return self.context.most_popular(len(users), k)

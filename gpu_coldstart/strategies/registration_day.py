@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from gpu_coldstart.engine.base import Array
-from gpu_coldstart.strategies.base import Ranking, Strategy, most_popular, retrieve
+from typing import Any, Literal
+
+from gpu_coldstart.strategies.base import (
+    Context,
+    Ranking,
+    Retriever,
+    Strategy,
+    StrategyParameters,
+    Users,
+)
 
 __all__ = ["RegistrationDay"]
 
@@ -18,17 +26,34 @@ class RegistrationDay(Strategy):
     """
 
     name = "registration-day"
+    label = "Registration Day Streams"
 
-    def recommend(self, users: Array, k: int) -> Ranking:
+    class Parameters(StrategyParameters):
+        """Settings of Registration Day Streams.
+
+        Attributes
+        ----------
+        fallback : {"popularity", "none"}
+            What a user without a stream gets: the chart, as the paper states; or, as in the
+            release, whatever comes first when every track scores 0.
+        """
+
+        fallback: Literal["popularity", "none"] = "popularity"
+
+    def __init__(self, context: Context, parameters: Any = None, state: Any = None):
+        super().__init__(context, parameters, state)
+        self._retriever = Retriever(context.engine, context.tracks, context.similarity)
+
+    def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
-        situation, xp = self.situation, self.situation.engine.xp
-        queries = situation.inputs.signal("streamed_songs", users)
-        found = retrieve(situation, queries, k)
-        if situation.config.strategies.registration_day_fallback == "none":
-            return found
-        chart = most_popular(situation, len(users), k)
+        xp = self.context.engine.xp
+        queries = users.signal("streamed_songs")
+        nearest = Ranking(*self._retriever.rank(queries, k))
+        if self.parameters.fallback == "none":
+            return nearest
+        chart = self.context.most_popular(len(users), k)
         placed = (queries != 0).any(axis=1)[:, None]
         return Ranking(
-            xp.where(placed, found.tracks, chart.tracks),
-            xp.where(placed, found.scores, chart.scores),
+            xp.where(placed, nearest.tracks, chart.tracks),
+            xp.where(placed, nearest.scores, chart.scores),
         )

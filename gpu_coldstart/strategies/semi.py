@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpu_coldstart.engine.base import Array
-from gpu_coldstart.strategies.base import Ranking, Strategy
+from gpu_coldstart.strategies.base import Ranking, Strategy, Users
 
 __all__ = ["SemiPersonalized"]
 
@@ -16,12 +16,18 @@ class SemiPersonalized(Strategy):
     """
 
     name = "semi"
+    label = "Semi-Pers."
 
-    def recommend(self, users: Array, k: int) -> Ranking:
+    def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
-        situation = self.situation
-        favourites, shares = situation.engine.row_top(situation.segments.shares, k)
-        nearest, _ = situation.engine.nearest(
-            situation.predicted(users), situation.segments.centroids, 1
-        )
-        return Ranking(favourites[nearest[:, 0]], shares[nearest[:, 0]])
+        engine = self.context.engine
+        nearest, _ = engine.nearest(users.predicted, self.context.centroids, 1)
+        # Only the segments that somebody is nearest to.
+        segments, place = engine.xp.unique(nearest[:, 0], return_inverse=True)
+        tracks, shares = engine.row_top(engine.take_rows(self.context.shares, segments), k)
+        return Ranking(tracks[place], shares[place])
+
+    def segments_of(self, users: Users) -> tuple[Array, Array]:
+        """The nearest segment, at weight 1."""
+        nearest, distance = self.context.engine.nearest(users.predicted, self.context.centroids, 1)
+        return nearest, self.context.engine.xp.ones_like(distance)

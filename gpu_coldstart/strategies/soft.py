@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from gpu_coldstart.engine.base import Array
-from gpu_coldstart.strategies.base import Ranking, Strategy
+from gpu_coldstart.strategies.base import Ranking, Strategy, StrategyParameters, Users
 
 __all__ = ["SoftAllocation"]
 
@@ -19,18 +23,35 @@ class SoftAllocation(Strategy):
     """
 
     name = "soft"
+    label = "Soft Allocation"
 
-    def recommend(self, users: Array, k: int) -> Ranking:
+    class Parameters(StrategyParameters):
+        """Settings of soft allocation.
+
+        Attributes
+        ----------
+        segments : int
+            Nearest segments among which soft allocation shares the list.
+        overshoot : int
+            Places shared beyond the list's length, lost again to tracks several segments offer.
+        """
+
+        segments: Annotated[int, Field(ge=1)] = 5
+        overshoot: Annotated[int, Field(ge=0)] = 4
+
+    def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
-        situation, options = self.situation, self.situation.config.strategies
-        n_segments = min(options.soft_segments, int(situation.segments.centroids.shape[0]))
-        segments, distances = situation.engine.nearest(
-            situation.predicted(users), situation.segments.centroids, n_segments
-        )
-        weights = 1.0 / (distances + _NO_DISTANCE)
-        weights = weights / weights.sum(axis=1, keepdims=True)
+        segments, weights = self.segments_of(users)
         return Ranking(
-            *situation.engine.soft_allocate(
-                segments, weights, situation.segments.shares, k, options.soft_overshoot
+            *self.context.engine.soft_allocate(
+                segments, weights, self.context.shares, k, self.parameters.overshoot
             )
         )
+
+    def segments_of(self, users: Users) -> tuple[Array, Array]:
+        """The nearest segments, weighted by their inverse distance."""
+        centroids = self.context.centroids
+        n_segments = min(self.parameters.segments, int(centroids.shape[0]))
+        segments, distances = self.context.engine.nearest(users.predicted, centroids, n_segments)
+        weights = 1.0 / (distances + _NO_DISTANCE)
+        return segments, weights / weights.sum(axis=1, keepdims=True)

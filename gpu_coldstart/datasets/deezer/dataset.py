@@ -1,4 +1,4 @@
-"""The public release of the paper's data as a study: the flow starts at the segments.
+"""The public release of the paper's data as a data set: the flow starts at the segments.
 
 The release gives embeddings and input vectors, and for each user the tracks of days 1 to 30. It
 says nothing of single registration-day events, of countries or of playlists, so what needs them
@@ -13,22 +13,23 @@ from pathlib import Path
 import numpy as np
 
 from gpu_coldstart.config.parameters import Config, Features
-from gpu_coldstart.data.dataset import Study
+from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.signals import BLOCKS, SCALAR_SIGNALS, SCALARS, SIGNALS
+from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.datasets.deezer.release import Release, UserFeatures, open_release
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array, Csr, HostArray
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.features import Inputs, scalars
+from gpu_coldstart.features import FeatureBuilder, Inputs, Scaler
 from gpu_coldstart.spaces import Progress, Space
 
-__all__ = ["GivenVectors", "ReleaseStudy"]
+__all__ = ["GivenVectors", "ReleasedDataset"]
 
 _PARTS = ("train", "validation", "test")
 
 
-class ReleaseStudy(Study):
+class ReleasedDataset(Dataset):
     """The eight files of the public release.
 
     Parameters
@@ -39,13 +40,17 @@ class ReleaseStudy(Study):
     """
 
     def __init__(self, directory: Path, spaces: tuple[str, ...]):
+        super().__init__(dict, str(directory))
         self._directory = directory
         self._spaces = spaces
         self._release: Release | None = None
         self._loaded: tuple[str, dict[str, UserFeatures]] | None = None
 
-    def logs(self, engine: Engine, config: Config, progress: Progress) -> Logs:
-        """Users, tracks, plays and truth, as far as the release tells of them."""
+    def index(
+        self, engine: Engine, config: Config, progress: Progress, *, tested: bool = True
+    ) -> tuple[Logs, GroundTruth]:
+        """Users, tracks, plays and truth, as far as the release has them."""
+        del tested  # the release has test users
         if config.strategies.exclude_seen:
             raise UserError(
                 "setting 'strategies.exclude_seen' needs to know the tracks of the registration "
@@ -68,11 +73,12 @@ class ReleaseStudy(Study):
         place[order] = np.arange(len(songs), dtype=np.int32)
         plays = _matrix(engine, [parts["train"]], songs, place)
         none = np.zeros(0, np.int64)
-        return Logs(
+        logs = Logs(
             user_ids=engine.asarray(ids),
             n_warm=sizes[0],
             n_validation=sizes[1],
             n_test=sizes[2],
+            n_target=0,
             age=engine.asarray(np.where(given[:, 0] > 0, given[:, 0], np.float32(np.nan))),
             country=engine.asarray(np.full(len(ids), -1, np.int32)),
             countries=(),
@@ -89,15 +95,22 @@ class ReleaseStudy(Study):
             history=plays,
             favorites=_empty(engine, (sizes[0], len(songs))),
             plays=plays,
-            truth=_matrix(engine, [parts["validation"], parts["test"]], songs, place),
-            truth_favorites=_empty(engine, (sizes[1] + sizes[2], len(songs))),
-            truth_playlists=_empty(engine, (sizes[1] + sizes[2], 0)),
             split_rule="train, validation and test users as released",
             notes=self._open().notes_of(space),
         )
+        n_cold = sizes[1] + sizes[2]
+        truth = GroundTruth(
+            sizes[1],
+            sizes[2],
+            engine.asarray(ids[sizes[0] :]),
+            tracks=_matrix(engine, [parts["validation"], parts["test"]], songs, place),
+            favorites=_empty(engine, (n_cold, len(songs))),
+            playlists=_empty(engine, (n_cold, 0)),
+        )
+        return logs, truth
 
     def space(
-        self, name: str, engine: Engine, indexed: Logs, config: Config, progress: Progress
+        self, name: str, engine: Engine, logs: Logs, config: Config, progress: Progress
     ) -> Space:
         """The released embeddings, in the order of the logs.
 
@@ -113,7 +126,7 @@ class ReleaseStudy(Study):
             notes = release.notes_of(name)
         progress(1, 2, "reading embeddings")
         songs, users = release.songs(name), release.warm_users(name)
-        tracks = np.searchsorted(songs.ids, engine.to_host(indexed.track_ids))
+        tracks = np.searchsorted(songs.ids, engine.to_host(logs.track_ids))
         return Space(
             name,
             engine.asarray(np.ascontiguousarray(songs.vectors[tracks])),
@@ -121,18 +134,20 @@ class ReleaseStudy(Study):
             notes=notes,
         )
 
-    def inputs(self, engine: Engine, indexed: Logs, space: Space, config: Config) -> Inputs:
+    def inputs(
+        self, engine: Engine, logs: Logs, space: Space, config: Config
+    ) -> tuple[Inputs, FeatureBuilder | None]:
         """The released input vectors, in the order of the logs."""
         parts = self._features(space.name)
         ids = np.concatenate([parts[part].ids for part in _PARTS])
-        if not np.array_equal(ids, engine.to_host(indexed.user_ids)):
+        if not np.array_equal(ids, engine.to_host(logs.user_ids)):
             raise UserError(
                 f"{self._directory}: the features of {space.name} are not of the same users as "
                 f"those of {self._spaces[0]}: download both again, or run one space at a time"
             )
         vectors = np.concatenate([parts[part].vectors for part in _PARTS])
         self._loaded = None
-        return GivenVectors(engine, indexed, vectors, config.features)
+        return GivenVectors(engine, logs, vectors, config.features), None
 
     def _open(self) -> Release:
         if self._release is None:
@@ -187,7 +202,9 @@ class GivenVectors(Inputs):
         super().__init__(engine)
         self.width = vectors.shape[1]
         self._dimension = (self.width - len(SCALARS)) // len(BLOCKS)
-        self.scalars = scalars(engine, logs, options)
+        everybody = logs.registrations
+        scaler = Scaler.fit(engine, everybody.first(logs.n_warm), raw=options.scalars == "raw")
+        self.scalars = scaler.apply(engine, everybody)
         self._kept = vectors.nbytes <= engine.resident_bytes
         self._vectors: Array = engine.asarray(vectors) if self._kept else vectors
 

@@ -17,17 +17,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gpu_coldstart import features, spaces
+from gpu_coldstart import spaces
+from gpu_coldstart.batches import batches
 from gpu_coldstart.config import resolve as settings
 from gpu_coldstart.config.parameters import Config
-from gpu_coldstart.data import logs, tables
+from gpu_coldstart.data.dataset import Dataset
+from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.signals import SCALARS
-from gpu_coldstart.data.tables import SPLITS
+from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.datasets.deezer.release import PARTS, SHORT
 from gpu_coldstart.datasets.deezer.vectors import block_columns
 from gpu_coldstart.datasets.synthetic.generate import generate
 from gpu_coldstart.engine.base import Csr, HostArray
 from gpu_coldstart.engine.cpu.engine import CpuEngine
+from gpu_coldstart.features import FeatureBuilder, InputVectors
 
 __all__ = ["FILES", "Writer", "make"]
 
@@ -57,7 +60,8 @@ class _Made:
 
     engine: CpuEngine
     config: Config
-    logs: logs.Logs
+    logs: Logs
+    truth: GroundTruth
     spaces: dict[str, spaces.Space]
     song: HostArray
 
@@ -92,7 +96,7 @@ def make(preset: str, seed: int, *, as_text: bool = False) -> dict[str, Writer]:
         "user_embeddings": partial(_write, _user_tables, made, as_text=as_text),
     }
     for space, short in SHORT.items():
-        for part, cohort in zip(PARTS, SPLITS, strict=True):
+        for part, cohort in zip(PARTS, ("warm", "validation", "test"), strict=True):
             parts = partial(_feature_tables, space=space, cohort=cohort)
             writers[f"user_features_{part}_{short}"] = partial(_write, parts, made, as_text=as_text)
     return writers
@@ -107,12 +111,12 @@ def _made(preset: str, seed: int) -> _Made:
     }
     config = settings.resolve(preset=preset, settings=chosen)
     engine = CpuEngine()
-    loaded = tables.load(engine, generate(config.world, config.seed))
-    indexed = logs.index(engine, loaded, config)
+    world = Dataset(lambda: generate(config.world, config.seed))
+    indexed, truth = world.index(engine, config, _silent)
     fitted = {space: spaces.FITTERS[space](engine, indexed, config, _silent) for space in SHORT}
     song = np.empty(indexed.n_tracks, dtype=np.int64)
     song[np.argsort(indexed.track_ids)] = np.arange(indexed.n_tracks)
-    return _Made(engine, config, indexed, fitted, song)
+    return _Made(engine, config, indexed, truth, fitted, song)
 
 
 def _silent(_done: int, _total: int, _words: str) -> None:
@@ -168,15 +172,16 @@ def _user_tables(made: _Made) -> Iterator[Any]:
 def _feature_tables(made: _Made, *, space: str, cohort: str) -> Iterator[Any]:
     """The users of a cohort, some at a time."""
     engine, indexed = made.engine, made.logs
-    inputs = features.InputVectors(engine, indexed, made.spaces[space], made.config.features)
+    builder = FeatureBuilder.fit(engine, indexed, made.spaces[space], made.config.features)
+    inputs = InputVectors(engine, builder, indexed.registrations)
     names = ["user_index", "d1d30_songs", *block_columns(made.spaces[space].dimension), *SCALARS]
     users = np.arange(indexed.n_users)[indexed.users(cohort)]
-    for start in range(0, len(users), _USERS_AT_A_TIME):
-        some = users[start : start + _USERS_AT_A_TIME]
+    for places in batches(len(users), _USERS_AT_A_TIME):
+        some = users[places]
         if cohort == "warm":
             heard = engine.take_rows(indexed.plays, some)
         else:
-            heard = engine.take_rows(indexed.truth, some - indexed.n_warm)
+            heard = engine.take_rows(made.truth.tracks, some - indexed.n_warm)
         columns = np.ascontiguousarray(inputs.batch(some).T)
         arrays = [pa.array(some), _songs(made, heard), *(pa.array(column) for column in columns)]
         yield pa.Table.from_arrays(arrays, names)
