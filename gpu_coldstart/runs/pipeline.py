@@ -105,9 +105,8 @@ class Pipeline:
         config, reporter = self.config, self.reporter
         analysed = config.evaluation.analysis
         shown = config.carousels.playlists > 0
-        states = sum(
-            strategies.STRATEGIES[name].State is not None for name in config.strategies.names
-        )
+        kinds = [strategies.STRATEGIES[name] for name in config.strategies.names]
+        states = sum(kind.State is not None for kind in kinds)
         of_a_space = 3 + len(kinds) + states + shown
         reporter.expect(2 + analysed + len(config.spaces) * of_a_space)
         indexed, truth = self._logs()
