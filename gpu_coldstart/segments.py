@@ -112,20 +112,20 @@ def shares_of(engine: Engine, plays: Csr, labels: Array, k: int, *, of: str) -> 
     return counts.with_data(counts.data / totals.astype(xp.float32)[segments])
 
 
-def favourites(engine: Engine, logs: Logs, segments: Segments, depth: int) -> dict[str, HostArray]:
-    """Each segment's most popular tracks, as table columns.
+def favourites(engine: Engine, track_ids: Array, shares: Csr, depth: int) -> dict[str, HostArray]:
+    """Each segment's most popular tracks, as table columns, from :attr:`Segments.shares`.
 
     Columns ``segment``, ``rank`` (from 1), ``track_id`` and ``probability``, the track's share of
     the members or of their listens (:func:`shares_of`); a segment whose members know fewer than
     ``depth`` has fewer rows.
     """
-    tracks, shares = engine.row_top(segments.shares, depth)
-    segment, rank = (shares > 0).nonzero()
+    tracks, share = engine.row_top(shares, depth)
+    segment, rank = (share > 0).nonzero()
     columns = {
         "segment": segment,
         "rank": rank + 1,
-        "track_id": logs.track_ids[tracks[segment, rank]],
-        "probability": shares[segment, rank],
+        "track_id": track_ids[tracks[segment, rank]],
+        "probability": share[segment, rank],
     }
     return {name: engine.to_host(column) for name, column in columns.items()}
 

@@ -8,7 +8,7 @@ from gpu_coldstart.data.tables import ENTITIES, Tables
 from gpu_coldstart.engine.base import Array, Column, Csr, Engine
 from gpu_coldstart.errors import UserError
 
-__all__ = ["Catalogue", "read"]
+__all__ = ["Catalogue", "entries", "owners", "read"]
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,21 @@ def entries(engine: Engine, matrix: Csr) -> tuple[Array, Array]:
     places = xp.arange(matrix.nnz, dtype=xp.int64)
     rows = xp.searchsorted(matrix.indptr, places, side="right") - 1
     return rows.astype(xp.int32), matrix.indices
+
+
+def owners(engine: Engine, members: Csr, start: int, stop: int) -> Array:
+    """Which of the entities ``start`` to ``stop`` owns each track [tracks] of int32; -1 if none.
+
+    Parameters
+    ----------
+    members : Csr [entities, tracks]
+        Of these entities, no two share a track.
+    """
+    xp = engine.xp
+    owner = xp.full(members.shape[1], -1, dtype=xp.int32)
+    rows, tracks = entries(engine, engine.take_rows(members, xp.arange(start, stop)))
+    owner[tracks] = rows + start
+    return owner
 
 
 def read(engine: Engine, tables: Tables) -> tuple[Catalogue, list[str]]:

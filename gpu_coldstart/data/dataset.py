@@ -10,11 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from gpu_coldstart import features, spaces
 from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.data import tables
+from gpu_coldstart.data.frames import to_arrow
 from gpu_coldstart.data.logs import Logs, index
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Engine
@@ -61,7 +60,8 @@ class Dataset:
         if playlists is not None:
             frames["playlists"] = playlists
         return cls(
-            lambda: {name: _arrow(frame) for name, frame in frames.items()}, ", ".join(frames)
+            lambda: {name: to_arrow(name, frame) for name, frame in frames.items()},
+            ", ".join(frames),
         )
 
     @classmethod
@@ -110,8 +110,3 @@ class Dataset:
         """
         builder = features.FeatureBuilder.fit(engine, logs, space, config.features)
         return features.InputVectors(engine, builder, logs.registrations), builder
-
-
-def _arrow(frame: Any) -> pa.Table:
-    """A frame as an Arrow table."""
-    return pa.table(frame)

@@ -9,7 +9,7 @@ from gpu_coldstart.data.tables import ACTIONS, ENTITIES, Tables
 from gpu_coldstart.engine.base import Array, Column, Engine
 from gpu_coldstart.errors import UserError
 
-__all__ = ["DAY", "Events", "known_events"]
+__all__ = ["DAY", "Events", "event_code", "known_events"]
 
 DAY = 86_400_000_000
 """Microseconds."""
@@ -35,7 +35,7 @@ class Events(NamedTuple):
 
     def are(self, action: str, *kinds: str) -> Array:
         """Mask of the events of one action on one kind of entity, or on some kinds."""
-        first, *others = (_code(ACTIONS.index(action), ENTITIES.index(kind)) for kind in kinds)
+        first, *others = (event_code(ACTIONS.index(action), ENTITIES.index(kind)) for kind in kinds)
         found = self.what == first
         for code in others:
             found |= self.what == code
@@ -46,8 +46,8 @@ class Events(NamedTuple):
         return (self.since >= 1) & (self.since <= last)
 
 
-def _code(action: Any, kind: Any) -> Any:
-    """One code for an action on a kind of entity."""
+def event_code(action: Any, kind: Any) -> Any:
+    """One code for an action on a kind of entity, from the codes of both."""
     return action * len(ENTITIES) + kind
 
 
@@ -103,7 +103,7 @@ def known_events(
             "playlists.parquet; left out"
         )
     count = table["count"].values if "count" in table else xp.ones(len(user))
-    what = _code(action.astype(xp.int16), kind.astype(xp.int16))
+    what = event_code(action.astype(xp.int16), kind.astype(xp.int16))
     events = Events(user, day, since, what, entity, count.astype(xp.float32))
     return events.where(~(unknown | early | unlisted)), notes
 

@@ -12,7 +12,7 @@ decided here.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from gpu_coldstart.engine.base import Array, Column, Engine
 from gpu_coldstart.errors import UserError
 
-__all__ = ["ACTIONS", "ENTITIES", "SPLITS", "Source", "Tables", "contents", "load"]
+__all__ = ["ACTIONS", "ENTITIES", "SPLITS", "Source", "Tables", "contents", "load", "load_table"]
 
 Source: TypeAlias = Mapping[str, Path | pa.Table]
 """Where each table is: keys ``users``, ``tracks``, ``interactions`` and optionally
@@ -229,9 +229,26 @@ def load(engine: Engine, source: Source) -> Tables:
 def _load(engine: Engine, source: Source, table: str) -> dict[str, Column]:
     if table not in source:
         raise UserError(f"the source has no table '{table}': add one with {contents(table)}")
-    entry = source[table]
+    return load_table(engine, source[table], table)
+
+
+def load_table(
+    engine: Engine, entry: Path | pa.Table, table: str, *, optional: Collection[str] = ()
+) -> dict[str, Column]:
+    """Read one table of the data contract and check every value.
+
+    Parameters
+    ----------
+    optional : collection of str
+        Columns that may be missing beside those that the contract makes optional.
+
+    Raises
+    ------
+    UserError
+        As :func:`load`.
+    """
     file = str(entry) if isinstance(entry, Path) else table
-    fields = _present(_schema(entry, table), file, table)
+    fields = _present(_schema(entry, table), file, table, optional)
     columns = engine.read(entry, [field.name for field in fields])
     if _rows(columns) == 0 and table != "playlists":
         raise UserError(f"{file} has no rows: it should hold {contents(table)}")
@@ -297,12 +314,14 @@ def _not_parquet(path: Path, error: BaseException) -> str:
     return f"{path} is damaged, its footer cannot be read ({cause_line}): copy or write it again"
 
 
-def _present(schema: Mapping[str, Any], file: str, table: str) -> list[_Field]:
+def _present(
+    schema: Mapping[str, Any], file: str, table: str, optional: Collection[str]
+) -> list[_Field]:
     """The contract's fields that the table has, each of a type it may have."""
     present = []
     for field in _SCHEMAS[table]:
         dtype = schema.get(field.name)
-        if dtype is None and field.required:
+        if dtype is None and field.required and field.name not in optional:
             raise UserError(_missing(field, schema, file))
         if dtype is None or (field.nullable and pa.types.is_null(dtype)):
             continue

@@ -22,7 +22,7 @@ from gpu_coldstart.features import Inputs
 from gpu_coldstart.models.mlp import Mlp
 from gpu_coldstart.spaces import Progress, Space, unit_rows
 
-__all__ = ["Network", "check_batches", "predict", "train", "validation_targets"]
+__all__ = ["Network", "check_batches", "predict", "predict_vectors", "train", "validation_targets"]
 
 _PREDICT_BATCH = 64
 """Users predicted at once. Every batch is filled up to it: BLAS multiplies the rows of a smaller
@@ -241,15 +241,32 @@ def predict(
     progress : callable
         Called with the number of users done so far.
     """
-    xp = engine.xp
-    full = xp.zeros((_PREDICT_BATCH, inputs.width), dtype=xp.float32)
+    return by_batches(
+        engine.xp,
+        len(users),
+        lambda some: (_placed(engine, model, inputs.batch(users[some])),),
+        size=_PREDICT_BATCH,
+        progress=progress,
+    )[0]
 
-    def placed(some: slice) -> tuple[Array]:
-        n = some.stop - some.start
-        full[:n] = inputs.batch(users[some])
-        full[n:] = 0
-        return (engine.from_torch(model(engine.to_torch(full)))[:n].copy(),)
 
+def predict_vectors(engine: Engine, model: nn.Module, vectors: Array) -> Array:
+    """Where the network puts input vectors [n, width]: embeddings [n, d], as :func:`predict`."""
+    return by_batches(
+        engine.xp,
+        len(vectors),
+        lambda some: (_placed(engine, model, vectors[some]),),
+        size=_PREDICT_BATCH,
+    )[0]
+
+
+def _placed(engine: Engine, model: nn.Module, vectors: Array) -> Array:
+    """Embeddings of at most a batch of input vectors."""
+    n = len(vectors)
+    if n < _PREDICT_BATCH:
+        whole = engine.xp.zeros((_PREDICT_BATCH, vectors.shape[1]), dtype=engine.xp.float32)
+        whole[:n] = vectors
+        vectors = whole
     model.eval()
     with torch.inference_mode():
-        return by_batches(xp, len(users), placed, size=_PREDICT_BATCH, progress=progress)[0]
+        return engine.from_torch(model(engine.to_torch(vectors)))[:n].copy()

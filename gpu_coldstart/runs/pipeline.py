@@ -22,17 +22,17 @@ from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.truth import GroundTruth
-from gpu_coldstart.engine.base import Array, Csr, Engine, HostArray
+from gpu_coldstart.engine.base import Array, Engine, HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation.analysis import analyse, facts_of
 from gpu_coldstart.evaluation.protocol import MEASURES, Protocol, Row, Sample
 from gpu_coldstart.evaluation.replay import notes as replay_notes
 from gpu_coldstart.evaluation.tables import Table, files_of, read_tables
-from gpu_coldstart.models import Network, check_batches, predict, train, validation_targets
+from gpu_coldstart.fitting import context_of, past_of, train_network
+from gpu_coldstart.models import Network, check_batches, predict
 from gpu_coldstart.runs.artifacts import RunDirectory, decode, encode, parquet_bytes
 from gpu_coldstart.runs.progress import Reporter, StageTime
 from gpu_coldstart.strategies import Context, Past, Users, carousels
-from gpu_coldstart.strategies.base import StrategyParameters
 
 __all__ = ["Outcome", "Pipeline"]
 
@@ -174,24 +174,18 @@ class Pipeline:
         cut = self._segments(indexed, space)
         inputs, _ = self._dataset.inputs(engine, indexed, space, config)
         predicted = self._network(indexed, truth, space, inputs)
-        context = Context.of(
-            engine,
-            indexed,
-            space,
-            cut,
-            popularity=config.segments.popularity,
-            similarity=config.strategies.similarity,
-            seed=config.seed,
-        )
         cold = xp.arange(indexed.n_warm, indexed.n_users)
         users = Users(indexed.registrations, inputs, cold, predicted)
-        validation = users.take(slice(indexed.n_validation))
-        known = truth.of(engine, "validation")
-
-        def score(ranking: strategies.Ranking) -> float:
-            return _mean_ndcg(engine, ranking, known)
-
-        past = Past(indexed, space, cut, inputs, config.segments, validation, score)
+        past = past_of(
+            engine,
+            indexed,
+            truth,
+            space=space,
+            cut=cut,
+            validation=users.take(slice(indexed.n_validation)),
+            config=config,
+        )
+        context = context_of(engine, indexed, space, cut, config)
         return context, past, users.take(slice(indexed.n_validation, None))
 
     def _segments(self, indexed: Logs, space: spaces.Space) -> segments.Segments:
@@ -202,7 +196,7 @@ class Pipeline:
                 self.engine, indexed, found, self.config.features.age_classes
             )
             favourites = segments.favourites(
-                self.engine, indexed, found, max(self.config.evaluation.k)
+                self.engine, indexed.track_ids, found.shares, max(self.config.evaluation.k)
             )
             return {
                 f"artifacts/{name}.safetensors": encode(self.engine, found),
@@ -232,7 +226,15 @@ class Pipeline:
         name, engine = f"{space.name}/network", self.engine
 
         def make() -> tuple[Network | None, dict[str, Predictions]]:
-            network = self._train(indexed, truth, space, inputs)
+            network = train_network(
+                engine,
+                indexed,
+                truth,
+                space=space,
+                inputs=inputs,
+                config=self.config,
+                progress=self.reporter.step,
+            )
             users = engine.xp.arange(indexed.n_users)
             places = {"predictions": users[indexed.n_warm :]}
             if self.config.evaluation.analysis:
@@ -267,28 +269,6 @@ class Pipeline:
             return None, {place: decode(engine, content, Predictions)}
 
         return self._stage(name, make, files, load)[1]["predictions"].embeddings
-
-    def _train(
-        self,
-        indexed: Logs,
-        truth: GroundTruth,
-        space: spaces.Space,
-        inputs: features.Inputs,
-    ) -> Network:
-        options = self.config.mlp
-        epochs = {"tt-svd": options.epochs_tt_svd, "ut-als": options.epochs_ut_als}[space.name]
-        every = self.engine.xp.arange(indexed.n_users)
-        targets = validation_targets(self.engine, truth.of(self.engine, "validation"), space)
-        return train(
-            self.engine,
-            inputs,
-            warm=(every[indexed.users("warm")], space.users),
-            validation=(every[indexed.users("validation")], targets),
-            options=options,
-            epochs=epochs,
-            seed=self.config.seed,
-            progress=self.reporter.step,
-        )
 
     def _recommend(
         self, strategy: strategies.Strategy, users: Users, past: Past, truth: GroundTruth
@@ -343,7 +323,7 @@ class Pipeline:
     def _strategy(self, name: str, context: Context, past: Past) -> strategies.Strategy:
         """The strategy, its own state learned or read where it has one."""
         kind = strategies.STRATEGIES[name]
-        parameters = _parameters(kind, self.config)
+        parameters = strategies.parameters_of(name, self.config)
         if kind.State is None:
             return kind(context, parameters)
         state = self._stage_of(
@@ -472,23 +452,6 @@ class Pipeline:
     def _save_times(self) -> None:
         text = json.dumps([asdict(entry) for entry in self.reporter.times], indent=1)
         (self.directory.path / _TIMES).write_text(text + "\n", encoding="utf-8")
-
-
-def _mean_ndcg(engine: Engine, ranking: strategies.Ranking, truth: Csr) -> float:
-    """Mean NDCG of full lists."""
-    k = int(ranking.tracks.shape[1])
-    return float(engine.rank_metrics(ranking.tracks, truth, [k]).ndcg[0].mean())
-
-
-def _parameters(kind: type[strategies.Strategy], config: Config) -> StrategyParameters:
-    """A strategy's own settings: ``strategies.x_y_p`` is the parameter p of the strategy x-y."""
-    prefix = kind.name.replace("-", "_")
-    return kind.Parameters(
-        **{
-            name: getattr(config.strategies, f"{prefix}_{name}")
-            for name in kind.Parameters.model_fields
-        }
-    )
 
 
 def _cohorts(logs: Logs, k: int) -> pa.DictionaryArray:

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gpu_coldstart.batches import by_batches
+from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.engine.base import Array
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
+from gpu_coldstart.strategies.base import (
+    Context,
+    Past,
+    Ranking,
+    Strategy,
+    StrategyParameters,
+    Users,
+)
 from gpu_coldstart.strategies.full import FullyPersonalized
 from gpu_coldstart.strategies.input_features import InputFeatures
 from gpu_coldstart.strategies.popularity import Popularity
@@ -15,7 +23,16 @@ from gpu_coldstart.strategies.registration_day import RegistrationDay
 from gpu_coldstart.strategies.semi import SemiPersonalized
 from gpu_coldstart.strategies.soft import SoftAllocation
 
-__all__ = ["STRATEGIES", "Context", "Past", "Ranking", "Strategy", "Users", "recommend"]
+__all__ = [
+    "STRATEGIES",
+    "Context",
+    "Past",
+    "Ranking",
+    "Strategy",
+    "Users",
+    "parameters_of",
+    "recommend",
+]
 
 STRATEGIES: dict[str, type[Strategy]] = {
     strategy.name: strategy
@@ -29,6 +46,17 @@ STRATEGIES: dict[str, type[Strategy]] = {
     )
 }
 """Every strategy by name."""
+
+
+def parameters_of(name: str, config: Config) -> StrategyParameters:
+    """A strategy's own settings: ``strategies.x_y_p`` is the parameter p of the strategy x-y."""
+    kind, prefix = STRATEGIES[name], name.replace("-", "_")
+    return kind.Parameters(
+        **{
+            parameter: getattr(config.strategies, f"{prefix}_{parameter}")
+            for parameter in kind.Parameters.model_fields
+        }
+    )
 
 
 def recommend(

@@ -1,0 +1,184 @@
+"""A fitted model on disk: what serving needs and nothing else, listed with hashes, never pickled.
+
+A bundle is a directory:
+
+``bundle.json``
+    Format and schema version, what the model was fitted on, versions, and the SHA-256 of each file.
+``config.toml``
+    Every parameter.
+``model.safetensors``
+    Embeddings, segments, popularity, demographic means, scaler, ids.
+``network.safetensors``
+    Weights of the network.
+``strategies/NAME.safetensors``
+    The state of each strategy that has one.
+``segments.parquet``
+    What is known of each segment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gpu_coldstart.data.newcomers import Entities
+from gpu_coldstart.engine.base import Array, Csr
+from gpu_coldstart.errors import UserError
+from gpu_coldstart.features import FeatureBuilder
+from gpu_coldstart.runs.artifacts import write_atomically
+from gpu_coldstart.strategies.carousels import Offer
+
+__all__ = ["SCHEMA", "Model", "read", "table_bytes", "table_of", "write"]
+
+SCHEMA = 1
+"""Version of the format; a bundle of another one is refused."""
+
+_FORMAT = "gpu_coldstart bundle"
+_INDEX = "bundle.json"
+
+
+@dataclass(frozen=True)
+class Model:
+    """What was learned in one space, but for the network and the strategies' own states.
+
+    Attributes
+    ----------
+    space : str
+    builder : FeatureBuilder
+        Its first entities are the tracks.
+    centroids : Array [k, d] of float32
+    shares : Csr [k, tracks]
+        Popularity of each track in each segment.
+    chart : Array [tracks] of float32
+        Popularity among all warm users.
+    entities : Entities
+    offer : Offer
+        Playlists for carousels.
+    """
+
+    space: str
+    builder: FeatureBuilder
+    centroids: Array
+    shares: Csr
+    chart: Array
+    entities: Entities
+    offer: Offer
+
+    @property
+    def tracks(self) -> Array:
+        """Embeddings of the tracks [tracks, d]: each the mean of its only member, itself."""
+        return self.builder.entities[: self.entities.track_ids.shape[0]]
+
+
+def write(directory: Path, files: dict[str, bytes], about: dict[str, Any]) -> None:
+    """Write a bundle: its files, then the index that vouches for them.
+
+    Parameters
+    ----------
+    files : dict of name to content
+    about : dict
+        What ``bundle.json`` says beside the hashes.
+
+    Raises
+    ------
+    UserError
+        When the place holds something else, or cannot be written.
+    """
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        if not (directory / _INDEX).is_file():
+            raise UserError(
+                f"{directory} exists and is not a bundle: choose another directory, or empty it"
+            )
+        (directory / _INDEX).unlink()  # from here on the old bundle is not whole
+    for name, content in files.items():
+        write_atomically(directory / name, content)
+    index = {
+        "format": _FORMAT,
+        "schema": SCHEMA,
+        **about,
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    }
+    text = json.dumps(index, indent=1, sort_keys=True) + "\n"
+    write_atomically(directory / _INDEX, text.encode())
+
+
+def read(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The index and the files of a bundle, after a check of every hash.
+
+    Raises
+    ------
+    UserError
+        When there is no bundle, it is of another version, or a file is damaged or missing.
+    """
+    index = _index(directory)
+    files = {}
+    for name, digest in index["files"].items():
+        path = directory / name
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UserError(
+                f"{path} is missing from the bundle ({error.strerror}): copy the bundle again"
+            ) from error
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise UserError(
+                f"{path} is damaged: its SHA-256 is not the one in {_INDEX}; copy the bundle again"
+            )
+        files[name] = content
+    return index, files
+
+
+def _index(directory: Path) -> dict[str, Any]:
+    path = directory / _INDEX
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{directory} holds no bundle ({_INDEX}: {error.strerror}): name a directory that "
+            "ColdStart.save wrote"
+        ) from error
+    try:
+        index = json.loads(content)
+        names_format = index["format"] == _FORMAT
+        schema, files = index["schema"], index["files"]
+        sound = isinstance(schema, int) and all(
+            isinstance(name, str) and isinstance(digest, str) and _inside(name)
+            for name, digest in files.items()
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        names_format = sound = False
+        schema = None
+    if not names_format or not sound:
+        raise UserError(f"{path} is damaged or not of a bundle: save or copy the bundle again")
+    if schema != SCHEMA:
+        raise UserError(
+            f"{directory} is a bundle of schema {schema}, and this version reads schema {SCHEMA}: "
+            "save the model again with this version"
+        )
+    return dict(index)
+
+
+def _inside(name: str) -> bool:
+    """Whether a file name stays within the bundle."""
+    path = Path(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def table_bytes(table: pa.Table) -> bytes:
+    """A table as a Parquet file, in memory."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def table_of(content: bytes) -> pa.Table:
+    """The table that :func:`table_bytes` wrote."""
+    return pq.read_table(io.BytesIO(content))

@@ -1,0 +1,349 @@
+"""The fitted system: learn from a data set, recommend to anyone, save and load."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from safetensors.torch import load as load_weights
+from safetensors.torch import save as save_weights
+
+from gpu_coldstart import bundle, explaining, segments, strategies
+from gpu_coldstart.bundle import Model
+from gpu_coldstart.config.parameters import Config
+from gpu_coldstart.config.resolve import resolve, to_toml
+from gpu_coldstart.data.dataset import Dataset
+from gpu_coldstart.data.frames import to_arrow
+from gpu_coldstart.data.newcomers import Newcomers, read_newcomers
+from gpu_coldstart.engine import Engine, choose
+from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.errors import UserError
+from gpu_coldstart.features import InputVectors
+from gpu_coldstart.fitting import Fitted, fit_space
+from gpu_coldstart.models import Mlp, predict
+from gpu_coldstart.runs.artifacts import decode, encode
+from gpu_coldstart.spaces import Progress
+from gpu_coldstart.strategies import Context, Ranking, Strategy, Users
+from gpu_coldstart.strategies import carousels as playlists
+
+__all__ = ["ColdStart"]
+
+_log = logging.getLogger(__name__)
+
+
+class ColdStart:
+    """Recommends to users on the day they register.
+
+    Parameters
+    ----------
+    space : str
+        Embedding space: ``"tt-svd"``, ``"ut-als"``, or one that an installed package adds.
+    strategies : sequence of str, or None
+        Ways to recommend to prepare; None for all.
+    engine : str or Engine
+        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    seed : int
+        Of every random choice.
+    **parameters : dict
+        Other settings, a dict for each section of ``config.toml``, such as ``segments={"k": 100}``
+        or ``mlp={"hidden": (200, 100)}``; ``preset="tiny"`` and ``protocol="paper"`` set many.
+
+    Examples
+    --------
+    >>> from gpu_coldstart import Dataset
+    >>> from gpu_coldstart.datasets.synthetic.generate import generate
+    >>> from gpu_coldstart.datasets.synthetic.world import PRESETS
+    >>> past = Dataset.from_frames(**generate(PRESETS["tiny"], seed=0))
+    >>> model = ColdStart(space="tt-svd", preset="tiny", strategies=["semi"], engine="cpu")
+    >>> lists = model.fit(past).recommend({"user_id": [7], "country": ["FR"], "age": [31]}, k=3)
+    >>> lists.column_names
+    ['user_id', 'rank', 'track_id', 'score', 'segment']
+    >>> lists["rank"].to_pylist()
+    [1, 2, 3]
+    """
+
+    def __init__(
+        self,
+        *,
+        space: str = "tt-svd",
+        strategies: Sequence[str] | None = None,
+        engine: str | Engine = "auto",
+        seed: int = 0,
+        **parameters: Any,
+    ):
+        settings: dict[str, Any] = {"spaces": [space], "seed": seed}
+        if strategies is not None:
+            settings["strategies.names"] = list(strategies)
+        for key, value in parameters.items():
+            if isinstance(value, dict):
+                settings |= {f"{key}.{name}": inner for name, inner in value.items()}
+            else:
+                settings["evaluation.protocol" if key == "protocol" else key] = value
+        self.config = resolve(settings=settings)
+        self._engine = choose(engine)[0] if isinstance(engine, str) else engine
+        self._fitted: Fitted | None = None
+
+    # -- learning ------------------------------------------------------------------------------
+
+    def fit(self, dataset: Dataset, progress: Progress | None = None) -> ColdStart:
+        """Learn from the past of a data set; returns the model itself.
+
+        Parameters
+        ----------
+        progress : callable
+            Called with steps done, steps in all, and a few words on how it goes.
+
+        Raises
+        ------
+        UserError
+            For data that cannot be used, or settings that it cannot serve.
+        """
+        self._fitted = fit_space(
+            self._engine, dataset, self.config, progress or (lambda done, total, words: None)
+        )
+        for note in self._fitted.about["notes"]:
+            _log.info("%s", note)
+        return self
+
+    @property
+    def fitted(self) -> Fitted:
+        """Everything that was learned.
+
+        Raises
+        ------
+        UserError
+            Before :meth:`fit` or :meth:`load`.
+        """
+        if self._fitted is None:
+            raise UserError("this ColdStart has not learned anything yet: call fit, or load one")
+        return self._fitted
+
+    # -- recommending --------------------------------------------------------------------------
+
+    def recommend(
+        self,
+        users: Any,
+        interactions: Any = None,
+        *,
+        k: int = 50,
+        strategy: str | None = None,
+        explain: bool = False,
+        exclude_seen: bool | None = None,
+    ) -> pa.Table:
+        """Rank tracks for users, whether or not the model has met them.
+
+        Parameters
+        ----------
+        users : frame
+            Anything with ``__arrow_c_stream__`` or a dict of columns: ``user_id``, and
+            ``country``, ``age`` and ``registered_at`` where they are known.
+        interactions : frame, or None
+            Their events, as in the data contract. Where both ``registered_at`` and ``timestamp``
+            are given, those of the registration day count, else all.
+        k : int
+            Length of the lists.
+        strategy : str, or None
+            One of the strategies the model was made with; None for the paper's ``"semi"``, or the
+            first where that is not one of them.
+        explain : bool
+            Add the column ``reasons``.
+        exclude_seen : bool, or None
+            Leave out what a user streamed that day; None for ``strategies.exclude_seen``.
+
+        Returns
+        -------
+        pyarrow.Table
+            Users in the order given, best track first. ``user_id``, ``rank`` (from 1),
+            ``track_id``, ``score``, ``segment`` (nearest to the prediction) and, where asked for,
+            ``reasons``: a struct of ``segments`` (those the list is made of, with their ``share``
+            in it and a ``description``) and ``signals`` (what moved the prediction, with its
+            ``share``; see :mod:`gpu_coldstart.attribution`). Shares add up to 1. The metadata
+            entry ``notes`` is a JSON list of what was not understood, such as unknown tracks,
+            which is logged as well.
+
+        Raises
+        ------
+        UserError
+            For users or events that break the data contract, an unknown strategy, or a ``k`` that
+            the catalogue cannot serve.
+        """
+        fitted = self.fitted
+        chosen = self._strategy(strategy)
+        if not 1 <= k <= fitted.context.n_tracks:
+            raise UserError(
+                f"k is {k}: the catalogue has {fitted.context.n_tracks} tracks, so ask for 1 to "
+                "as many"
+            )
+        newcomers, batch = self._users(users, interactions)
+        seen = self.config.strategies.exclude_seen if exclude_seen is None else exclude_seen
+        ranking = strategies.recommend(chosen, batch, k, exclude_seen=seen)
+        nearest, _ = self._engine.nearest(batch.predicted, fitted.context.centroids, 1)
+        columns = self._columns(newcomers, ranking, self._engine.to_host(nearest[:, 0]))
+        if explain:
+            reasons = explaining.reasons(fitted, chosen, batch)
+            columns["reasons"] = reasons.take(pa.array(np.repeat(np.arange(len(batch)), k)))
+        return pa.table(columns).replace_schema_metadata(
+            {"notes": json.dumps([*newcomers.unknown, *newcomers.left_out])}
+        )
+
+    def carousels(self, users: Any, interactions: Any = None) -> dict[str, pa.Table]:
+        """Ranked playlists for users, by country, by segment and by prediction (4.2.1).
+
+        Parameters
+        ----------
+        users, interactions : frame
+            As for :meth:`recommend`.
+
+        Returns
+        -------
+        dict of arm to pyarrow.Table
+            See :mod:`gpu_coldstart.strategies.carousels`; empty for a model without playlists.
+        """
+        fitted, engine = self.fitted, self._engine
+        newcomers, batch = self._users(users, interactions)
+        shown = playlists.carousels(fitted.context, fitted.model.offer, batch)
+        explained = playlists.explanations(fitted.described)
+        ids = engine.asarray(newcomers.ids)
+        return {
+            arm: pa.table(
+                playlists.columns(
+                    engine, ids, fitted.model.entities.playlist_ids, carousel, explained
+                )
+            )
+            for arm, carousel in shown.items()
+        }
+
+    @property
+    def segments(self) -> pa.Table:
+        """Each segment: its size, what is known of its members, and its popular tracks.
+
+        Columns ``segment``, ``size``, ``country``, ``age_class``, ``genres``, ``description``, and
+        the lists ``track_id`` and ``probability``, most popular first, at most 50.
+        """
+        fitted = self.fitted
+        popular = segments.favourites(
+            self._engine,
+            fitted.model.entities.track_ids,
+            fitted.model.shares,
+            min(50, fitted.context.n_tracks),
+        )
+        return explaining.segment_table(fitted.described, popular, pa.array(popular["track_id"]))
+
+    def _users(self, users: Any, interactions: Any) -> tuple[Newcomers, Users]:
+        fitted, engine = self.fitted, self._engine
+        events = None if interactions is None else to_arrow("interactions", interactions)
+        newcomers = read_newcomers(engine, fitted.model.entities, to_arrow("users", users), events)
+        for note in newcomers.unknown:
+            _log.warning("%s", note)
+        inputs = InputVectors(engine, fitted.model.builder, newcomers.registrations)
+        numbers = engine.xp.arange(len(newcomers.registrations))
+        predicted = predict(engine, inputs, fitted.network, numbers)
+        return newcomers, Users(newcomers.registrations, inputs, numbers, predicted)
+
+    def _strategy(self, name: str | None) -> Strategy:
+        there = self.fitted.strategies
+        if name is None:
+            name = "semi" if "semi" in there else next(iter(there))
+        if name not in there:
+            raise UserError(
+                f"strategy '{name}' is none of this model's, which are {', '.join(there)}"
+            )
+        return there[name]
+
+    def _columns(
+        self, newcomers: Newcomers, ranking: Ranking, segment: HostArray
+    ) -> dict[str, Any]:
+        """The answer as columns, a row for each user and rank."""
+        host = self._engine.to_host
+        n, k = ranking.tracks.shape
+        return {
+            "user_id": newcomers.ids.repeat(k),
+            "rank": np.tile(np.arange(1, k + 1, dtype=np.int32), n),
+            "track_id": host(self.fitted.model.entities.track_ids[ranking.tracks]).ravel(),
+            "score": host(ranking.scores).ravel(),
+            "segment": segment.repeat(k),
+        }
+
+    # -- on disk -------------------------------------------------------------------------------
+
+    def save(self, directory: str | Path) -> None:
+        """Write a bundle: what :meth:`recommend` needs, with hashes, never pickled.
+
+        Raises
+        ------
+        UserError
+            When the place holds something else, or cannot be written.
+        """
+        fitted, engine = self.fitted, self._engine
+        weights = {
+            name: value.cpu().contiguous() for name, value in fitted.network.state_dict().items()
+        }
+        files = {
+            "config.toml": to_toml(self.config).encode(),
+            "model.safetensors": encode(engine, fitted.model),
+            "network.safetensors": save_weights(weights),
+            "segments.parquet": bundle.table_bytes(pa.table(fitted.described)),
+        }
+        for name, strategy in fitted.strategies.items():
+            if strategy.state is not None:
+                files[f"strategies/{name}.safetensors"] = encode(engine, strategy.state)
+        bundle.write(Path(directory), files, fitted.about)
+
+    @classmethod
+    def load(cls, directory: str | Path, *, engine: str | Engine = "auto") -> ColdStart:
+        """Read a bundle.
+
+        Raises
+        ------
+        UserError
+            When there is none, or it is damaged or of another version.
+        """
+        about, files = bundle.read(Path(directory))
+        config = resolve(files=[Path(directory) / "config.toml"])
+        loaded = cls.__new__(cls)
+        loaded.config = config
+        loaded._engine = choose(engine)[0] if isinstance(engine, str) else engine
+        loaded._fitted = _decoded(loaded._engine, config, about, files, str(directory))
+        return loaded
+
+
+def _decoded(
+    engine: Engine, config: Config, about: dict[str, Any], files: dict[str, bytes], place: str
+) -> Fitted:
+    """What the files of a bundle hold."""
+    try:
+        model = decode(engine, files["model.safetensors"], Model)
+        network = Mlp(
+            about["network"]["inputs"],
+            config.mlp.hidden,
+            about["network"]["outputs"],
+            normalize=config.mlp.normalize_output,
+        )
+        network.load_state_dict(load_weights(files["network.safetensors"]))
+        described = bundle.table_of(files["segments.parquet"]).to_pydict()
+        context = Context(
+            engine,
+            model.tracks,
+            model.centroids,
+            model.shares,
+            model.chart,
+            config.strategies.similarity,
+            config.seed,
+        )
+        made = {}
+        for name in config.strategies.names:
+            kind, state = strategies.STRATEGIES[name], None
+            if kind.State is not None:
+                state = decode(engine, files[f"strategies/{name}.safetensors"], kind.State)
+            made[name] = kind(context, strategies.parameters_of(name, config), state)
+    except (KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
+        raise UserError(
+            f"{place} holds a bundle whose files do not fit together ({error}): save it again"
+        ) from error
+    network.to(engine.to_torch(model.centroids[:1]).device).eval()
+    return Fitted(about, model, network, described, context, made)
