@@ -4,7 +4,8 @@ The package implements the semi-personalised system for user cold start of Brian
 (KDD 2021), end to end: embedding spaces of warm users, segments, the registration-day input
 vector, the network that maps it into the space, the ways to recommend, and their evaluation.
 
-``Dataset`` is the past, ``ColdStart`` the fitted system; ``python -m gpu_coldstart.run`` measures it.
+``Dataset`` is the past, ``ColdStart`` the fitted system; ``python -m gpu_coldstart.run``
+measures it.
 """
 
 from __future__ import annotations

@@ -132,7 +132,8 @@ def read_newcomers(
     unknown: list[str] = []
     if unknown_country:
         unknown.append(f"{unknown_country} users are from countries that the data set did not have")
-    events, left_out = _no_events(engine), ()
+    events = _no_events(engine)
+    left_out: tuple[str, ...] = ()
     if interactions is not None and len(interactions):
         events, unknown_ids, left_out = _events(engine, entities, people, interactions)
         unknown += unknown_ids
