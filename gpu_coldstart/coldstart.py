@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,8 @@ class ColdStart:
     ----------
     space : str
         Embedding space: ``"tt-svd"``, ``"ut-als"``, or one that an installed package adds.
-    strategies : sequence of str, or None
-        Ways to recommend to prepare; None for all.
+    strategies : sequence of str, or dict
+        Ways to recommend to prepare, all by default; or settings of them, like other sections.
     engine : str or Engine
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     seed : int
@@ -71,15 +71,15 @@ class ColdStart:
         self,
         *,
         space: str = "tt-svd",
-        strategies: Sequence[str] | None = None,
+        strategies: Sequence[str] | Mapping[str, Any] = (),
         engine: str | Engine = "auto",
         seed: int = 0,
         **parameters: Any,
     ):
         settings: dict[str, Any] = {"spaces": [space], "seed": seed}
-        if strategies is not None:
-            settings["strategies.names"] = list(strategies)
-        for key, value in parameters.items():
+        if strategies and not isinstance(strategies, Mapping):
+            strategies = {"names": list(strategies)}
+        for key, value in {**parameters, "strategies": dict(strategies)}.items():
             if isinstance(value, dict):
                 settings |= {f"{key}.{name}": inner for name, inner in value.items()}
             else:
