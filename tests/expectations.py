@@ -78,6 +78,7 @@ class Expected:
     warm: list[int]
     validation: list[int]
     test: list[int]
+    target: list[int]
     tracks: list[int]
     popularity: dict[int, int]
     artists: list[int]
@@ -88,6 +89,7 @@ class Expected:
     history: dict[int, Counter[int]]
     favorites: dict[int, Counter[Thing]]
     plays: dict[int, Counter[int]]
+    stream_days: dict[int, Counter[int]]
     truth: dict[int, Counter[int]]
     truth_favorites: dict[int, Counter[Thing]]
     truth_playlists: dict[int, Counter[int]]
@@ -96,7 +98,7 @@ class Expected:
     @property
     def users(self) -> list[int]:
         """Ids in the order of the logs."""
-        return [*self.warm, *self.validation, *self.test]
+        return [*self.warm, *self.validation, *self.test, *self.target]
 
     @property
     def entities(self) -> list[Thing]:
@@ -138,8 +140,8 @@ def expect(raw: Raw, config: Config) -> Expected:
     )
     last = _last_warm_day(known, people, cohort, config)
     for number, name in cohort.items():
-        if name in ("validation", "test") and len(truth[number]) < config.split.min_truth:
-            cohort[number] = ""
+        if name in ("validation", "test") and len(truth[number]) < max(1, config.split.min_truth):
+            cohort[number] = "target"
     known = [row for row in known if cohort[row["user_id"]] != "warm" or row["day"] <= last]
     streams = [row for row in known if row["action"] == "stream" and row["entity"] == "track"]
     played = {row["user_id"] for row in streams}
@@ -193,6 +195,7 @@ def expect(raw: Raw, config: Config) -> Expected:
         warm=of("warm"),
         validation=of("validation"),
         test=of("test"),
+        target=of("target"),
         tracks=sorted(songs, key=lambda number: (-popularity[number], number)),
         popularity=popularity,
         artists=ids["artist"],
@@ -203,6 +206,9 @@ def expect(raw: Raw, config: Config) -> Expected:
         history=history,
         favorites=favorites,
         plays=plays,
+        stream_days=_count(
+            (row["user_id"], row["day"], 1) for row in streams if row["user_id"] in warm
+        ),
         truth={number: truth[number] for number in (*of("validation"), *of("test"))},
         truth_favorites=truth_favorites,
         truth_playlists=truth_playlists,
@@ -231,7 +237,7 @@ def _cohorts(people: Mapping[int, Row], known: Sequence[Row], config: Config) ->
         if registered[number] < cut:
             cohort[number] = "warm"
         elif registered[number] > whole[-1]:
-            cohort[number] = ""
+            cohort[number] = "target"
         else:
             cohort[number] = ("validation", "test")[turn % 2]
             turn += 1

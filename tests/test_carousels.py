@@ -9,24 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpu_coldstart.config.parameters import Carousels, Config, Features, Strategies
+from gpu_coldstart.config.parameters import Carousels, Features
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
-from gpu_coldstart.features import InputVectors
-from gpu_coldstart.segments import Segments
-from gpu_coldstart.spaces import Space
-from gpu_coldstart.strategies import Situation
+from gpu_coldstart.evaluation import replay
+from gpu_coldstart.segments import describe
 from gpu_coldstart.strategies.carousels import (
     ARMS,
     Carousel,
+    Offer,
     carousels,
     columns,
-    country_means,
     explanation,
+    explanations,
     notes,
 )
-from tests.strategies.situations import N_COLD, N_SEGMENTS, N_TRACKS, N_WARM, D, World, numbers
-from tests.worlds import hand_logs, sparse, types
+from tests.strategies.contexts import N_COLD, N_SEGMENTS, N_TRACKS, N_WARM, D, Stage, World
+from tests.worlds import Raw, event, stream, types, user
 
 Vector = list[float]
 COUNTRY = [0, 0, 0, 0, 1, 1, 1, 1, -1, 0, 0, -1, 0, 1, 2, -1, 1, 0, 0]
@@ -43,44 +42,31 @@ def some_lists(seed: int, n: int, sizes: Sequence[int]) -> list[list[int]]:
     ]
 
 
-def situation(
+def shop(
     engine: Engine,
     world: World,
     lists: list[list[int]],
     *,
     similarity: str = "cosine",
+    countries: tuple[str, ...] = ("FR", "BR", "ZZ"),
     **options: int,
-) -> Situation:
-    """The small situation of the strategies' tests, with playlists; their ids are 100, 103, ..."""
+) -> tuple[Stage, Offer]:
+    """The small context of the strategies' tests, with playlists; their ids are 100, 103, ..."""
     members = np.zeros((len(lists), N_TRACKS))
     for row, tracks in zip(members, lists, strict=True):
         row[tracks] = 1
-    logs = hand_logs(
+    country = np.array(COUNTRY if countries else [-1] * len(COUNTRY), np.int32)
+    stage = world.stage(
         engine,
-        world.history,
-        cold_day_one=world.day_one,
-        n_validation=2,
+        similarity=similarity,
+        labels=LABELS,
         members=members,
-        country=engine.asarray(np.array(COUNTRY, np.int32)),
-        countries=("FR", "BR", "ZZ"),
+        country=engine.asarray(country),
+        countries=countries,
         playlist_ids=engine.asarray(100 + 3 * np.arange(len(lists))),
     )
-    space = Space("tt-svd", engine.asarray(world.tracks), engine.asarray(world.users))
-    segments = Segments(
-        engine.asarray(world.centroids),
-        engine.asarray(np.array(LABELS, np.int32)),
-        sparse(engine, world.shares),
-        0.0,
-    )
-    return Situation(
-        engine,
-        logs,
-        Config(strategies=Strategies(similarity=similarity), carousels=Carousels(**options)),
-        space,
-        segments,
-        InputVectors(engine, logs, space, Features(scalars="raw")),
-        engine.asarray(world.predictions),
-    )
+    past = stage.past
+    return stage, Offer.fit(engine, past.logs, past.space, Carousels(**options))
 
 
 # -- the oracle ------------------------------------------------------------------------------------
@@ -151,8 +137,8 @@ def hosted(engine: Engine, carousel: Carousel) -> tuple[HostArray, HostArray]:
 def test_naively_the_same(engine: Engine, seed: int, similarity: str) -> None:
     world, lists = World(seed), some_lists(seed, 30, range(1, 9))
     offered = [i for i, tracks in enumerate(lists) if len(tracks) >= 4]
-    asked = situation(engine, world, lists, similarity=similarity, playlists=5, least_tracks=4)
-    found = carousels(asked, numbers(engine))
+    stage, offer = shop(engine, world, lists, similarity=similarity, playlists=5, least_tracks=4)
+    found = carousels(stage.context, offer, stage.users)
     assert tuple(found) == ARMS
     for arm, carousel in found.items():
         playlists, scores = hosted(engine, carousel)
@@ -170,8 +156,8 @@ def test_equal_playlists_are_ranked_by_id(engine: Engine) -> None:
     """Sums of integers over four tracks are exact, so equal scores are equal."""
     world = World()
     lists = some_lists(1, 4, [4]) * 4
-    asked = situation(engine, world, lists, similarity="inner", playlists=16, least_tracks=1)
-    playlists, scores = hosted(engine, carousels(asked, numbers(engine))["full"])
+    stage, offer = shop(engine, world, lists, similarity="inner", playlists=16, least_tracks=1)
+    playlists, scores = hosted(engine, carousels(stage.context, offer, stage.users)["full"])
     for user in range(N_COLD):
         wanted = scores_of(world, lists, "full", user, "inner")
         order = sorted(range(16), key=lambda place: (-wanted[place], place))
@@ -180,8 +166,11 @@ def test_equal_playlists_are_ranked_by_id(engine: Engine) -> None:
 
 
 def test_some_users_get_what_they_get_among_all(engine: Engine) -> None:
-    asked = situation(engine, World(), some_lists(2, 20, [5]), playlists=4, least_tracks=1)
-    whole, some = carousels(asked, numbers(engine)), carousels(asked, numbers(engine, 6, 1, 3))
+    stage, offer = shop(engine, World(), some_lists(2, 20, [5]), playlists=4, least_tracks=1)
+    whole, some = (
+        carousels(stage.context, offer, stage.users),
+        carousels(stage.context, offer, stage.some(6, 1, 3)),
+    )
     for arm in ARMS:
         assert (
             hosted(engine, some[arm])[0].tolist()
@@ -190,26 +179,24 @@ def test_some_users_get_what_they_get_among_all(engine: Engine) -> None:
 
 
 def test_members_of_a_country_see_the_same_and_strangers_the_mean_of_all(engine: Engine) -> None:
-    asked = situation(engine, World(), some_lists(2, 20, [5]), playlists=4, least_tracks=1)
-    means, place = country_means(engine, asked.logs, asked.space)
-    assert means.shape == (3, D)
-    assert engine.to_host(place).tolist() == [
-        country if country in (0, 1) else 2 for country in COUNTRY
-    ]
+    stage, offer = shop(engine, World(), some_lists(2, 20, [5]), playlists=4, least_tracks=1)
+    assert offer.means.shape == (3, D)
+    assert engine.to_host(offer.country).tolist() == [0, 1, 2, 2]  # ZZ has nobody warm
     users = World().users
     wanted = [users[[0, 1, 2, 3, 9, 10]].mean(axis=0), users[4:8].mean(axis=0), users.mean(axis=0)]
-    np.testing.assert_allclose(engine.to_host(means), wanted, rtol=1e-6)
-    shown = hosted(engine, carousels(asked, numbers(engine))["default"])[0].tolist()
+    np.testing.assert_allclose(engine.to_host(offer.means), wanted, rtol=1e-6)
+    shown = hosted(engine, carousels(stage.context, offer, stage.users)["default"])[0].tolist()
     assert shown[0] == shown[5] == shown[6]  # FR
     assert shown[2] == shown[3]  # a country without warm users, and none
 
 
 def test_countries_that_nobody_knows(engine: Engine) -> None:
-    asked = situation(engine, World(), some_lists(2, 20, [5]), playlists=4, least_tracks=1)
-    unknown = hand_logs(engine, World().history, cold_day_one=World().day_one)
-    means, place = country_means(engine, unknown, asked.space)
-    assert means.shape == (1, D)
-    assert set(engine.to_host(place).tolist()) == {0}
+    lists = some_lists(2, 20, [5])
+    stage, offer = shop(engine, World(), lists, countries=(), playlists=4, least_tracks=1)
+    assert offer.means.shape == (1, D)
+    assert engine.to_host(offer.country).tolist() == [0]
+    shown = hosted(engine, carousels(stage.context, offer, stage.users)["default"])[0].tolist()
+    assert shown == [shown[0]] * N_COLD
 
 
 # -- how many --------------------------------------------------------------------------------------
@@ -217,12 +204,13 @@ def test_countries_that_nobody_knows(engine: Engine) -> None:
 
 def test_fewer_playlists_than_asked_for(engine: Engine) -> None:
     lists = some_lists(0, 9, [3, 6, 9])
-    asked = situation(engine, World(), lists, playlists=12, least_tracks=6)
-    for carousel in carousels(asked, numbers(engine)).values():
+    options = Carousels(playlists=12, least_tracks=6)
+    stage, offer = shop(engine, World(), lists, playlists=12, least_tracks=6)
+    for carousel in carousels(stage.context, offer, stage.users).values():
         playlists, _ = hosted(engine, carousel)
         assert playlists.shape == (N_COLD, 6)
         assert all(set(row) == {1, 2, 4, 5, 7, 8} for row in playlists.tolist())
-    told = notes(engine, asked.logs, asked.config.carousels)
+    told = notes(engine, stage.past.logs, options)
     assert told[0] == (
         "6 of 9 playlists have 6 tracks or more (carousels.least_tracks), so carousels show 6 "
         "instead of 12"
@@ -234,42 +222,49 @@ def test_fewer_playlists_than_asked_for(engine: Engine) -> None:
     [(0, 1, "there are no playlists"), (5, 4, "0 of 5 playlists have 4 tracks or more")],
 )
 def test_no_playlists_to_show(engine: Engine, n: int, least: int, words: str) -> None:
-    asked = situation(engine, World(), some_lists(0, n, [3]), playlists=12, least_tracks=least)
-    assert carousels(asked, numbers(engine)) == {}
-    (told,) = notes(engine, asked.logs, asked.config.carousels)
+    options = Carousels(playlists=12, least_tracks=least)
+    lists = some_lists(0, n, [3])
+    stage, offer = shop(engine, World(), lists, playlists=12, least_tracks=least)
+    assert carousels(stage.context, offer, stage.users) == {}
+    (told,) = notes(engine, stage.past.logs, options)
     assert words in told
     assert told.endswith("no carousels were made")
 
 
-def test_notes_tell_that_nobody_had_a_favourite(engine: Engine) -> None:
-    asked = situation(engine, World(), some_lists(0, 20, [5]))
-    options = Carousels(playlists=12, least_tracks=5)
-    (told,) = notes(engine, asked.logs, options)
-    assert "display-to-favourite rates say nothing" in told
-    assert notes(engine, asked.logs, Carousels(playlists=0)) == []
-    liked = np.zeros((N_COLD, N_TRACKS + 20))
-    for user, wanted in ((0, 1), (5, 0)):  # a validation user does not count, a test user does
-        liked[user, 3] = 1
-        logs = hand_logs(
-            engine,
-            World().history,
-            cold_day_one=World().day_one,
-            n_validation=2,
-            members=np.ones((20, N_TRACKS)),
-            truth_favorites=sparse(engine, liked),
-        )
-        assert len(notes(engine, logs, options)) == wanted
+def test_no_notes_without_carousels(engine: Engine) -> None:
+    stage, _ = shop(engine, World(), [])
+    assert notes(engine, stage.past.logs, Carousels(playlists=0)) == []
+
+
+@pytest.mark.parametrize("kind", ["track", "playlist", "artist"])
+def test_notes_on_the_replay_say_that_nobody_had_a_favourite(engine: Engine, kind: str) -> None:
+    users = [user(number, 0, "warm") for number in (1, 2)]
+    users += [user(8, 10, "validation"), user(9, 10, "test")]
+    interactions = [stream(number, 0, 5) for number in (1, 2)]
+    interactions += [stream(number, 11, 5) for number in (8, 9)]
+    tracks = [{"track_id": 5, "artist_id": 5}]
+    raw = Raw(users, tracks, interactions, [{"playlist_id": 5, "track_id": 5}])
+    (said,) = replay.notes(engine, raw.truth(engine))
+    assert "display-to-favourite rates say nothing" in said
+    interactions.append(event(8, 11, "favorite", kind, 5))  # a validation user does not count
+    assert len(replay.notes(engine, raw.truth(engine))) == 1
+    interactions.append(event(9, 11, "favorite", kind, 5))
+    assert len(replay.notes(engine, raw.truth(engine))) == (kind == "artist")
 
 
 # -- as tables -------------------------------------------------------------------------------------
 
 
 def test_rows_are_of_users_and_ranks(engine: Engine) -> None:
-    asked = situation(engine, World(), some_lists(3, 20, [5]), playlists=4, least_tracks=1)
-    users = numbers(engine, 4, 2)
-    found = carousels(asked, users)
+    stage, offer = shop(engine, World(), some_lists(3, 20, [5]), playlists=4, least_tracks=1)
+    users, logs = stage.some(4, 2), stage.past.logs
+    found = carousels(stage.context, offer, users)
+    described = describe(engine, logs, stage.past.segments, Features().age_classes)
+    why = explanations(described)
     for arm, carousel in found.items():
-        table: dict[str, Any] = columns(asked, users, carousel)
+        table: dict[str, Any] = columns(
+            engine, logs.user_ids[users.numbers], logs.playlist_ids, carousel, why
+        )
         playlists, scores = hosted(engine, carousel)
         assert table["user_id"].tolist() == [N_WARM + 4] * 4 + [N_WARM + 2] * 4
         assert table["rank"].tolist() == [1, 2, 3, 4] * 2

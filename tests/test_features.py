@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -14,17 +13,19 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from gpu_coldstart.config.parameters import Config, Features, Split
 from gpu_coldstart.data import signals
+from gpu_coldstart.data.registrations import Registrations
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.features import (
+    FeatureBuilder,
     InputVectors,
+    Scaler,
     age_class_names,
     age_classes,
-    streamed_on_day_one,
 )
 from gpu_coldstart.spaces import Space
 from tests.expectations import BLOCKS, SCALARS, Expected, Thing, expect
-from tests.worlds import Raw, Row, dense, event, some_world, stream, user
+from tests.worlds import Raw, Row, dense, event, some_world, sparse, stream, user
 
 CONFIG = Config(split=Split(warm_until="all"))
 FIRST_AGES = (18, 25, 35, 50, 65)
@@ -77,11 +78,19 @@ def space_of(engine: Engine, wanted: Expected, d: int) -> Space:
     return Space("x", engine.asarray(tracks), engine.asarray(users))
 
 
+def inputs_of(
+    engine: Engine, raw: Raw, wanted: Expected, options: Features, *, d: int
+) -> InputVectors:
+    logs = raw.logs(engine, CONFIG)
+    builder = FeatureBuilder.fit(engine, logs, space_of(engine, wanted, d), options)
+    assert builder.dimension == d
+    return InputVectors(engine, builder, logs.registrations)
+
+
 def vectors_of(
     engine: Engine, raw: Raw, wanted: Expected, options: Features, *, d: int = 3
 ) -> HostArray:
-    config = dataclasses.replace(CONFIG, features=options)
-    inputs = InputVectors(engine, raw.logs(engine, config), space_of(engine, wanted, d), options)
+    inputs = inputs_of(engine, raw, wanted, options, d=d)
     vectors = engine.to_host(inputs.batch(engine.asarray(np.arange(len(wanted.users)))))
     assert vectors.dtype == np.float32
     assert inputs.width == vectors.shape[1]
@@ -284,15 +293,86 @@ def test_cold_users_do_not_move_the_scale(engine: Engine) -> None:
     assert after[3, 60] > before[3, 60]
 
 
+# -- users who are not in the logs -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pooling", ["events", "distinct"])
+@pytest.mark.parametrize("scalars", ["raw", "standard"])
+def test_users_whom_the_builder_has_never_seen(engine: Engine, pooling: str, scalars: str) -> None:
+    """Fitted without some cold users, the builder makes of them what it makes of them indexed."""
+    raw, d, options = some_world(4), 3, Features(pooling=pooling, scalars=scalars)
+    whole = expect(raw, CONFIG)
+    strangers = whole.test
+    known = Raw(
+        [row for row in raw.users if row["user_id"] not in strangers[1:]],
+        raw.tracks,
+        [row for row in raw.interactions if row["user_id"] not in strangers[1:]],
+        raw.playlists,
+    )
+    logs = known.logs(engine, CONFIG)
+    assert len(strangers) > 2
+    assert engine.to_host(logs.track_ids).tolist() == whole.tracks
+    space = space_of(engine, whole, d)
+    builder = FeatureBuilder.fit(engine, logs, space, options)
+    registrations = registrations_of(engine, whole, strangers, logs.countries)
+    inputs = InputVectors(engine, builder, registrations)
+    vectors = engine.to_host(inputs.batch(engine.asarray(np.arange(len(strangers)))))
+    blocks = naive_blocks(engine, whole, pooling, d)
+    for i, who in enumerate(strangers):
+        for place, name in enumerate(BLOCKS):
+            block_of = vectors[i, place * d : (place + 1) * d]
+            assert_allclose(block_of, blocks[who, name], rtol=1e-4, atol=1e-5, err_msg=name)
+    places = [whole.users.index(who) for who in strangers]
+    assert_allclose(
+        vectors[:, 20 * d :], naive_scalars(whole, scalars)[places], rtol=1e-4, atol=1e-4
+    )
+
+
+def registrations_of(
+    engine: Engine, wanted: Expected, users: list[int], countries: tuple[str, ...]
+) -> Registrations:
+    """Registration days of some users, from what plain Python counted."""
+    events = np.zeros((18 * len(users), len(wanted.entities)), np.float32)
+    number = {thing: place for place, thing in enumerate(wanted.entities)}
+    for i, who in enumerate(users):
+        for place, name in enumerate(BLOCKS[2:]):
+            for thing, times in wanted.registration.get((who, name), {}).items():
+                events[18 * i + place, number[thing]] = times
+    people = [wanted.people[who] for who in users]
+    ages = [math.nan if row["age"] is None else row["age"] for row in people]
+    country = [
+        countries.index(row["country"]) if row["country"] in countries else -1 for row in people
+    ]
+    return Registrations(
+        engine.asarray(np.array(ages, np.float32)),
+        engine.asarray(np.array(country, np.int32)),
+        sparse(engine, events),
+        engine.asarray(events.sum(axis=1).reshape(-1, 18)),
+    )
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_scaler_knows_the_users_it_was_fitted_on_alone(engine: Engine, raw: bool) -> None:
+    wanted = expect(some_world(2), CONFIG)
+    registrations = some_world(2).logs(engine, CONFIG).registrations
+    warm = registrations.first(len(wanted.warm))
+    assert warm.events.shape[0] == 18 * len(wanted.warm)
+    scaler = Scaler.fit(engine, warm, raw=raw)
+    naive = naive_scalars(wanted, "raw" if raw else "standard")
+    assert_allclose(
+        engine.to_host(scaler.apply(engine, registrations)), naive, rtol=1e-4, atol=1e-4
+    )
+    ages = [age for who in wanted.warm if (age := wanted.people[who]["age"]) is not None]
+    assert scaler.age == pytest.approx(sum(ages) / len(ages))
+
+
 # -- batches ---------------------------------------------------------------------------------------
 
 
 def test_batches(engine: Engine) -> None:
     raw = some_world(2)
     wanted = expect(raw, CONFIG)
-    inputs = InputVectors(
-        engine, raw.logs(engine, CONFIG), space_of(engine, wanted, 33), Features()
-    )
+    inputs = inputs_of(engine, raw, wanted, Features(), d=33)
     every = engine.to_host(inputs.batch(engine.asarray(np.arange(len(wanted.users)))))
     picked: Any = np.array([4, 0, 4, len(wanted.users) - 1])
     assert_array_equal(engine.to_host(inputs.batch(engine.asarray(picked))), every[picked])
@@ -304,9 +384,7 @@ def test_a_table_gives_the_same_bits_whether_it_is_kept_or_not(
 ) -> None:
     raw = some_world(2)
     wanted = expect(raw, CONFIG)
-    inputs = InputVectors(
-        engine, raw.logs(engine, CONFIG), space_of(engine, wanted, 33), Features()
-    )
+    inputs = inputs_of(engine, raw, wanted, Features(), d=33)
     users = np.arange(len(wanted.users))[::-1].copy()
     size = 4 * len(users) * inputs.width
     monkeypatch.setattr(engine, "resident_bytes", size if kept else size - 1)
@@ -330,7 +408,9 @@ def test_streamed_on_day_one(engine: Engine) -> None:
     raw = some_world(3)
     wanted = expect(raw, CONFIG)
     picked = np.array([len(wanted.users) - 1, 2, 2])
-    found = streamed_on_day_one(engine, raw.logs(engine, CONFIG), engine.asarray(picked))
+    registrations = raw.logs(engine, CONFIG).registrations
+    assert len(registrations) == len(wanted.users)
+    found = registrations.streamed(engine, engine.asarray(picked), len(wanted.tracks))
     assert found.shape == (3, len(wanted.tracks))
     table = dense(engine, found)
     for row, place in zip(table, picked, strict=True):

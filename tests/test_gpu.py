@@ -26,6 +26,7 @@ from gpu_coldstart.config.parameters import SPACES, STRATEGIES
 from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.data.logs import Logs, index
 from gpu_coldstart.data.tables import load
+from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.datasets.synthetic.generate import generate
 from gpu_coldstart.datasets.synthetic.world import PRESETS
 from gpu_coldstart.engine import Engine, choose
@@ -59,6 +60,7 @@ class Side:
 
     engine: Engine
     logs: Logs
+    truth: GroundTruth
 
     def array(self, host: HostArray) -> Array:
         return self.engine.asarray(host)
@@ -92,7 +94,7 @@ def sides(card: Engine) -> tuple[Side, Side]:
     """The CPU's and the card's."""
     tables = generate(PRESETS[PRESET], 0)
     host, device = (
-        Side(engine, index(engine, load(engine, tables), CONFIG))
+        Side(engine, *index(engine, load(engine, tables), CONFIG.split))
         for engine in (choose("cpu")[0], card)
     )
     return host, device
@@ -163,7 +165,7 @@ def soft_allocate(side: Side) -> list[Any]:
 def lists_of_everyone(side: Side) -> tuple[Array, Csr]:
     """A list for each cold user, and what they went on to stream."""
     tracks, _ = side.engine.row_top(side.shares(), TOP)
-    truth = side.logs.truth
+    truth = side.truth.tracks
     return tracks[side.numbers(truth.shape[0], SEGMENTS, 9)], truth
 
 

@@ -11,10 +11,12 @@ import pytest
 
 from gpu_coldstart.config.parameters import Config, Segments, Split
 from gpu_coldstart.data.logs import Logs
+from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.runs.artifacts import encode
 from tests.expectations import BLOCKS, Expected, expect
 from tests.worlds import (
+    START_DAY,
     Raw,
     Row,
     at,
@@ -28,16 +30,18 @@ from tests.worlds import (
 # -- everything, on random worlds ------------------------------------------------------------------
 
 
-def check(engine: Engine, logs: Logs, wanted: Expected) -> None:
-    """The logs say what plain Python found."""
-    assert (logs.n_warm, logs.n_validation, logs.n_test) == (
+def check(engine: Engine, indexed: tuple[Logs, GroundTruth], wanted: Expected) -> None:
+    """The logs and the truth say what plain Python makes of the tables."""
+    logs, truth = indexed
+    assert (logs.n_warm, logs.n_validation, logs.n_test, logs.n_target) == (
         len(wanted.warm),
         len(wanted.validation),
         len(wanted.test),
+        len(wanted.target),
     )
     assert logs.n_users == len(wanted.users)
     assert engine.to_host(logs.user_ids).tolist() == wanted.users
-    for cohort in ("warm", "validation", "test"):
+    for cohort in ("warm", "validation", "test", "target"):
         ids = engine.to_host(logs.user_ids)[logs.users(cohort)].tolist()
         assert ids == getattr(wanted, cohort)
     assert engine.to_host(logs.track_ids).tolist() == wanted.tracks
@@ -57,27 +61,35 @@ def check(engine: Engine, logs: Logs, wanted: Expected) -> None:
     first = len(things) - len(wanted.playlists)
     assert logs.playlists == slice(first, len(things))
 
-    cold = [*wanted.validation, *wanted.test]
-    for name, users in (
-        ("history", wanted.warm),
-        ("plays", wanted.warm),
-        ("truth", cold),
+    measured = [*wanted.validation, *wanted.test]
+    assert (truth.n_validation, truth.n_test) == (len(wanted.validation), len(wanted.test))
+    assert engine.to_host(truth.user_ids).tolist() == measured
+    for name, matrix, users in (
+        ("history", logs.history, wanted.warm),
+        ("plays", logs.plays, wanted.warm),
+        ("truth", truth.tracks, measured),
+        ("truth", truth.of(engine, "validation"), wanted.validation),
+        ("truth", truth.of(engine, "test"), wanted.test),
     ):
-        matrix = getattr(logs, name)
         assert matrix.shape == (len(users), len(songs))
         for who, row in zip(users, sparse_rows(matrix, engine), strict=True):
             found = {songs[j]: times for j, times in row.items()}
             assert found == dict(getattr(wanted, name).get(who, Counter())), name
-    for name, users in (("favorites", wanted.warm), ("truth_favorites", cold)):
-        matrix = getattr(logs, name)
+    for name, matrix, users in (
+        ("favorites", logs.favorites, wanted.warm),
+        ("truth_favorites", truth.favorites, measured),
+    ):
         assert matrix.shape == (len(users), len(things))
         for who, row in zip(users, sparse_rows(matrix, engine), strict=True):
             found_things = {things[j]: times for j, times in row.items()}
             assert found_things == dict(getattr(wanted, name).get(who, Counter())), name
-    assert logs.truth_playlists.shape == (len(cold), len(wanted.playlists))
-    for who, row in zip(cold, sparse_rows(logs.truth_playlists, engine), strict=True):
+    assert truth.playlists.shape == (len(measured), len(wanted.playlists))
+    for who, row in zip(measured, sparse_rows(truth.playlists, engine), strict=True):
         found = {wanted.playlists[j]: times for j, times in row.items()}
         assert found == dict(wanted.truth_playlists.get(who, Counter()))
+
+    streamed = [day for days in wanted.stream_days.values() for day in days]
+    assert logs.days == (START_DAY + min(streamed), START_DAY + max(streamed))
 
     assert logs.registration.shape == (18 * len(wanted.users), len(things))
     rows = sparse_rows(logs.registration, engine)
@@ -96,6 +108,7 @@ CONFIGS = {
     "auto": config_of(),
     "all": config_of(warm_until="all"),
     "first cold day": config_of(warm_until="first-cold-day"),
+    "much truth": config_of(warm_until="all", min_truth=5),
     "short truth": config_of(warm_until="all", truth_days=2, min_truth=2),
     "first days": config_of(warm_until="all", popularity_days=30),
     "first day": config_of(warm_until="all", popularity_days=1),
@@ -112,7 +125,7 @@ def test_logs_of_given_splits(engine: Engine, seed: int, name: str) -> None:
     raw = some_world(seed)
     wanted = expect(raw, CONFIGS[name])
     assert usable(wanted)
-    check(engine, raw.logs(engine, CONFIGS[name]), wanted)
+    check(engine, raw.indexed(engine, CONFIGS[name]), wanted)
 
 
 @pytest.mark.parametrize("seed", range(10, 14))
@@ -120,16 +133,19 @@ def test_logs_of_given_splits(engine: Engine, seed: int, name: str) -> None:
 @pytest.mark.parametrize("until", ["auto", "all", "first-cold-day"])
 def test_logs_split_by_time(engine: Engine, seed: int, share: float, until: str) -> None:
     raw = some_world(seed, split=False, n_users=30)
+    raw.users.append(user(2**41, 72, country="FR", age=30))  # too late to be measured
+    raw.interactions.append(stream(2**41, 72, raw.tracks[0]["track_id"]))
     config = config_of(cold_share=share, warm_until=until, truth_days=5)
     wanted = expect(raw, config)
     assert usable(wanted)
-    check(engine, raw.logs(engine, config), wanted)
+    assert wanted.target
+    check(engine, raw.indexed(engine, config), wanted)
 
 
 def test_logs_without_playlists_or_counts(engine: Engine) -> None:
     raw = some_world(5, playlists=False, counts=False)
     config = config_of(warm_until="all")
-    check(engine, raw.logs(engine, config), expect(raw, config))
+    check(engine, raw.indexed(engine, config), expect(raw, config))
 
 
 def test_logs_without_artists_albums_and_genres(engine: Engine) -> None:
@@ -138,8 +154,8 @@ def test_logs_without_artists_albums_and_genres(engine: Engine) -> None:
         del row["artist_id"], row["album_id"], row["genre"]
     raw.interactions = [r for r in raw.interactions if r["entity"] in ("track", "playlist")]
     config = config_of(warm_until="all")
-    logs = raw.logs(engine, config)
-    check(engine, logs, expect(raw, config))
+    logs, truth = raw.indexed(engine, config)
+    check(engine, (logs, truth), expect(raw, config))
     assert logs.genres == ()
     assert set(engine.to_host(logs.genre).tolist()) == {-1}
 
@@ -167,7 +183,10 @@ def test_order_of_rows_does_not_matter(engine: Engine) -> None:
     raw = some_world(7)
     again = Raw(*(list(reversed(rows)) for rows in (raw.users, raw.tracks, raw.interactions)))
     again.playlists = list(reversed(raw.playlists or []))
-    one, other = (encode(engine, world.logs(engine, CONFIGS["all"])) for world in (raw, again))
+    one, other = (
+        [encode(engine, part) for part in world.indexed(engine, CONFIGS["all"])]
+        for world in (raw, again)
+    )
     assert one == other
 
 
@@ -258,9 +277,9 @@ def test_truth_is_the_days_after_registration(engine: Engine) -> None:
         event(9, 12, "favorite", "track", 70),
         event(9, 12, "stream", "artist", 2),
     ]
-    truth = sparse_rows(raw.logs(engine).truth, engine)
+    truth = sparse_rows(raw.truth(engine).tracks, engine)
     assert truth == [{3: 1.0}, {1: 1.0, 0: 3.0}]
-    truth = sparse_rows(raw.logs(engine, config_of(truth_days=31)).truth, engine)
+    truth = sparse_rows(raw.truth(engine, config_of(truth_days=31)).tracks, engine)
     assert truth == [{3: 1.0}, {1: 1.0, 0: 3.0, 2: 1.0}]
 
 
@@ -269,10 +288,10 @@ def test_days_are_calendar_days(engine: Engine) -> None:
     raw.users[3]["registered_at"] = at(10, 86_399)
     for moment in (at(10), at(10, 86_399), at(11), at(9, 86_399)):
         raw.interactions.append(stream(9, 0, 70) | {"timestamp": moment})
-    logs = raw.logs(engine)
+    logs, truth = raw.indexed(engine)
     streamed = sparse_rows(logs.registration, engine)[18 * 4 + BLOCKS.index("streamed_songs") - 2]
     assert streamed == {3: 2.0}
-    assert sparse_rows(logs.truth, engine)[1] == {1: 1.0, 3: 1.0}
+    assert sparse_rows(truth.tracks, engine)[1] == {1: 1.0, 3: 1.0}
     assert any("1 interactions come before" in note for note in logs.notes)
 
 

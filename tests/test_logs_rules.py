@@ -33,15 +33,29 @@ from tests.worlds import (
 # -- who counts ------------------------------------------------------------------------------------
 
 
-def test_cold_users_without_truth_are_left_out(engine: Engine) -> None:
+@pytest.mark.parametrize("least", [0, 1])
+def test_cold_users_without_truth_are_targets(engine: Engine, least: int) -> None:
     raw = small()
     raw.users.append(user(7, 11, "test"))
     raw.interactions.append(stream(7, 11, 50))
-    logs = raw.logs(engine)
-    assert engine.to_host(logs.user_ids).tolist() == [1, 2, 3, 8, 9]
+    logs, truth = raw.indexed(engine, config_of(min_truth=least))
+    assert engine.to_host(logs.user_ids).tolist() == [1, 2, 3, 8, 9, 7]
+    assert engine.to_host(truth.user_ids).tolist() == [8, 9]
+    assert (logs.n_test, logs.n_target, logs.users("target")) == (1, 1, slice(5, 6))
+    assert logs.users("test", "target") == slice(4, 6)
     assert any("1 cold users streamed fewer than 1 distinct" in note for note in logs.notes)
     with pytest.raises(UserError, match="leaves no validation users"):
         raw.logs(engine, config_of(min_truth=2))
+
+
+def test_a_split_may_name_targets(engine: Engine) -> None:
+    raw = small()
+    raw.users.append(user(4, 10, "target"))
+    raw.interactions += [stream(4, 10, 70), stream(4, 11, 50)]
+    logs, truth = raw.indexed(engine)
+    assert engine.to_host(logs.user_ids).tolist() == [1, 2, 3, 8, 9, 4]
+    assert truth.tracks.shape[0] == 2
+    assert not any("not measured" in note for note in logs.notes)
 
 
 def test_truth_counts_distinct_tracks(engine: Engine) -> None:
@@ -119,7 +133,7 @@ def test_playlist_rows_with_unknown_tracks(engine: Engine) -> None:
     ]
     logs = raw.logs(engine)
     assert any("2 of 4 playlist rows name unknown tracks" in note for note in logs.notes)
-    check(engine, logs, expect(raw, Config()))
+    check(engine, raw.indexed(engine), expect(raw, Config()))
     raw.playlists.append({"playlist_id": 1, "track_id": 53})
     with pytest.raises(UserError, match=r"playlists\.parquet.*3 of 5"):
         raw.logs(engine)
@@ -147,15 +161,16 @@ def test_split_by_time(engine: Engine) -> None:
     config = config_of(truth_days=10, cold_share=0.4, warm_until="all")
     logs = raw.logs(engine, config)
     # The last 40 % of the ten: those of days 18, 18, 20 and 20, in turn by id.
-    assert engine.to_host(logs.user_ids).tolist() == [0, 2, 4, 5, 7, 9, 1, 8, 6, 10]
-    assert (logs.n_warm, logs.n_validation, logs.n_test) == (6, 2, 2)
+    # The two who registered later are targets.
+    assert engine.to_host(logs.user_ids).tolist() == [0, 2, 4, 5, 7, 9, 1, 8, 6, 10, 3, 11]
+    assert (logs.n_warm, logs.n_validation, logs.n_test, logs.n_target) == (6, 2, 2, 2)
     for word in (day_name(START_DAY + 18), day_name(START_DAY + 20), "2 registered later"):
         assert word in logs.split_rule
     # A day is never cut in two: 30 % would be three users, so a fourth of day 18 joins.
     logs = raw.logs(engine, config_of(truth_days=10, cold_share=0.3, warm_until="all"))
     assert logs.n_warm == 6
     logs = raw.logs(engine, config_of(truth_days=10, cold_share=0.2, warm_until="all"))
-    assert engine.to_host(logs.user_ids)[logs.n_warm :].tolist() == [1, 10]
+    assert engine.to_host(logs.user_ids)[logs.n_warm :].tolist() == [1, 10, 3, 11]
 
 
 def test_split_by_time_needs_long_logs(engine: Engine) -> None:
@@ -232,7 +247,10 @@ def listed(engine: Engine, raw: Raw, *playlists: dict[str, Any], until: str = "a
 
 def test_playlists_of_cold_users_do_not_count(engine: Engine) -> None:
     raw = small()
-    raw.users += [user(6, 10, "test"), user(5, 1, "warm")]  # both left out: no truth, no streams
+    raw.users += [
+        user(6, 10, "test"),
+        user(5, 1, "warm"),
+    ]  # a target, for want of truth; left out, for want of streams
     raw.interactions.append(event(5, 1, "search", "track", 50))
     owners = {101: 1, 108: 8, 109: 9, 106: 6, 105: 5, 177: 77, 100: None}
     rows = [{"playlist_id": number, "user_id": owner} for number, owner in owners.items()]
@@ -267,7 +285,7 @@ def test_what_cold_users_do_later_reaches_the_truth_only(
     raw, config = some_world(seed, n_users=24), config_of(warm_until=until)
     cold = {row["user_id"]: row for row in raw.users if row["split"] != "warm"}
     assert usable(expect(raw, config))
-    before = raw.logs(engine, config)
+    before, truth = raw.indexed(engine, config)
     for row in raw.users:
         if row["user_id"] in cold:
             day = (row["registered_at"] - at(0)).days
@@ -285,11 +303,11 @@ def test_what_cold_users_do_later_reaches_the_truth_only(
                         event(row["user_id"], day + 2, action, "playlist", playlist["playlist_id"])
                     )
             raw.interactions.append(stream(row["user_id"], day + 99, raw.tracks[1]["track_id"]))
-    after = raw.logs(engine, config)
-    for name in ("truth", "truth_favorites", "truth_playlists"):
-        assert getattr(after, name).nnz > getattr(before, name).nnz
+    after, later = raw.indexed(engine, config)
+    for name in ("tracks", "favorites", "playlists"):
+        assert getattr(later, name).nnz > getattr(truth, name).nnz
     for field in dataclasses.fields(Logs):
-        if not field.name.startswith("truth") and field.name != "notes":
+        if field.name != "notes":
             one, other = getattr(before, field.name), getattr(after, field.name)
             if dataclasses.is_dataclass(one):
                 for part in ("indptr", "indices", "data"):

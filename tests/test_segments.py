@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gpu_coldstart.config.parameters import Config, Segments
+from gpu_coldstart.config.parameters import Features, Segments
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.segments import Segments as Found
@@ -35,12 +35,12 @@ from tests.worlds import dense, hand_logs, sparse
     ],
 )
 def test_number_of_segments(k: int, n_warm: int, wanted: int) -> None:
-    assert number_of_segments(Config(segments=Segments(k=k)), n_warm) == wanted
+    assert number_of_segments(k, n_warm) == wanted
 
 
 def test_number_of_segments_refuses_more_than_users() -> None:
     with pytest.raises(UserError, match=r"segments\.k.* 8.* 7 warm users"):
-        number_of_segments(Config(segments=Segments(k=8)), 7)
+        number_of_segments(8, 7)
 
 
 @pytest.mark.parametrize("of", ["members", "listens"])
@@ -98,7 +98,7 @@ def a_world(engine: Engine) -> tuple[Any, Any, list[int]]:
 
 def test_fit(engine: Engine) -> None:
     logs, space, corner = a_world(engine)
-    found = fit(engine, logs, space, Config(segments=Segments(k=3)))
+    found = fit(engine, logs, space, Segments(k=3), 0)
     labels = engine.to_host(found.labels)
     groups = {frozenset(np.flatnonzero(labels == label).tolist()) for label in range(3)}
     assert groups == {frozenset(u for u in range(30) if corner[u] == c) for c in range(3)}
@@ -119,7 +119,7 @@ def test_fit_counts_as_configured(engine: Engine) -> None:
     logs, space, _ = a_world(engine)
     for of in ("members", "listens"):
         options = Segments(k=3, restarts=2, seeding_points=0, popularity=of)
-        found = fit(engine, logs, space, Config(segments=options))
+        found = fit(engine, logs, space, options, 0)
         wanted = shares_of(engine, logs.plays, found.labels, 3, of=of)
         assert_array_equal(dense(engine, found.shares), dense(engine, wanted))
 
@@ -128,15 +128,14 @@ def test_cluster_hands_on_every_option(engine: Engine, monkeypatch: pytest.Monke
     told: dict[str, Any] = {}
     monkeypatch.setattr(type(engine), "kmeans", lambda *_, **options: told.update(options))
     options = Segments(iterations=3, restarts=4, seeding_points=5)
-    cluster(engine, np.zeros((6, 2), np.float32), 2, Config(seed=7, segments=options))
+    cluster(engine, np.zeros((6, 2), np.float32), 2, options, 7)
     assert told == {"iterations": 3, "seed": 7, "restarts": 4, "seeding_points": 5}
 
 
 def test_fit_heeds_the_seed(engine: Engine) -> None:
     logs, space, _ = a_world(engine)
     one, again, *others = (
-        engine.to_host(fit(engine, logs, space, Config(seed=s, segments=Segments(k=9))).labels)
-        for s in (1, 1, 2, 3)
+        engine.to_host(fit(engine, logs, space, Segments(k=9), s).labels) for s in (1, 1, 2, 3)
     )
     assert_array_equal(one, again)
     assert any((one != other).any() for other in others)
@@ -170,7 +169,7 @@ def test_describe(engine: Engine) -> None:
         sparse(engine, np.zeros((k, n_tracks))),
         0.0,
     )
-    found = describe(engine, logs, segments, Config())
+    found = describe(engine, logs, segments, Features().age_classes)
     names = {15: "under 18", 20: "18-24", 30: "25-34", 70: "65 and over"}
     assert list(found["segment"]) == list(range(k))
     for segment in range(k):

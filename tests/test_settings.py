@@ -308,7 +308,7 @@ def test_a_choice_is_one_of_few(key: str, value: str, allowed: str) -> None:
         ("evaluation.folds", 2),
         ("evaluation.bootstrap", 1),
         ("split.truth_days", 1),
-        ("split.min_truth", 1),
+        ("split.min_truth", 0),
         ("mlp.epochs_tt_svd", 1),
         ("evaluation.k", 1),
         ("mlp.hidden", 1),

@@ -16,6 +16,7 @@ import pyarrow as pa
 from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.data.logs import Logs, index
 from gpu_coldstart.data.tables import Tables, load
+from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array, Csr, HostArray
 
@@ -154,9 +155,19 @@ class Raw:
         """Loaded."""
         return load(engine, self.source())
 
-    def logs(self, engine: Engine, config: Config | None = None) -> Logs:
+    def indexed(self, engine: Engine, config: Config | None = None) -> tuple[Logs, GroundTruth]:
         """Loaded and indexed."""
-        return index(engine, self.tables(engine), config or Config())
+        chosen = config or Config()
+        days = chosen.segments.popularity_days
+        return index(engine, self.tables(engine), chosen.split, popularity_days=days)
+
+    def logs(self, engine: Engine, config: Config | None = None) -> Logs:
+        """The past."""
+        return self.indexed(engine, config)[0]
+
+    def truth(self, engine: Engine, config: Config | None = None) -> GroundTruth:
+        """The future of the users who are measured."""
+        return self.indexed(engine, config)[1]
 
 
 def user(number: int, registered: int, split: str | None = None, **more: Any) -> Row:
@@ -273,8 +284,8 @@ def hand_logs(
     history: Any,
     *,
     cold_day_one: Any,
-    truth: Any | None = None,
     n_validation: int = 1,
+    n_target: int = 0,
     n_artists: int = 0,
     n_albums: int = 0,
     members: Any | None = None,
@@ -282,6 +293,8 @@ def hand_logs(
     **more: Array,
 ) -> Logs:
     """Logs of warm users with a history [warm, tracks] and cold users with day-one streams.
+
+    Of the cold users the first ``n_validation`` are validation users, the last ``n_target`` targets.
 
     ``members`` [artists + albums + playlists, tracks] and ``favorites`` [warm, entities] are
     dense; everything else about the users is unknown.
@@ -300,13 +313,12 @@ def hand_logs(
     assert (np.diff(popularity) <= 0).all(), "number tracks by popularity"
     if favorites is None:
         favorites = np.zeros((n_warm, n_entities))
-    if truth is None:
-        truth = np.ones((len(first), n_tracks))
     values: dict[str, Any] = {
         "user_ids": engine.asarray(np.arange(n_users)),
         "n_warm": n_warm,
         "n_validation": n_validation,
-        "n_test": len(first) - n_validation,
+        "n_test": len(first) - n_validation - n_target,
+        "n_target": n_target,
         "age": engine.asarray(np.full(n_users, np.nan, np.float32)),
         "country": engine.asarray(np.full(n_users, -1, np.int32)),
         "countries": (),
@@ -323,9 +335,6 @@ def hand_logs(
         "history": sparse(engine, played),
         "favorites": sparse(engine, favorites),
         "plays": sparse(engine, played),
-        "truth": sparse(engine, truth),
-        "truth_favorites": sparse(engine, np.zeros((len(first), n_entities))),
-        "truth_playlists": sparse(engine, np.zeros((len(first), n_playlists))),
         "split_rule": "by hand",
         "notes": (),
     }

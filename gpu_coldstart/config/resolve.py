@@ -99,6 +99,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 # Smallest value allowed; keys not named here must be at least 1 (integers) or 0 (floats).
 _LEAST: dict[str, float] = {
     "seed": 0,
+    "split.min_truth": 0,
     "segments.k": 0,
     "segments.seeding_points": 0,
     "segments.popularity_days": 0,

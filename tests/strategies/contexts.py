@@ -1,0 +1,134 @@
+"""A small context made by hand, for the strategies to recommend in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpu_coldstart.config.parameters import Features
+from gpu_coldstart.config.parameters import Segments as SegmentsConfig
+from gpu_coldstart.engine import Engine
+from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.features import FeatureBuilder, InputVectors
+from gpu_coldstart.segments import Segments
+from gpu_coldstart.spaces import Space
+from gpu_coldstart.strategies import STRATEGIES, Context, Past, Ranking, Strategy, Users
+from tests.worlds import hand_logs, sparse, types
+
+N_WARM, N_COLD, N_TRACKS, D, N_SEGMENTS = 12, 7, 20, 6, 4
+
+
+@dataclass(frozen=True)
+class Stage:
+    """All that a strategy is made of and recommends to.
+
+    Attributes
+    ----------
+    context : Context
+    past : Past
+    users : Users
+        All cold users, validation users first.
+    """
+
+    context: Context
+    past: Past
+    users: Users
+
+    def strategy(self, name: str, **parameters: Any) -> Strategy:
+        """A strategy, fitted where it has a state."""
+        kind = STRATEGIES[name]
+        chosen = kind.Parameters(**parameters)
+        state = kind.fit(self.context, chosen, self.past, lambda *_: None)
+        return kind(self.context, chosen, state)
+
+    def some(self, *cold: int) -> Users:
+        """Cold users by place, counted from the first one."""
+        return self.users.take(self.context.engine.asarray(np.array(cold)))
+
+    def scaled(self, scalars: HostArray) -> Stage:
+        """The same, where these [users, 19] are the scalars of all input vectors."""
+        self.past.inputs.scalars = self.context.engine.asarray(scalars)
+        return self
+
+
+class World:
+    """Host copies of everything in the context, for the oracles."""
+
+    def __init__(self, seed: int = 0):
+        random = np.random.default_rng(seed)
+        history = random.integers(1, 5, (N_WARM, N_TRACKS))
+        history = history * (random.random(history.shape) < 0.3)
+        order = np.argsort(-(history > 0).sum(axis=0), kind="stable")
+        self.history: HostArray = history[:, order]
+        first = random.integers(1, 4, (N_COLD, N_TRACKS))
+        self.day_one: HostArray = first * (random.random(first.shape) < 0.2)
+        self.day_one[3] = 0  # streamed nothing on registration day
+        self.day_one[5] = 0
+        self.day_one[5, 4] = 2  # one track, which has no place in the space
+        # Integers, so that inner products are exact and tie.
+        self.tracks: HostArray = random.integers(-2, 3, (N_TRACKS, D)).astype(np.float32)
+        self.tracks[4] = 0
+        self.predictions: HostArray = random.integers(-2, 3, (N_COLD, D)).astype(np.float32)
+        self.centroids: HostArray = random.normal(size=(N_SEGMENTS, D)).astype(np.float32)
+        shares = random.integers(1, 9, (N_SEGMENTS, N_TRACKS)) / 8
+        self.shares: HostArray = shares * (random.random(shares.shape) < 0.3)
+        self.shares[2] = 0
+        self.shares[2, [11, 13, 17]] = [0.5, 1.0, 0.5]
+        self.users: HostArray = np.eye(N_WARM, D, dtype=np.float32)
+
+    @property
+    def popularity(self) -> HostArray:
+        streamed: HostArray = (self.history > 0).sum(axis=0)
+        return streamed
+
+    def stage(
+        self,
+        engine: Engine,
+        *,
+        similarity: str = "cosine",
+        popularity: str = "members",
+        labels: Any = None,
+        **more: Any,
+    ) -> Stage:
+        """Everything about this world; ``more`` goes to :func:`tests.worlds.hand_logs`."""
+        logs = hand_logs(
+            engine, self.history, cold_day_one=self.day_one, **({"n_validation": 2} | more)
+        )
+        space = Space("tt-svd", engine.asarray(self.tracks), engine.asarray(self.users))
+        if labels is None:
+            labels = np.arange(N_WARM) % N_SEGMENTS
+        segments = Segments(
+            engine.asarray(self.centroids),
+            engine.asarray(np.asarray(labels, np.int32)),
+            sparse(engine, self.shares),
+            0.0,
+        )
+        context = Context.of(
+            engine, logs, space, segments, popularity=popularity, similarity=similarity
+        )
+        builder = FeatureBuilder.fit(engine, logs, space, Features(scalars="raw"))
+        inputs = InputVectors(engine, builder, logs.registrations)
+        users = Users(
+            logs.registrations,
+            inputs,
+            engine.asarray(N_WARM + np.arange(N_COLD)),
+            engine.asarray(self.predictions),
+        )
+        clustering = SegmentsConfig(popularity=popularity)
+        validation = users.take(slice(logs.n_validation))
+        past = Past(logs, space, segments, inputs, clustering, validation, _unscored)
+        return Stage(context, past, users)
+
+
+def _unscored(ranking: Ranking) -> float:
+    raise AssertionError("no strategy here is tuned")
+
+
+def lists(engine: Engine, ranking: Ranking) -> tuple[list[list[int]], HostArray]:
+    """Tracks and scores, after a check of their types."""
+    tracks, scores = engine.to_host(ranking.tracks), engine.to_host(ranking.scores)
+    assert types(tracks, scores) == ["int32", "float32"]
+    assert tracks.shape == scores.shape
+    return tracks.tolist(), scores
