@@ -24,7 +24,7 @@ from gpu_coldstart.datasets.synthetic.generate import generate
 from gpu_coldstart.datasets.synthetic.world import PRESETS, World
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Csr
-from gpu_coldstart.features import InputVectors
+from gpu_coldstart.features import FeatureBuilder, InputVectors
 from gpu_coldstart.spaces import Space, tt_svd
 
 __all__ = ["Data", "Floats", "host", "points", "world_of"]
@@ -89,7 +89,10 @@ class Data:
     @cached_property
     def logs(self) -> Logs:
         """The indexed logs."""
-        return index(self.engine, tables.load(self.engine, self.tables), self.config)
+        config = self.config
+        days = config.segments.popularity_days
+        loaded = tables.load(self.engine, self.tables)
+        return index(self.engine, loaded, config.split, popularity_days=days)[0]
 
     @cached_property
     def counts(self) -> Csr:
@@ -105,7 +108,8 @@ class Data:
     @cached_property
     def inputs(self) -> InputVectors:
         """The input vectors in that space."""
-        return InputVectors(self.engine, self.logs, self.space, self.config.features)
+        builder = FeatureBuilder.fit(self.engine, self.logs, self.space, self.config.features)
+        return InputVectors(self.engine, builder, self.logs.registrations)
 
     @property
     def segments(self) -> int:

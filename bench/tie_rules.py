@@ -21,14 +21,16 @@ import torch
 from sklearn.metrics import ndcg_score
 
 from gpu_coldstart import segments
+from gpu_coldstart.batches import batches
 from gpu_coldstart.config import resolve as settings
 from gpu_coldstart.config.parameters import PRESETS, SPACES, Config
+from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.datasets.__main__ import main as make_data
-from gpu_coldstart.datasets.deezer.dataset import ReleaseStudy
+from gpu_coldstart.datasets.deezer.dataset import ReleasedDataset
 from gpu_coldstart.engine.base import Engine, HostArray
 from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.strategies import STRATEGIES, Situation
+from gpu_coldstart.strategies import STRATEGIES, Context, Past, Ranking, Strategy, Users
 
 K = 50
 MODEL_FREE = ("popularity", "registration-day", "input-features")
@@ -92,38 +94,82 @@ class Measured(NamedTuple):
     tied: float
 
 
-def situation_of(engine: Engine, config: Config, space: str) -> Situation:
-    """All that the strategies without a network need, of the release in ``config.data``.
+class Bench(NamedTuple):
+    """All that the strategies without a network need, and what test users go on to stream.
 
-    The predictions are null.
+    Attributes
+    ----------
+    config : Config
+    context : Context
+    past : Past
+    users : Users
+        The test users; their predictions are null.
+    truth : GroundTruth
     """
-    study = ReleaseStudy(Path(config.data), config.spaces)
-    logs = study.logs(engine, config, _silent)
-    fitted = study.space(space, engine, logs, config, _silent)
-    cut = segments.fit(engine, logs, fitted, config)
-    inputs = study.inputs(engine, logs, fitted, config)
-    cold = logs.n_validation + logs.n_test
-    none = engine.xp.zeros((cold, fitted.dimension), dtype=engine.xp.float32)
-    return Situation(engine, logs, config, fitted, cut, inputs, none)
+
+    config: Config
+    context: Context
+    past: Past
+    users: Users
+    truth: GroundTruth
+
+    def strategy(self, name: str) -> Strategy:
+        """A strategy, fitted where it has a state of its own."""
+        kind, prefix = STRATEGIES[name], name.replace("-", "_")
+        parameters = kind.Parameters(
+            **{
+                field: getattr(self.config.strategies, f"{prefix}_{field}")
+                for field in kind.Parameters.model_fields
+            }
+        )
+        state = kind.fit(self.context, parameters, self.past, _silent)
+        return kind(self.context, parameters, state)
+
+
+def bench_of(engine: Engine, config: Config, space: str) -> Bench:
+    """The release in ``config.data``, in one space."""
+    dataset = ReleasedDataset(Path(config.data), config.spaces)
+    logs, truth = dataset.index(engine, config, _silent)
+    fitted = dataset.space(space, engine, logs, config, _silent)
+    cut = segments.fit(engine, logs, fitted, config.segments, config.seed)
+    inputs, _ = dataset.inputs(engine, logs, fitted, config)
+    context = Context.of(
+        engine,
+        logs,
+        fitted,
+        cut,
+        popularity=config.segments.popularity,
+        similarity=config.strategies.similarity,
+        seed=config.seed,
+    )
+    cold = engine.xp.arange(logs.n_warm, logs.n_users)
+    null = engine.xp.zeros((len(cold), fitted.dimension), dtype=engine.xp.float32)
+    users = Users(logs.registrations, inputs, cold, null)
+    validation = users.take(slice(logs.n_validation))
+    past = Past(logs, fitted, cut, inputs, config.segments, validation, _untuned)
+    tested = users.take(slice(logs.n_validation, logs.n_validation + logs.n_test))
+    return Bench(config, context, past, tested, truth)
+
+
+def _untuned(_ranking: Ranking) -> float:
+    raise NotImplementedError("the strategies without a network are not tuned")
 
 
 def _silent(_done: int, _total: int, _words: str) -> None:
     """Progress that nobody asked for."""
 
 
-def scored(situation: Situation, strategy: str) -> Iterator[tuple[HostArray, HostArray]]:
+def scored(bench: Bench, strategy: str) -> Iterator[tuple[HostArray, HostArray]]:
     """Scores of all songs and truth as zeros and ones [songs] of each test user, by song id."""
-    engine, logs = situation.engine, situation.logs
+    engine, logs = bench.context.engine, bench.past.logs
     by_id = np.argsort(engine.to_host(logs.track_ids))
-    chosen = STRATEGIES[strategy](situation)
-    users = engine.xp.arange(logs.n_users)[logs.users("test")]
-    for start in range(0, len(users), _USERS_AT_A_TIME):
-        some = users[start : start + _USERS_AT_A_TIME]
-        ranking = chosen.recommend(some, logs.n_tracks)
+    chosen, later = bench.strategy(strategy), bench.truth.of(engine, "test")
+    for some in batches(len(bench.users), _USERS_AT_A_TIME):
+        ranking = chosen.recommend(bench.users.take(some), logs.n_tracks)
         tracks, values = engine.to_host(ranking.tracks), engine.to_host(ranking.scores)
         scores = np.empty_like(values)
         np.put_along_axis(scores, tracks, values, axis=1)
-        heard = engine.take_rows(logs.truth, some - logs.n_warm)
+        heard = engine.take_rows(later, engine.xp.arange(some.start, some.stop))
         indptr, songs = engine.to_host(heard.indptr), engine.to_host(heard.indices)
         for row in range(len(scores)):
             truth = np.zeros(logs.n_tracks)
@@ -131,14 +177,14 @@ def scored(situation: Situation, strategy: str) -> Iterator[tuple[HostArray, Hos
             yield scores[row, by_id], truth[by_id]
 
 
-def measure(situation: Situation, strategy: str) -> Measured:
+def measure(bench: Bench, strategy: str) -> Measured:
     """Precision and NDCG of a strategy under every rule."""
     # Tracks are numbered by popularity.
-    place = np.argsort(situation.engine.to_host(situation.logs.track_ids))
+    place = np.argsort(bench.context.engine.to_host(bench.past.logs.track_ids))
     found: dict[str, list[tuple[float, float]]] = {rule: [] for rule in RULES}
     averaged, tied = [], []
     discounts = 1 / np.log2(np.arange(2, K + 2))
-    for scores, truth in scored(situation, strategy):
+    for scores, truth in scored(bench, strategy):
         most = min(K, int(truth.sum()))
         for rule, first in RULES.items():
             hits = truth[first(scores, place)]
@@ -188,9 +234,9 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             config = settings.resolve(dataset="deezer", preset=options.preset, settings=chosen)
             rows = {
-                (space, name): measure(situation, name)
+                (space, name): measure(bench, name)
                 for space in SPACES
-                for situation in [situation_of(CpuEngine(), config, space)]
+                for bench in [bench_of(CpuEngine(), config, space)]
                 for name in MODEL_FREE
             }
         except UserError as error:

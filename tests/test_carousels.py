@@ -25,7 +25,8 @@ from gpu_coldstart.strategies.carousels import (
     notes,
 )
 from tests.strategies.contexts import N_COLD, N_SEGMENTS, N_TRACKS, N_WARM, D, Stage, World
-from tests.worlds import Raw, event, stream, types, user
+from tests.worlds import Raw, event, stream, types
+from tests.worlds import user as person
 
 Vector = list[float]
 COUNTRY = [0, 0, 0, 0, 1, 1, 1, 1, -1, 0, 0, -1, 0, 1, 2, -1, 1, 0, 0]
@@ -238,8 +239,8 @@ def test_no_notes_without_carousels(engine: Engine) -> None:
 
 @pytest.mark.parametrize("kind", ["track", "playlist", "artist"])
 def test_notes_on_the_replay_say_that_nobody_had_a_favourite(engine: Engine, kind: str) -> None:
-    users = [user(number, 0, "warm") for number in (1, 2)]
-    users += [user(8, 10, "validation"), user(9, 10, "test")]
+    users = [person(number, 0, "warm") for number in (1, 2)]
+    users += [person(8, 10, "validation"), person(9, 10, "test")]
     interactions = [stream(number, 0, 5) for number in (1, 2)]
     interactions += [stream(number, 11, 5) for number in (8, 9)]
     tracks = [{"track_id": 5, "artist_id": 5}]

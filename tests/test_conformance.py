@@ -19,13 +19,12 @@ import pytest
 from numpy.testing import assert_allclose
 
 from bench import tie_rules
-from bench.tie_rules import MODEL_FREE, RULES, K, measure, scored, situation_of, table
+from bench.tie_rules import MODEL_FREE, RULES, Bench, K, bench_of, measure, scored, table
 from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.datasets.__main__ import main as datasets
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.engine.cpu.engine import CpuEngine
-from gpu_coldstart.strategies import STRATEGIES, Situation
 from gpu_coldstart.strategies.input_features import InputFeatures
 
 SHORT = {"tt-svd": "svd", "ut-als": "mf"}
@@ -39,10 +38,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def by_protocol(engine: Engine, files: Path, space: str) -> Situation:
+def by_protocol(engine: Engine, files: Path, space: str) -> Bench:
     chosen = {"data": str(files), "evaluation.protocol": "release"}
     config = resolve(dataset="deezer", preset="tiny", settings=chosen)
-    return situation_of(engine, config, space)
+    return bench_of(engine, config, space)
 
 
 # -- from the files alone ----------------------------------------------------------------------
@@ -147,12 +146,12 @@ def judged(listed: list[int], truth: set[int]) -> tuple[float, float, float]:
 # -- what the flow finds -----------------------------------------------------------------------
 
 
-def labels_of(situation: Situation, strategy: Any) -> dict[int, int]:
+def labels_of(bench: Bench, strategy: Any) -> dict[int, int]:
     if not isinstance(strategy, InputFeatures):
         return {}
-    engine, logs = situation.engine, situation.logs
+    engine, logs = bench.context.engine, bench.past.logs
     users = engine.to_host(logs.user_ids[logs.users("warm")]).tolist()
-    return dict(zip(users, engine.to_host(strategy.labels).tolist(), strict=True))
+    return dict(zip(users, engine.to_host(strategy.state.labels).tolist(), strict=True))
 
 
 @dataclass
@@ -165,12 +164,11 @@ class Found:
     measures: HostArray  # [users, 3]
 
 
-def recommended(situation: Situation, strategy: Any) -> Found:
-    engine, logs = situation.engine, situation.logs
-    users = engine.xp.arange(logs.n_users)[logs.users("test")]
-    ranking = strategy.recommend(users, K)
-    truth = engine.take_rows(logs.truth, users - logs.n_warm)
-    metrics = engine.rank_metrics(ranking.tracks, truth, (K,))
+def recommended(bench: Bench, strategy: Any) -> Found:
+    engine, logs = bench.context.engine, bench.past.logs
+    users = bench.users.numbers
+    ranking = strategy.recommend(bench.users, K)
+    metrics = engine.rank_metrics(ranking.tracks, bench.truth.of(engine, "test"), (K,))
     each = (metrics.precision[0], metrics.recall[0], metrics.ndcg[0])
     return Found(
         engine.to_host(logs.user_ids[users]).tolist(),
@@ -190,13 +188,13 @@ def is_close_call(scores: dict[int, float]) -> bool:
 def test_rows_without_a_network_are_what_the_files_say(
     engine: Engine, files: Path, space: str
 ) -> None:
-    situation, oracle = by_protocol(engine, files, space), Oracle.read(files, space)
+    bench, oracle = by_protocol(engine, files, space), Oracle.read(files, space)
     assert any(not person.streamed.any() for person in oracle.test.values()), "nobody is silent"
     for name in MODEL_FREE:
-        strategy = STRATEGIES[name](situation)
-        found = recommended(situation, strategy)
+        strategy = bench.strategy(name)
+        found = recommended(bench, strategy)
         assert sorted(found.users) == sorted(oracle.test)
-        scores = oracle.scores(name, labels_of(situation, strategy))
+        scores = oracle.scores(name, labels_of(bench, strategy))
         close = 0
         for row, user in enumerate(found.users):
             best = oracle.ranked(scores[user])
@@ -212,9 +210,9 @@ def test_rows_without_a_network_are_what_the_files_say(
 
 
 def test_the_labels_are_a_clustering_of_all_warm_users(files: Path) -> None:
-    situation = by_protocol(CpuEngine(), files, "tt-svd")
-    strategy = cast("InputFeatures", STRATEGIES["input-features"](situation))
-    labels = labels_of(situation, strategy)
+    bench = by_protocol(CpuEngine(), files, "tt-svd")
+    strategy = cast("InputFeatures", STRATEGIES["input-features"](bench))
+    labels = labels_of(bench, strategy)
     assert set(labels) == set(people(files, "train", "svd"))
     assert set(labels.values()) == set(range(10))
 
@@ -236,10 +234,10 @@ def test_tie_rules_are_those_they_are_called() -> None:
 
 
 def test_the_effect_of_the_tie_rule(files: Path) -> None:
-    situation = by_protocol(CpuEngine(), files, "tt-svd")
-    rows = {("tt-svd", name): measure(situation, name) for name in MODEL_FREE}
+    bench = by_protocol(CpuEngine(), files, "tt-svd")
+    rows = {("tt-svd", name): measure(bench, name) for name in MODEL_FREE}
     for (_, name), row in rows.items():
-        found = recommended(situation, STRATEGIES[name](situation)).measures.mean(axis=0)
+        found = recommended(bench, bench.strategy(name)).measures.mean(axis=0)
         assert_allclose(row.by_rule["more popular (ours)"], found[[0, 2]], atol=1e-6)
         ndcgs = [both[1] for both in row.by_rule.values()]
         assert min(ndcgs) - 1e-3 < row.averaged < max(ndcgs) + 1e-3
@@ -267,11 +265,11 @@ def test_the_script_prints_the_table(
 
 
 def test_scores_and_truth_come_by_song(files: Path) -> None:
-    situation = by_protocol(CpuEngine(), files, "tt-svd")
+    bench = by_protocol(CpuEngine(), files, "tt-svd")
     oracle = Oracle.read(files, "tt-svd")
     wanted = oracle.registration_day()
     songs = sorted(oracle.songs)
-    rows = list(scored(situation, "registration-day"))
+    rows = list(scored(bench, "registration-day"))
     assert len(rows) == len(oracle.test)
     for (scores, truth), user in zip(rows, sorted(oracle.test), strict=True):
         assert_allclose(scores, [wanted[user][song] for song in songs], atol=1e-5)

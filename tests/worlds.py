@@ -294,7 +294,7 @@ def hand_logs(
 ) -> Logs:
     """Logs of warm users with a history [warm, tracks] and cold users with day-one streams.
 
-    Of the cold users the first ``n_validation`` are validation users, the last ``n_target`` targets.
+    The first ``n_validation`` cold users are validation users, the last ``n_target`` targets.
 
     ``members`` [artists + albums + playlists, tracks] and ``favorites`` [warm, entities] are
     dense; everything else about the users is unknown.

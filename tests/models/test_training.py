@@ -252,3 +252,27 @@ def test_predict_in_batches(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> 
     wanted = model.cpu().eval()(vectors).detach().numpy()
     assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
     assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("width", [9, 700])
+def test_a_prediction_is_the_same_bits_in_any_company(engine: Engine, width: int) -> None:
+    random = np.random.default_rng(width)
+    n = 150
+
+    class Wide(Inputs):
+        def __init__(self) -> None:
+            self.width = width
+            self._rows = engine.asarray(random.normal(size=(n, width)).astype(np.float32))
+
+    inputs = cast("InputVectors", Wide())
+    torch.manual_seed(0)
+    model = Mlp(width, (48, 20), 16).to(engine.torch_device)
+
+    def placed(*users: int) -> Any:
+        return engine.to_host(predict(engine, inputs, model, engine.asarray(np.array(users))))
+
+    whole = placed(*range(n))
+    for user in (0, 63, 64, 127, 128, 149):
+        assert_array_equal(placed(user), whole[[user]])
+    some = [149, 3, 64, 3, *range(70, 140)]
+    assert_array_equal(placed(*some), whole[some])

@@ -46,7 +46,7 @@ TO_DEVICE = {
     "engine/cuda/read.py:_strings": "a code for each distinct word",
     "data/tables.py:_choose": "a code for each distinct word",
     "models/training.py:_batches": "a permutation of the users, drawn from the seed",
-    "strategies/input_features.py:InputFeatures.__init__": "a sample drawn from the seed",
+    "strategies/input_features.py:InputFeatures.fit": "a sample drawn from the seed",
 }
 """Who may bring arrays to the device, and what for."""
 
@@ -56,7 +56,7 @@ CONSTANTS = {
     "engine/cuda/ranking.py:rank_metrics": "the lengths of list that are measured",
     "engine/cuda/sparse.py:csr": "the number of entries, where the last sum ends",
     "features.py:age_classes": "the first age of each class",
-    "features.py:scalars": "the places of the counts among the signals",
+    "features.py:Scaler._values": "the places of the counts among the signals",
 }
 """Who may bring a few numbers to the device, as many for any data."""
 
