@@ -211,7 +211,7 @@ def test_rows_without_a_network_are_what_the_files_say(
 
 def test_the_labels_are_a_clustering_of_all_warm_users(files: Path) -> None:
     bench = by_protocol(CpuEngine(), files, "tt-svd")
-    strategy = cast("InputFeatures", STRATEGIES["input-features"](bench))
+    strategy = cast("InputFeatures", bench.strategy("input-features"))
     labels = labels_of(bench, strategy)
     assert set(labels) == set(people(files, "train", "svd"))
     assert set(labels.values()) == set(range(10))

@@ -140,9 +140,10 @@ def train(
     if options.patience:
         model.load_state_dict(best_weights)
     # Without the skipping of null blocks, which makes last bits depend on the batch.
-    whole = Mlp(inputs.width, options.hidden, dimension, normalize=options.normalize_output).to(
-        device
-    )
+    with torch.random.fork_rng(devices=[]):  # its first weights are drawn, though not kept
+        whole = Mlp(inputs.width, options.hidden, dimension, normalize=options.normalize_output).to(
+            device
+        )
     whole.load_state_dict(model.state_dict())
     return Network(whole.eval(), tuple(losses), tuple(cosines), best + 1)
 

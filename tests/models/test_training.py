@@ -266,7 +266,9 @@ def test_a_prediction_is_the_same_bits_in_any_company(engine: Engine, width: int
 
     inputs = cast("InputVectors", Wide())
     torch.manual_seed(0)
-    model = Mlp(width, (48, 20), 16).to(engine.torch_device)
+    model = Mlp(width, (48, 20), 16, normalize=True).to(
+        engine.to_torch(inputs.batch(engine.asarray(np.arange(1)))).device
+    )
 
     def placed(*users: int) -> Any:
         return engine.to_host(predict(engine, inputs, model, engine.asarray(np.array(users))))
