@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from gpu_coldstart.data.logs import Logs
+from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Csr
 from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.runs.artifacts import decode
@@ -34,6 +35,11 @@ from tests.runs.helpers import (
     tabled,
 )
 from tests.runs.on_tables import CHEAP, LOGS, beyond_the_logs, cold_rows, ran
+
+TRUTH = "artifacts/truth.safetensors"
+FUTURE = {"tracks": "truth", "favorites": "truth_favorites", "playlists": "truth_playlists"}
+"""Fields of the ground truth, and what they are called here."""
+
 
 Row = dict[str, Any]
 CURVES = {f"artifacts/{space}/network.json" for space in ("tt-svd", "ut-als")}
@@ -57,7 +63,15 @@ def arrays(value: Any, prefix: str = "") -> dict[str, Any]:
 
 def changed_logs(one: Path, other: Path) -> set[str]:
     """Names of the logs' fields that differ between two runs."""
-    mine, theirs = (arrays(decode(CpuEngine(), learned(out)[LOGS], Logs)) for out in (one, other))
+    mine, theirs = (
+        arrays(decode(CpuEngine(), learned(out)[LOGS], Logs))
+        | {
+            FUTURE[name.split(".")[0]] + name[len(name.split(".")[0]) :]: value
+            for name, value in arrays(decode(CpuEngine(), learned(out)[TRUTH], GroundTruth)).items()
+            if name.split(".")[0] in FUTURE
+        }
+        for out in (one, other)
+    )
     assert set(mine) == set(theirs)
     return {
         name
@@ -76,7 +90,7 @@ def only_truth_differs(one: Path, other: Path, *, besides: Set[str] = JUDGED) ->
     changed = {name.split(".")[0] for name in fields}
     assert "truth" in changed, "nothing was changed"
     assert changed <= {"truth", "truth_favorites", "truth_playlists"}
-    files = differing(learned(one), learned(other)) - {LOGS} - besides
+    files = differing(learned(one), learned(other)) - {TRUTH} - besides
     assert {name for name in files if not name.endswith(MEASURED_IN)} == set()
 
 
