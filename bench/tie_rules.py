@@ -22,10 +22,10 @@ from sklearn.metrics import ndcg_score
 
 from gpu_coldstart import segments
 from gpu_coldstart.batches import batches
+from gpu_coldstart.cli.main import main as command
 from gpu_coldstart.config import resolve as settings
 from gpu_coldstart.config.parameters import PRESETS, SPACES, Config
 from gpu_coldstart.data.truth import GroundTruth
-from gpu_coldstart.datasets.__main__ import main as make_data
 from gpu_coldstart.datasets.deezer.dataset import ReleasedDataset
 from gpu_coldstart.engine.base import Engine, HostArray
 from gpu_coldstart.engine.cpu.engine import CpuEngine
@@ -227,7 +227,8 @@ def main(arguments: list[str] | None = None) -> int:
         data = options.data or f"{made}/release"
         if not options.data:
             with redirect_stdout(sys.stderr):
-                status = make_data(["deezer-layout", "--preset", options.preset, "--out", data])
+                words = ["data", "deezer-layout", "--preset", options.preset, "--out", data]
+                status = command(words)
             if status:
                 return status
         chosen = {"data": data, "evaluation.protocol": "release"}

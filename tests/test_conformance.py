@@ -20,8 +20,8 @@ from numpy.testing import assert_allclose
 
 from bench import tie_rules
 from bench.tie_rules import MODEL_FREE, RULES, Bench, K, bench_of, measure, scored, table
+from gpu_coldstart.cli.main import main
 from gpu_coldstart.config.resolve import resolve
-from gpu_coldstart.datasets.__main__ import main as datasets
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.engine.cpu.engine import CpuEngine
@@ -34,7 +34,7 @@ SHORT = {"tt-svd": "svd", "ut-als": "mf"}
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny world in the release's layout."""
     place = tmp_path_factory.mktemp("release") / "files"
-    assert datasets(["deezer-layout", "--preset", "tiny", "--out", str(place)]) == 0
+    assert main(["data", "deezer-layout", "--preset", "tiny", "--out", str(place)]) == 0
     return place
 
 

@@ -53,8 +53,10 @@ def whole_flow(
     config = resolve(dataset="events", preset=preset, settings=chosen)
 
     def work() -> list[tuple[str, float]]:
-        with tempfile.TemporaryDirectory(dir=folder) as out:
-            reporter = Reporter(engine, quiet=True)
+        with (
+            tempfile.TemporaryDirectory(dir=folder) as out,
+            Reporter(engine, quiet=True) as reporter,
+        ):
             run(config, engine, Path(out) / "run", reporter, resume=False)
         return [(stage.name, stage.seconds) for stage in reporter.times]
 

@@ -199,7 +199,7 @@ def _parse(value: Any) -> Any:
         return value
     try:
         return tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML; or thousands of digits, or of brackets
         return value
 
 

@@ -7,6 +7,7 @@ stopping reads the validation users' following days.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ from gpu_coldstart.models.mlp import Mlp
 from gpu_coldstart.spaces import Progress, Space, unit_rows
 
 __all__ = ["Network", "check_batches", "predict", "predict_vectors", "train", "validation_targets"]
+
+_log = logging.getLogger(__name__)
 
 _PREDICT_BATCH = 64
 """Users predicted at once. Every batch is filled up to it: BLAS multiplies the rows of a smaller
@@ -130,7 +133,9 @@ def train(
         loss = _epoch(engine, vectors, warm[1], model=model, optimizer=optimizer, batches=batches)
         losses.append(loss)
         cosines.append(_cosine(engine, inputs, model, validation))
-        progress(epoch + 1, epochs, f"loss {losses[-1]:.5f}, validation cosine {cosines[-1]:.4f}")
+        words = f"loss {losses[-1]:.5f}, validation cosine {cosines[-1]:.4f}"
+        _log.info("epoch %d of %d: %s", epoch + 1, epochs, words)
+        progress(epoch + 1, epochs, words)
         if not options.patience:
             best = epoch
         elif epoch == 0 or cosines[-1] > cosines[best]:

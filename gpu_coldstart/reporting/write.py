@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 
 from gpu_coldstart.config.parameters import Config, flat
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine import Engine
+from gpu_coldstart.environment import versions
 from gpu_coldstart.evaluation import report, tables
 from gpu_coldstart.reporting.blocks import Drawn
 from gpu_coldstart.reporting.run_page import RunFacts, run_page, statistics
@@ -19,13 +17,6 @@ from gpu_coldstart.runs.pipeline import Outcome
 from gpu_coldstart.runs.progress import StageTime
 
 __all__ = ["write_report"]
-
-_LIBRARIES = (
-    "numpy", "scipy", "pyarrow", "torch", "faiss-cpu", "numba", "matplotlib",
-    "faiss-gpu", "faiss-gpu-cuvs", "cupy-cuda12x", "cupy-cuda13x",
-    "cudf-cu12", "cudf-cu13", "cuml-cu12", "cuml-cu13", "nvtx",
-)  # fmt: skip
-"""What results may depend on; only what is installed is told."""
 
 
 def write_report(
@@ -59,7 +50,7 @@ def write_report(
         for name, content in each.files.items()
     }
     directory.write("report", {"results.md": text.encode(), **figures})
-    versions = _versions()
+    installed = versions()
     content = report.results_json(
         outcome.rows,
         stages=[asdict(entry) for entry in stages],
@@ -71,7 +62,7 @@ def write_report(
         seed=config.seed,
         split=outcome.logs.split_rule,
         losses=outcome.losses,
-        versions=versions,
+        versions=installed,
         warnings=list(notes),
     )
     write_atomically(directory.path / "results.json", content.encode())
@@ -80,7 +71,7 @@ def write_report(
         config=flat(config),
         engine=engine.name,
         device=engine.device,
-        versions=versions,
+        versions=installed,
         statistics=statistics(outcome.logs, outcome.truth),
         split_rule=outcome.logs.split_rule,
         rows=outcome.rows,
@@ -119,12 +110,3 @@ def _facts(logs: Logs) -> list[str]:
         f"{len(logs.playlist_ids)} playlists",
         logs.split_rule,
     ]
-
-
-def _versions() -> dict[str, str]:
-    """Versions of what the results may depend on."""
-    found = {"python": platform.python_version(), "gpu-coldstart": version("gpu-coldstart")}
-    for name in _LIBRARIES:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found

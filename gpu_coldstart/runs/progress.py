@@ -1,7 +1,9 @@
-"""What a run says while it works: a line for each stage, a bar on a terminal, a log file."""
+"""What a run says while it works: a line for each stage, bars on a terminal, a log file."""
 
 from __future__ import annotations
 
+import logging
+import platform
 import resource
 import sys
 import time
@@ -9,14 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Self
 
-from tqdm import tqdm
-
-from gpu_coldstart import profiling
+from gpu_coldstart import console, interruption, profiling
 from gpu_coldstart.engine import Engine
+from gpu_coldstart.environment import versions
+from gpu_coldstart.runs.bars import Bars
 
 __all__ = ["Reporter", "StageTime"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,13 @@ class StageTime:
 
 
 class Reporter:
-    """Prints and logs stages.
+    """Prints and logs stages; as a context manager it gathers all of ``gpu_coldstart``'s logging.
+
+    On a terminal (stderr) two bars stand below the lines: the running stage's own, and that of all
+    stages with the time left. The time left is the mean time of the stages done in this run,
+    the running one by its own share, times the stages that are left; it takes no stage for longer
+    than another, so it is rough while training or the first stage runs, and absent before the
+    first share is known.
 
     Parameters
     ----------
@@ -43,54 +54,70 @@ class Reporter:
     def __init__(self, engine: Engine | None = None, *, quiet: bool = False):
         self._engine = engine
         self._quiet = quiet
-        self._log: Path | None = None
-        self._early: list[str] = []
-        self._bar: Any = None
+        self._file = _RunLog()
+        self._level = logging.NOTSET
+        self._bars = Bars(shown=not quiet and sys.stderr.isatty())
         self._numbers = (0, 0)
         self.times: list[StageTime] = []
 
+    def __enter__(self) -> Self:
+        logger = logging.getLogger("gpu_coldstart")
+        self._level = logger.level
+        logger.setLevel(logging.INFO)
+        logger.addHandler(self._file)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+        if isinstance(error, KeyboardInterrupt):
+            _log.warning("%s", error)
+        elif error is not None:
+            _log.error("%s", error)
+        logger = logging.getLogger("gpu_coldstart")
+        logger.removeHandler(self._file)
+        logger.setLevel(self._level)
+
     def log_to(self, path: Path) -> None:
-        """Append everything said, from the beginning, to a file."""
-        self._log = path
-        with path.open("a", encoding="utf-8", errors="replace") as file:
-            file.writelines(self._early)
-        self._early = []
+        """Append everything said and logged, from the beginning, to a file."""
+        self._file.write_to(path)
+
+    def log_environment(self) -> None:
+        """Log the machine, the versions of the libraries, the engine and its threads."""
+        _log.info("machine: %s", platform.platform())
+        _log.info("versions: %s", ", ".join(f"{name} {v}" for name, v in versions().items()))
+        if self._engine is not None:
+            device = f" on {self._engine.device}" if self._engine.device else ""
+            _log.info("engine: %s%s, threads: %d", self._engine.name, device, self._engine.threads)
 
     def say(self, text: str) -> None:
         """Print a line and log it."""
         if not self._quiet:
-            encoding = sys.stdout.encoding or "utf-8"  # ascii has no ±
-            sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
-            sys.stdout.flush()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S")
-        lines = [f"{stamp} {line}\n" for line in text.splitlines()]
-        if self._log is None:
-            self._early += lines
-        else:
-            with self._log.open("a", encoding="utf-8", errors="replace") as file:
-                file.writelines(lines)
+            with self._bars.hidden():
+                console.write(text)
+        for line in text.splitlines():
+            _log.info("%s", line)
 
     def expect(self, stages: int) -> None:
         """Announce how many stages are to come."""
         self._numbers = (0, stages)
+        self._bars.expect(stages)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time a stage, with a bar while it runs where there is a terminal."""
+        """Time a stage, with bars while it runs where there is a terminal."""
+        interruption.check()
         self._numbers = (self._numbers[0] + 1, self._numbers[1])
         _forget_peak()
         if self._engine is not None:
             self._engine.peak_mb()
         start = time.perf_counter()
-        self._bar = tqdm(
-            total=1, desc=name, leave=False, disable=True if self._quiet else None, file=sys.stderr
-        )
-        try:
-            with profiling.stage(name):
-                yield
-        finally:
-            self._bar.close()
-            self._bar = None
+        with self._bars.stage(name), profiling.stage(name):
+            yield
         seconds = time.perf_counter() - start
         gpu = 0.0 if self._engine is None else self._engine.peak_mb()
         self.times.append(StageTime(name, round(seconds, 3), round(_peak_mb(), 1), round(gpu, 1)))
@@ -103,17 +130,51 @@ class Reporter:
         A kill between the end of a stage and the note of its time leaves no time, which is 0 then.
         """
         self._numbers = (self._numbers[0] + 1, self._numbers[1])
+        self._bars.kept()
         self.times.append(earlier or StageTime(name, 0.0, 0.0))
         done, total = self._numbers
         self.say(f"[{done:>2}/{total}] {name:<34} kept from before")
 
     def step(self, done: int, total: int, words: str = "") -> None:
-        """Move the bar of the running stage."""
-        if self._bar is None:
-            return
-        self._bar.total = total
-        self._bar.set_postfix_str(words, refresh=False)
-        self._bar.update(done - self._bar.n)
+        """Move the bar of the running stage.
+
+        Raises
+        ------
+        Interrupted
+            If a signal has come whose exception a library swallowed.
+        """
+        interruption.check()
+        self._bars.step(done, total, words)
+
+
+class _RunLog(logging.Handler):
+    """Appends records to a file; keeps them until it is known which.
+
+    Unlike the handlers of the standard library it lets errors through: a full disk stops the run.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._path: Path | None = None
+        self._early: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(record.created))
+        lines = [f"{stamp} {line}\n" for line in record.getMessage().splitlines()]
+        if self._path is None:
+            self._early += lines
+        else:
+            self._append(lines)
+
+    def write_to(self, path: Path) -> None:
+        self._path = path
+        self._append(self._early)
+        self._early = []
+
+    def _append(self, lines: list[str]) -> None:
+        assert self._path is not None
+        with self._path.open("a", encoding="utf-8", errors="surrogateescape") as file:
+            file.writelines(lines)
 
 
 def _forget_peak() -> None:

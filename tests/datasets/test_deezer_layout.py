@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gpu_coldstart.datasets import __main__ as command
+from gpu_coldstart.cli.main import main
 from gpu_coldstart.datasets.deezer import layout as deezer_layout
 from gpu_coldstart.datasets.deezer.release import PARTS, open_release
 from gpu_coldstart.datasets.synthetic.generate import generate
@@ -28,7 +28,7 @@ DIMENSIONS = {"svd": 24, "mf": 32}
 
 def run(out: Path, *more: str) -> int:
     arguments = ["--preset", "tiny", "--seed", str(SEED), "--out", str(out), *more]
-    return command.main(["deezer-layout", *arguments])
+    return main(["data", "deezer-layout", *arguments])
 
 
 @pytest.fixture(scope="module")
@@ -276,9 +276,20 @@ def test_files_are_replaced_only_when_forced(
 
 
 def test_a_bad_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["deezer-layout", "--preset", "tiny", "--out", str(tmp_path), "--seed", "-1"]
-    assert command.main(arguments) == 2
-    assert capsys.readouterr().err == "error: setting 'seed' is -1: it must be at least 0\n"
+    arguments = [
+        "data",
+        "deezer-layout",
+        "--preset",
+        "tiny",
+        "--out",
+        str(tmp_path),
+        "--seed",
+        "-1",
+    ]
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == (
+        "error: Invalid value for '--seed': -1 is not a whole number from 0 to 2147483647\n"
+    )
     assert not list(tmp_path.iterdir())
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
@@ -17,7 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from gpu_coldstart.datasets.__main__ import main, write_tables
+from gpu_coldstart.cli.main import main
+from gpu_coldstart.datasets.files import table_writers, write_files
 from gpu_coldstart.datasets.synthetic.catalogue import Groups
 from gpu_coldstart.datasets.synthetic.generate import generate
 from gpu_coldstart.datasets.synthetic.world import PRESETS, World
@@ -317,7 +316,7 @@ def test_command_writes_what_generate_makes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "new" / "world"
-    assert main(["synthetic", "--preset", "tiny", "--out", str(out), "--seed", "3"]) == 0
+    assert main(["data", "synthetic", "--preset", "tiny", "--out", str(out), "--seed", "3"]) == 0
     assert sorted(path.name for path in out.iterdir()) == sorted(f"{n}.parquet" for n in NAMES)
     made = generate(PRESETS["tiny"], seed=3)
     for name in NAMES:
@@ -329,7 +328,7 @@ def test_command_replaces_files_only_when_forced(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "tracks.parquet").write_text("precious")
-    arguments = ["synthetic", "--preset", "tiny", "--out", str(tmp_path)]
+    arguments = ["data", "synthetic", "--preset", "tiny", "--out", str(tmp_path)]
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert "tracks.parquet is there already" in error
@@ -343,15 +342,19 @@ def test_command_says_in_one_sentence_that_a_folder_cannot_be_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
-    assert main(["synthetic", "--preset", "tiny", "--out", str(tmp_path / "file" / "x")]) == 2
+    assert (
+        main(["data", "synthetic", "--preset", "tiny", "--out", str(tmp_path / "file" / "x")]) == 2
+    )
     error = capsys.readouterr().err
     assert error.startswith("error: cannot write to the folder")
     assert error.count("\n") == 1
 
 
 def test_command_refuses_a_bad_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["synthetic", "--preset", "tiny", "--out", str(tmp_path), "--seed", "-1"]) == 2
-    assert "give 0 or more" in capsys.readouterr().err
+    assert (
+        main(["data", "synthetic", "--preset", "tiny", "--out", str(tmp_path), "--seed", "-1"]) == 2
+    )
+    assert "not a whole number from 0" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
@@ -369,13 +372,6 @@ def test_a_write_that_fails_leaves_nothing_new(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match="No space left on device"):
-        write_tables(speck, tmp_path, force=True)
+        write_files(table_writers(speck), tmp_path, force=True)
     assert [path.name for path in tmp_path.iterdir()] == ["users.parquet"]
     assert (tmp_path / "users.parquet").read_text() == "old"
-
-
-def test_command_runs_as_a_module() -> None:
-    command = [sys.executable, "-m", "gpu_coldstart.datasets", "synthetic", "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0
-    assert "--preset" in done.stdout

@@ -249,7 +249,7 @@ def test_a_memory_budget_on_the_cpu(tmp_path: Path) -> None:
     [("8GB", 8 << 30), ("1GB", 1 << 30), ("1.5 gib", 3 << 29), ("11G", 11 << 30)],
 )
 def test_a_memory_budget_is_kept(size: str, wanted: int) -> None:
-    run = importlib.import_module("gpu_coldstart.run")
+    run = importlib.import_module("gpu_coldstart.cli.run")
     with rehearsed(total_memory=12 << 30):
         engine: Any = choose("cuda", run._bytes(size))[0]
         assert engine._memory.budget == wanted

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from itertools import pairwise
 
-from gpu_coldstart.cli.compare import main
+from gpu_coldstart.cli.main import main
 from tests.runs.helpers import Result
 
 VOID = {"meta", "input", "br", "img", "link", "hr"}
@@ -18,7 +18,7 @@ def comparing(*arguments: object) -> Result:
     """Call the command that compares, in this process."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        status = main([str(argument) for argument in arguments])
+        status = main(["compare", *map(str, arguments)])
     return Result(status, out.getvalue(), err.getvalue())
 
 

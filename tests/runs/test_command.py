@@ -123,9 +123,29 @@ def test_it_leaves_what_it_promises(done: Done) -> None:
 
 
 def test_the_log_holds_what_was_said(done: Done) -> None:
-    log = (done[0] / "run.log").read_text()
     said = [line for line in done[1].out.splitlines() if line]
-    assert [line.partition(" ")[2] for line in log.splitlines() if line.partition(" ")[2]] == said
+    logged = iter(_logged(done[0]))
+    assert all(line in logged for line in said)  # in this order
+
+
+def test_the_log_tells_the_command_line_the_environment_and_every_epoch(done: Done) -> None:
+    lines = _logged(done[0])
+    line = next(line for line in lines if line.startswith("command line: "))
+    assert "--set segments.k=6" in line
+    versions = next(line for line in lines if line.startswith("versions: "))
+    assert f"gpu-coldstart {__version__}" in versions
+    assert "torch " in versions
+    assert any(re.fullmatch(r"engine: cpu.*, threads: \d+", line) for line in lines)
+    epochs = [line for line in lines if line.startswith("epoch ")]
+    told = r"epoch (\d) of 2: loss \d+\.\d+, validation cosine -?\d\.\d+"
+    matches = [re.fullmatch(told, line) for line in epochs]
+    assert [match[1] for match in matches if match] == ["1", "2", "1", "2"]
+
+
+def _logged(out: Path) -> list[str]:
+    """The lines of the log without their times."""
+    lines = [line.partition(" ")[2] for line in (out / "run.log").read_text().splitlines()]
+    return [line for line in lines if line]
 
 
 def test_results_json_has_the_rows(done: Done) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from gpu_coldstart.datasets.__main__ import main as datasets
+from gpu_coldstart.cli.main import main
 from tests.runs.helpers import (
     Result,
     column,
@@ -37,7 +37,7 @@ CHEAP = {
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny world in the release's layout."""
     place = tmp_path_factory.mktemp("release") / "files"
-    assert datasets(["deezer-layout", "--preset", "tiny", "--out", str(place)]) == 0
+    assert main(["data", "deezer-layout", "--preset", "tiny", "--out", str(place)]) == 0
     return place
 
 

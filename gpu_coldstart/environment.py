@@ -1,0 +1,25 @@
+"""The versions of what results may depend on."""
+
+from __future__ import annotations
+
+import platform
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+
+__all__ = ["versions"]
+
+_LIBRARIES = (
+    "numpy", "scipy", "pyarrow", "torch", "faiss-cpu", "numba", "matplotlib",
+    "faiss-gpu", "faiss-gpu-cuvs", "cupy-cuda12x", "cupy-cuda13x",
+    "cudf-cu12", "cudf-cu13", "cuml-cu12", "cuml-cu13", "nvtx",
+)  # fmt: skip
+"""What results may depend on; only what is installed is named."""
+
+
+def versions() -> dict[str, str]:
+    """Versions by name: Python's, this package's, and those of the libraries installed."""
+    names = {"python": platform.python_version(), "gpu-coldstart": version("gpu-coldstart")}
+    for name in _LIBRARIES:
+        with suppress(PackageNotFoundError):
+            names[name] = version(name)
+    return names

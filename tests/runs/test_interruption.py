@@ -1,0 +1,212 @@
+"""The command as a process: signals at any moment, readers that go away, streams that are closed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpu_coldstart import interruption
+from tests.runs.helpers import command, finished, one_thread, refused, synthetic
+
+ENDLESS = (*("--set", "mlp.epochs_tt_svd=1000000"), *("--set", "mlp.patience=0"))
+FEW = ("--space", "tt-svd", "--strategies", "popularity")
+SIGNALS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+
+# Imported by Python before anything else; sends the signal when a module is about to be imported.
+SITE = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+class Now:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), {number})
+
+sys.meta_path.insert(0, Now())
+"""
+
+
+def start(
+    *arguments: object, module: str = "gpu_coldstart.run", site: Path | None = None
+) -> subprocess.Popen[str]:
+    """The command in a process with default handlers, whatever this one ignores."""
+    environment = one_thread()
+    if site is not None:
+        paths = [str(site), *environment.get("PYTHONPATH", "").split(os.pathsep)]
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="surrogateescape",
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+# -- signals -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("number", "status", "word"), SIGNALS)
+@pytest.mark.parametrize("module", ["typer", "numpy", "torch", "gpu_coldstart.runs.pipeline"])
+def test_a_signal_amid_the_imports_is_one_line(
+    tmp_path: Path, module: str, number: signal.Signals, status: int, word: str
+) -> None:
+    text = SITE.format(module=module, number=int(number))
+    (tmp_path / "sitecustomize.py").write_text(text)
+    process = start(*synthetic(), "--out", tmp_path / "run", site=tmp_path)
+    with finished(process) as result:
+        assert (result.status, result.out, result.err) == (status, "", f"{word}\n")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("number", "status", "word"), SIGNALS)
+def test_a_signal_amid_the_work_is_one_line_and_logged(
+    tmp_path: Path, number: signal.Signals, status: int, word: str
+) -> None:
+    out = tmp_path / "run"
+    process = start(*synthetic(), *FEW, *ENDLESS, "--out", out)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "tt-svd/segments" in line:
+            break
+    process.send_signal(number)
+    with finished(process) as result:
+        assert result.status == status
+        assert result.err == f"{word}: the same command with --resume continues from here\n"
+    assert not list(out.rglob("*.part"))
+    assert (out / "run.log").read_text().splitlines()[-1].endswith(f" {word}")
+
+
+def test_an_interruption_that_a_library_swallows_comes_again() -> None:
+    former = interruption.install()
+    try:
+        with pytest.raises(interruption.Interrupted) as caught, interruption.work():
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            except BaseException:
+                swallowed = True
+            assert swallowed
+            interruption.check()
+    finally:
+        interruption.restore(former)
+    assert caught.value.status == 143
+
+
+def test_an_interruption_that_becomes_another_error_is_still_one() -> None:
+    former = interruption.install()
+    try:
+        with pytest.raises(interruption.Interrupted) as caught, interruption.work():
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            except BaseException as error:
+                raise ImportError("numpy failed to import") from error
+    finally:
+        interruption.restore(former)
+    assert caught.value.status == 130
+
+
+def test_handlers_are_put_back() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert command("--version").status == 0
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+# -- output ------------------------------------------------------------------------------------
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
+    process = start(*synthetic(), *FEW, *ENDLESS, "--out", tmp_path / "run")
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("gpu_coldstart ")
+    process.stdout.close()
+    assert process.stderr is not None
+    try:
+        assert process.wait(60) == 141
+        assert process.stderr.read() == ""
+    finally:
+        process.kill()
+        process.stderr.close()
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_streams_closed_from_the_start(tmp_path: Path, closed: str) -> None:
+    out = tmp_path / "run"
+    line = f'exec "$0" -m gpu_coldstart.run "$@" {closed}'
+    arguments = [*synthetic(), *FEW, "--out", str(out)]
+    done = subprocess.run(
+        ["sh", "-c", line, sys.executable, *arguments], env=one_thread(), check=False
+    )
+    assert done.returncode == 0
+    assert (out / "results.json").exists()
+    done = subprocess.run(
+        ["sh", "-c", line, sys.executable, "--nonsense"], env=one_thread(), check=False
+    )
+    assert done.returncode == 2
+
+
+def test_a_place_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    out = tmp_path / os.fsdecode(b"r\xff\xe9")
+    with finished(start(*synthetic(), *FEW, "--out", out)) as result:
+        assert result.status == 0, result.err
+        assert f"written to {out}: " in result.out
+    assert (out / "results.json").exists()
+    line = next(
+        line for line in (out / "run.log").read_bytes().splitlines() if b" written to " in line
+    )
+    assert os.fsencode(out) in line
+
+
+def test_data_whose_name_is_not_utf8_are_refused(tmp_path: Path) -> None:
+    data = tmp_path / os.fsdecode(b"d\xff")
+    with finished(start("--dataset", "events", "--data", data)) as result:
+        refused(result, "'data'", str(data), "not UTF-8", "symbolic link")
+
+
+# -- imports -----------------------------------------------------------------------------------
+
+HEAVY = {
+    *("numpy", "scipy", "torch", "pyarrow", "numba", "faiss", "matplotlib", "jinja2", "rich"),
+    *("pandas", "polars"),
+}
+
+IMPORTED = """
+import sys
+from gpu_coldstart.cli.main import main
+assert main(sys.argv[1:]) == 0
+sys.stderr.write(" ".join(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["run", "--help"],
+        ["compare", "--help"],
+        ["data", "--help"],
+        ["data", "synthetic", "--help"],
+    ],
+    ids=" ".join,
+)
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    """What keeps it below half a second."""
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED, *arguments],
+        capture_output=True,
+        text=True,
+        env=one_thread(),
+        check=True,
+    )
+    imported = set(done.stderr.split())
+    assert "typer" in imported
+    assert not imported & HEAVY
+    assert re.search(r"Usage|gpu_coldstart \d", done.stdout)
