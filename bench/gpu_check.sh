@@ -109,7 +109,7 @@ else
     skip tests "--skip-tests"
 fi
 
-if step tables "$python" -m gpu_coldstart.datasets synthetic --preset "$preset" --out "$work/tables"; then
+if step tables "$python" -m gpu_coldstart.cli.main data synthetic --preset "$preset" --out "$work/tables"; then
     flow run
     flow run-below-8GB --memory-budget 8GB
 else

@@ -1,4 +1,4 @@
-"""The command as a process: signals at any moment, readers that go away, streams that are closed."""
+"""The command as a process: signals at any moment, readers that go away, closed streams."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def start(
 
 
 @pytest.mark.parametrize(("number", "status", "word"), SIGNALS)
-@pytest.mark.parametrize("module", ["typer", "numpy", "torch", "gpu_coldstart.runs.pipeline"])
+@pytest.mark.parametrize("module", ["typer", "numpy", "torch", "gpu_coldstart.runs.progress"])
 def test_a_signal_amid_the_imports_is_one_line(
     tmp_path: Path, module: str, number: signal.Signals, status: int, word: str
 ) -> None:
@@ -85,32 +86,41 @@ def test_a_signal_amid_the_work_is_one_line_and_logged(
     assert (out / "run.log").read_text().splitlines()[-1].endswith(f" {word}")
 
 
-def test_an_interruption_that_a_library_swallows_comes_again() -> None:
-    former = interruption.install()
+def _swallow(number: signal.Signals) -> None:
+    """What a library does that catches everything."""
     try:
-        with pytest.raises(interruption.Interrupted) as caught, interruption.work():
-            try:
-                os.kill(os.getpid(), signal.SIGTERM)
-            except BaseException:
-                swallowed = True
-            assert swallowed
-            interruption.check()
-    finally:
-        interruption.restore(former)
+        os.kill(os.getpid(), number)
+    except BaseException:
+        return
+    raise AssertionError("no exception came")
+
+
+def _swallowed_by_a_library() -> None:
+    _swallow(signal.SIGTERM)
+    interruption.check()
+    raise AssertionError("it did not come again")
+
+
+def _swallowed_at_the_end() -> None:
+    _swallow(signal.SIGTERM)
+
+
+def _turned_into_another_error() -> None:
+    _swallow(signal.SIGTERM)
+    raise ImportError("numpy failed to import")
+
+
+@pytest.mark.parametrize(
+    "work", [_swallowed_by_a_library, _swallowed_at_the_end, _turned_into_another_error]
+)
+def test_an_interruption_is_never_lost(work: Callable[[], None]) -> None:
+    def run() -> None:
+        with interruption.work():
+            work()
+
+    with pytest.raises(interruption.Interrupted) as caught:
+        run()
     assert caught.value.status == 143
-
-
-def test_an_interruption_that_becomes_another_error_is_still_one() -> None:
-    former = interruption.install()
-    try:
-        with pytest.raises(interruption.Interrupted) as caught, interruption.work():
-            try:
-                os.kill(os.getpid(), signal.SIGINT)
-            except BaseException as error:
-                raise ImportError("numpy failed to import") from error
-    finally:
-        interruption.restore(former)
-    assert caught.value.status == 130
 
 
 def test_handlers_are_put_back() -> None:

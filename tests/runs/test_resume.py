@@ -174,15 +174,20 @@ def test_what_is_done_is_not_done_again(stopper: Stopper, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("stage", "moment"), [("logs", "before"), ("tt-svd/network", "before"), ("ut-als/soft", "half")]
+    ("stage", "moment", "how"),
+    [
+        ("logs", "before", "SIGINT"),
+        ("tt-svd/network", "before", "SIGTERM"),
+        ("ut-als/soft", "half", "SIGINT"),
+    ],
 )
 def test_interrupted_it_says_how_to_go_on_and_can(
-    stopper: Stopper, done: Done, tmp_path: Path, stage: str, moment: str
+    stopper: Stopper, done: Done, tmp_path: Path, stage: str, moment: str, how: str
 ) -> None:
-    """What Ctrl-C does: the process gets SIGINT."""
+    """Ctrl-C sends SIGINT; a batch system, SIGTERM."""
     out = tmp_path / "run"
-    result = stopper(*synthetic(), "--out", out, stage=stage, moment=moment, how="SIGINT")
-    assert result.status == 130
+    result = stopper(*synthetic(), "--out", out, stage=stage, moment=moment, how=how)
+    assert result.status == {"SIGINT": 130, "SIGTERM": 143}[how]
     assert "Traceback" not in result.err
     assert "--resume" in result.err
     assert len(result.err.split()) < 20
