@@ -11,7 +11,9 @@ import typer
 
 from gpu_coldstart import __version__
 
-__all__ = ["choice", "flag", "integer", "path", "text", "version"]
+__all__ = ["ENGINES", "choice", "flag", "integer", "path", "text", "version"]
+
+ENGINES = ("auto", "cpu", "cuda")
 
 
 def choice(option: str, names: Sequence[str], help: str) -> Any:

@@ -62,7 +62,6 @@ exit status: 0 done, 2 a mistake in input or options, 130 interrupted or 143 ter
 with --resume)
 """
 
-_ENGINES = ("auto", "cpu", "cuda")
 _log = logging.getLogger(__name__)
 
 
@@ -104,7 +103,9 @@ def run(
     engine: Annotated[
         str,
         options.choice(
-            "--engine", _ENGINES, "Processor (default: auto, which says what it chose and why)."
+            "--engine",
+            options.ENGINES,
+            "Processor (default: auto, which says what it chose and why).",
         ),
     ] = "auto",
     memory_budget: Annotated[

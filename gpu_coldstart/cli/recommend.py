@@ -1,0 +1,120 @@
+"""``gpu-coldstart recommend``: lists for a file of users, from a saved model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gpu_coldstart import console, interruption
+from gpu_coldstart.cli import options
+from gpu_coldstart.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["HELP", "SHORT", "recommend"]
+
+SHORT = "Recommend tracks to users by a saved model."
+HELP = """\
+Recommend tracks to users by a saved model (a bundle, written by ColdStart.save).
+
+The users need not be known to the model, nor have any event. The answer has a row for each user and
+rank: user_id, rank, track_id, score, segment.
+"""
+
+_ENDINGS = (".parquet", ".csv")
+
+
+def recommend(
+    *,
+    bundle: Annotated[
+        Path, typer.Argument(metavar="BUNDLE", parser=Path, help="Directory of the model.")
+    ],
+    users: Annotated[
+        Path,
+        options.path(
+            "--users", "FILE", "Users, .parquet or .csv: user_id; country, age, registered_at."
+        ),
+    ],
+    out: Annotated[Path, options.path("--out", "FILE", "Takes the lists: .parquet or .csv.")],
+    interactions: Annotated[
+        Path | None,
+        options.path("--interactions", "FILE", "Their events of the first day, .parquet or .csv."),
+    ] = None,
+    k: Annotated[int, options.integer("--k", "K", "Length of the lists (default: 50).")] = 50,
+    strategy: Annotated[
+        str | None,
+        options.text("--strategy", "NAME", "Way to recommend (default: semi, if it was fitted)."),
+    ] = None,
+    explain: Annotated[bool, options.flag("--explain", "Add the reasons (.parquet only).")] = False,
+    exclude_seen: Annotated[
+        bool, options.flag("--exclude-seen", "Leave out what users streamed that day.")
+    ] = False,
+    engine: Annotated[
+        str, options.choice("--engine", options.ENGINES, "Processor (default: auto).")
+    ] = "auto",
+) -> None:
+    """Load the model, recommend, and write the lists."""
+    if out.suffix not in _ENDINGS:
+        raise UserError(f"--out {out} does not end in .parquet or .csv: choose one of them")
+    if explain and out.suffix != ".parquet":
+        raise UserError("--explain adds nested columns, which .csv cannot hold: use .parquet")
+    from gpu_coldstart.coldstart import ColdStart
+    from gpu_coldstart.runs.artifacts import write_atomically
+
+    tables = [_read(path) if path else None for path in (users, interactions)]
+    with interruption.work():
+        lists = ColdStart.load(bundle, engine=engine).recommend(
+            *tables,
+            k=k,
+            strategy=strategy,
+            explain=explain,
+            exclude_seen=True if exclude_seen else None,
+        )
+        write_atomically(out, _encoded(lists, out.suffix))
+    for note in json.loads((lists.schema.metadata or {}).get(b"notes", b"[]")):
+        console.write(f"note: {note}")
+    console.write(f"{lists.num_rows // k} users, {k} tracks each: written to {out}")
+
+
+def _read(path: Path) -> pa.Table:
+    """A table of a file.
+
+    Raises
+    ------
+    UserError
+        When it cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet as pq
+
+    if path.suffix not in _ENDINGS:
+        raise UserError(f"{path} does not end in .parquet or .csv: only these can be read")
+    try:
+        with path.open("rb") as file:
+            if path.suffix == ".csv":
+                return pyarrow.csv.read_csv(file)
+            return pq.ParquetFile(file).read()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+
+
+def _encoded(lists: pa.Table, ending: str) -> bytes:
+    """The bytes of a file."""
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    if ending == ".csv":
+        pyarrow.csv.write_csv(lists, sink)
+    else:
+        pq.write_table(lists, sink, compression="zstd")
+    content: bytes = sink.getvalue().to_pybytes()
+    return content

@@ -1,0 +1,110 @@
+"""``gpu-coldstart recommend``: a bundle and files of users to a file of lists."""
+
+from __future__ import annotations
+
+import io
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from gpu_coldstart import ColdStart, Dataset
+from gpu_coldstart.cli.main import main
+from tests.runs.helpers import Result, Tables, refused
+from tests.runs.test_coldstart import SPACE, first_day, sections
+
+
+def recommending(*arguments: object) -> Result:
+    """Call the command in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        status = main(["recommend", *map(str, arguments)])
+    return Result(status, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def bundle(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("bundle") / "bundle"
+    model = ColdStart(space=SPACE, engine="cpu", **sections()).fit(Dataset.from_frames(**tables))
+    model.save(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def people(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Files of the test users and of their events of the first day."""
+    place = tmp_path_factory.mktemp("people")
+    users, events = first_day(tables, "test")
+    pq.write_table(users, place / "users.parquet")
+    pq.write_table(events, place / "interactions.parquet")
+    return place / "users.parquet", place / "interactions.parquet"
+
+
+@pytest.mark.parametrize("explain", [False, True])
+def test_it_writes_what_the_model_recommends(
+    bundle: Path, people: tuple[Path, Path], tmp_path: Path, *, explain: bool
+) -> None:
+    users, events = people
+    out = tmp_path / "lists.parquet"
+    result = recommending(
+        *(bundle, "--users", users, "--interactions", events, "--out", out),
+        *("--k", 7, "--engine", "cpu", "--strategy", "soft", "--exclude-seen"),
+        *(["--explain"] if explain else []),
+    )
+    assert (result.status, result.err) == (0, "")
+    n = pq.read_metadata(users).num_rows
+    assert result.out.splitlines()[-1] == f"{n} users, 7 tracks each: written to {out}"
+    wanted = ColdStart.load(bundle, engine="cpu").recommend(
+        pq.read_table(users), pq.read_table(events), k=7, strategy="soft", explain=explain,
+        exclude_seen=True,
+    )  # fmt: skip
+    assert pq.read_table(out).equals(wanted)
+
+
+def test_csv_in_and_out_and_no_event(bundle: Path, tmp_path: Path) -> None:
+    users, out = tmp_path / "users.csv", tmp_path / "lists.csv"
+    users.write_text("user_id,country,age\n900001,FR,31\n900002,XX,\n")
+    result = recommending(bundle, "--users", users, "--out", out, "--k", 3, "--engine", "cpu")
+    assert (result.status, result.err) == (0, "")
+    lists = pyarrow.csv.read_csv(out)
+    assert lists["user_id"].to_pylist() == [900001] * 3 + [900002] * 3
+    assert lists["rank"].to_pylist() == [1, 2, 3] * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"--users": "none.parquet"}, ["none.parquet cannot be read", "No such file"]),
+        ({"--users": "users.xlsx"}, ["users.xlsx", ".parquet or .csv"]),
+        ({"--users": "text.parquet"}, ["text.parquet cannot be read"]),
+        ({"--out": "lists.txt"}, ["lists.txt", ".parquet or .csv"]),
+        ({"--out": "none/lists.csv", "--explain": None}, ["--explain", ".csv"]),
+        ({"--k": "1000000"}, ["k is 1000000", "tracks"]),
+        ({"--k": "0"}, ["k is 0"]),
+        ({"--k": "9" * 5000}, ["'--k'", "not a whole number"]),
+        ({"--strategy": "magic"}, ["'magic'", "semi"]),
+        ({"--engine": "cpuu"}, ["'--engine'", "did you mean cpu?"]),
+    ],
+)
+def test_a_mistake_is_one_line(
+    bundle: Path,
+    people: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, str | None],
+    words: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.parquet").write_text("not Parquet")
+    options = {"--users": str(people[0]), "--out": "lists.csv", "--engine": "cpu"} | changes
+    parts = [part for pair in options.items() for part in pair if part is not None]
+    refused(recommending(bundle, *parts), *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["text.parquet"]
+
+
+def test_no_bundle(people: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "lists.csv"
+    refused(recommending(tmp_path / "none", "--users", people[0], "--out", out), "none")
+    assert not out.exists()
