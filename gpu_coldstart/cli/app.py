@@ -79,4 +79,7 @@ def _one_line(error: typer.TyperException) -> str:
     possible = getattr(error, "possibilities", None)
     if possible:
         return f"{error.message}: did you mean {possible[0]}?"
+    context = getattr(error, "ctx", None)
+    if error.message == "Missing command." and context is not None:
+        return f"Missing command: use one of {', '.join(context.command.list_commands(context))}"
     return error.format_message()

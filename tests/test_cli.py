@@ -1,0 +1,118 @@
+"""The command line around the subcommands: usage errors, near misses, odd values."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
+
+import pytest
+
+from gpu_coldstart.cli.main import main
+from gpu_coldstart.runs.bars import seconds_left
+from tests.runs.helpers import Result, one_thread, refused, synthetic
+
+
+def calling(*arguments: object) -> Result:
+    """Call ``gpu-coldstart`` in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        status = main([str(argument) for argument in arguments])
+    return Result(status, out.getvalue(), err.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", ["Missing command", "run", "compare"]),
+        ("rnu", ["'rnu'", "Did you mean 'run'?"]),
+        ("run --strategy semi", ["--strategy", "did you mean --strategies?"]),
+        ("run --dataset synthtic", ["'--dataset'", "'synthtic'", "did you mean synthetic?"]),
+        ("run --protocol mine", ["'mine'", "use one of own, paper, release"]),
+        ("run --out", ["'--out' requires an argument"]),
+        ("run here", ["unexpected", "here"]),
+        ("data", ["Missing command", "synthetic", "deezer-layout"]),
+        ("data synthetic", ["Missing option '--out'"]),
+        ("data synthetic --out x --preset smal", ["did you mean small?"]),
+        ("data synthetic --out x --seed 2147483648", ["'--seed'", "0 to 2147483647"]),
+        ("compare", ["two runs or more"]),
+        ("recommend", ["Missing argument 'BUNDLE'"]),
+        ("recommend none --users a.csv", ["Missing option '--out'"]),
+    ],
+)
+def test_a_usage_error_is_one_line_with_the_nearest_right_word(line: str, words: list[str]) -> None:
+    refused(calling(*line.split()), *words)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--set", "segments.k=" + "9" * 5000], "'segments.k'"),
+        (["--set", "segments.k=" + "[" * 5000], "'segments.k'"),
+        (["--set", "mlp.learning_rate=1e400"], "'mlp.learning_rate'"),
+        (["--k", "9" * 5000], "'evaluation.k'"),
+        (["--k", "9" * 30], "'evaluation.k'"),
+        (["--seed", "9" * 5000], "'seed'"),
+        (["--memory-budget", "9" * 500 + "GB"], "more than any GPU has"),
+        (["--memory-budget", "99999999TB"], "more than any GPU has"),
+        (["--memory-budget", "8 elephants"], "not a size"),
+    ],
+)
+def test_a_huge_value_is_refused(tmp_path: Path, options: list[str], words: str) -> None:
+    refused(calling("run", *options, "--out", tmp_path / "run"), words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_bench_passes_its_arguments_and_status_on() -> None:
+    listed = calling("bench", "list")
+    assert listed.status == 0
+    assert any(line.startswith("als-") for line in listed.out.splitlines())
+    helped = calling("bench", "--help")
+    assert helped.status == 0
+    assert "python -m bench" in helped.out
+    assert calling("bench", "nonsense").status == 2
+
+
+def test_bench_without_a_checkout_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    refused(calling("bench", "list"), "not installed", "checkout")
+
+
+# -- the bars of a terminal --------------------------------------------------------------------
+
+
+def test_bars_stand_on_the_terminal_and_lines_go_to_the_file(tmp_path: Path) -> None:
+    few = ("--space", "tt-svd", "--strategies", "popularity", "--out", str(tmp_path / "run"))
+    arguments = [*synthetic(), *few]
+    terminal, end = pty.openpty()
+    with (tmp_path / "lines").open("w") as lines:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gpu_coldstart.run", *arguments],
+            stdout=lines,
+            stderr=end,
+            env=one_thread() | {"TERM": "xterm", "COLUMNS": "120"},
+        )
+    os.close(end)
+    shown = b""
+    with suppress(OSError):  # what Linux answers once the other end is closed
+        while part := os.read(terminal, 65536):
+            shown += part
+    os.close(terminal)
+    assert process.wait(60) == 0
+    text = shown.decode()
+    assert "all stages" in text
+    assert "tt-svd/network" in text
+    assert "left" in text
+    written = (tmp_path / "lines").read_text()
+    assert "[ 1/" in written
+    assert "\x1b" not in written
+
+
+def test_the_time_left_is_that_of_the_stages_so_far() -> None:
+    assert seconds_left([], elapsed=3.0, share=0.0, left=8) is None
+    assert seconds_left([], elapsed=3.0, share=0.5, left=2) == pytest.approx(9.0)
+    assert seconds_left([4.0, 6.0], elapsed=0.0, share=0.0, left=3) == pytest.approx(15.0)
