@@ -217,7 +217,9 @@ def _bytes(size: str | None) -> int | None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT])i?B?", size.strip(), re.IGNORECASE)
     if match is None:
-        raise UserError(f"--memory-budget {size:.40} is not a size: write, for instance, 8GB")
+        raise UserError(
+            f"--memory-budget {size:.40} is not a size: write, for instance, 8GB or 6000MB"
+        )
     value = float(match.group(1)) * 1024 ** (1 + "KMGT".index(match.group(2).upper()))
     if value >= 2**63:
         raise UserError(f"--memory-budget {size:.40} is more than any GPU has: write, say, 8GB")
