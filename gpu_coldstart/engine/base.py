@@ -21,20 +21,37 @@ from typing import TYPE_CHECKING, Any
 
 from gpu_coldstart import profiling
 from gpu_coldstart.engine.types import (
+    AlsOptions,
     Array,
     Column,
     Csr,
     HostArray,
     Kmeans,
+    KmeansOptions,
+    PmiOptions,
     RankMetrics,
     Svd,
+    SvdOptions,
 )
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
 
-__all__ = ["Array", "Column", "Csr", "Engine", "HostArray", "Kmeans", "RankMetrics", "Svd"]
+__all__ = [
+    "AlsOptions",
+    "Array",
+    "Column",
+    "Csr",
+    "Engine",
+    "HostArray",
+    "Kmeans",
+    "KmeansOptions",
+    "PmiOptions",
+    "RankMetrics",
+    "Svd",
+    "SvdOptions",
+]
 
 
 class Engine(ABC):
@@ -185,7 +202,7 @@ class Engine(ABC):
     # -- embedding spaces ----------------------------------------------------------------------
 
     @abstractmethod
-    def pmi(self, counts: Csr, *, shift: float, smoothing: float, min_count: float) -> Csr:
+    def pmi(self, counts: Csr, options: PmiOptions) -> Csr:
         """Positive pointwise mutual information of a symmetric co-occurrence matrix.
 
         ``max(log(n_ij * N / (n_i * n_j^a)) - log(shift), 0)``, where ``n_i`` is a row's sum,
@@ -196,35 +213,19 @@ class Engine(ABC):
         Parameters
         ----------
         counts : Csr [n, n], symmetric, zero diagonal
-        shift : float
-            Number of negative samples k of the shifted PMI; 1 is no shift.
-        smoothing : float
-            Exponent a on the context counts; 1 is none.
-        min_count : float
-            Rarer pairs are left out.
+        options : PmiOptions
         """
 
     @abstractmethod
-    def svd(
-        self, matrix: Csr, rank: int, *, oversamples: int, power_iterations: int, seed: int
-    ) -> Svd:
-        """Truncated singular value decomposition, never made dense, by a randomised range finder.
+    def svd(self, matrix: Csr, options: SvdOptions) -> Svd:
+        """Truncated singular value decomposition by a randomised range finder, never made dense.
 
         Signs are fixed: the entry of largest magnitude of each left vector is positive.
         """
 
     @abstractmethod
     def als(
-        self,
-        affinity: Csr,
-        *,
-        factors: int,
-        iterations: int,
-        regularization: float,
-        confidence: float,
-        cg_steps: int,
-        seed: int,
-        progress: Callable[[int, float], None],
+        self, affinity: Csr, options: AlsOptions, progress: Callable[[int, float], None]
     ) -> tuple[Array, Array]:
         """Weighted matrix factorisation of implicit feedback (Hu, Koren & Volinsky 2008).
 
@@ -237,6 +238,7 @@ class Engine(ABC):
         ----------
         affinity : Csr [users, tracks]
             Positive entries.
+        options : AlsOptions
         progress : callable (iteration, loss)
             Called after each iteration, from 0, with the objective divided by the number of cells.
 
@@ -274,31 +276,13 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def kmeans(
-        self,
-        points: Array,
-        k: int,
-        *,
-        iterations: int,
-        seed: int,
-        restarts: int = 1,
-        seeding_points: int = 20,
-    ) -> Kmeans:
+    def kmeans(self, points: Array, options: KmeansOptions) -> Kmeans:
         """Lloyd's k-means from k-means++ starts, with no empty segment.
 
         Parameters
         ----------
-        points : Array [n, d] of float32, k <= n
-        iterations : int
-            At most so many. The CPU engine stops where one lowers the inertia by less than 0.05 %,
-            cuML where nothing moves.
-        restarts : int
-            Starts, each at random anew; the one that ends at the least inertia is kept, of equals
-            the first. (One more never makes the inertia larger on the CPU; cuML compares by its
-            own inertia, in single precision.)
-        seeding_points : int
-            k-means++ chooses the start among at most so many points a segment; 0 is among all. On
-            a GPU any other number is k-means||, which looks at all points in a few passes.
+        points : Array [n, d] of float32, n at least ``options.k``
+        options : KmeansOptions
         """
 
     # -- recommending --------------------------------------------------------------------------

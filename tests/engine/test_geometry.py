@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.cluster import KMeans
 
 from gpu_coldstart.engine import Engine
-from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.engine.base import HostArray, KmeansOptions
 from tests.worlds import types
 
 # -- k-means ---------------------------------------------------------------------------------------
@@ -26,7 +26,7 @@ def run_kmeans(
     **starts: int,
 ) -> tuple[HostArray, HostArray, float]:
     moved = engine.asarray(points.astype(np.float32))
-    found = engine.kmeans(moved, k, iterations=iterations, seed=seed, **starts)
+    found = engine.kmeans(moved, KmeansOptions(k=k, iterations=iterations, seed=seed, **starts))
     return engine.to_host(found.centroids), engine.to_host(found.labels), found.inertia
 
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu_coldstart.engine import Engine, choose
-from gpu_coldstart.engine.base import Csr, HostArray
+from gpu_coldstart.engine.base import AlsOptions, Csr, HostArray
 from gpu_coldstart.errors import UserError
 from tests.rehearsal.cupy_array import Ndarray, OutOfMemoryError, host_of, wrap
 from tests.rehearsal.cupy_cuda import CUDARuntimeError
@@ -227,13 +227,8 @@ def als(card: Engine) -> Found:
     losses: list[float] = []
     found = card.als(
         sparse(card, whole_numbers(10, 24, 16, least=0)),
-        factors=4,
-        iterations=2,
-        regularization=0.5,
-        confidence=2.0,
-        cg_steps=3,
-        seed=0,
-        progress=lambda iteration, loss: losses.append(loss),
+        AlsOptions(factors=4, iterations=2, regularization=0.5, confidence=2.0, cg_steps=3, seed=0),
+        lambda iteration, loss: losses.append(loss),
     )
     return [*to_host(card, *found), np.array(losses)]
 

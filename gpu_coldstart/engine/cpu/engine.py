@@ -19,14 +19,18 @@ import scipy.sparse as sp
 import torch
 
 from gpu_coldstart.engine.base import (
+    AlsOptions,
     Array,
     Column,
     Csr,
     Engine,
     HostArray,
     Kmeans,
+    KmeansOptions,
+    PmiOptions,
     RankMetrics,
     Svd,
+    SvdOptions,
 )
 from gpu_coldstart.engine.cpu import als, geometry, kmeans, ranking, spaces, sparse
 from gpu_coldstart.engine.cpu.sparse import from_scipy, to_scipy
@@ -116,35 +120,16 @@ class CpuEngine(Engine):
 
     # -- embedding spaces ----------------------------------------------------------------------
 
-    def pmi(self, counts: Csr, *, shift: float, smoothing: float, min_count: float) -> Csr:
-        return spaces.pmi(counts, shift=shift, smoothing=smoothing, min_count=min_count)
+    def pmi(self, counts: Csr, options: PmiOptions) -> Csr:
+        return spaces.pmi(counts, options)
 
-    def svd(
-        self, matrix: Csr, rank: int, *, oversamples: int, power_iterations: int, seed: int
-    ) -> Svd:
-        return spaces.svd(to_scipy(matrix), rank, oversamples, power_iterations, seed)
+    def svd(self, matrix: Csr, options: SvdOptions) -> Svd:
+        return spaces.svd(to_scipy(matrix), options)
 
     def als(
-        self,
-        affinity: Csr,
-        *,
-        factors: int,
-        iterations: int,
-        regularization: float,
-        confidence: float,
-        cg_steps: int,
-        seed: int,
-        progress: Callable[[int, float], None],
+        self, affinity: Csr, options: AlsOptions, progress: Callable[[int, float], None]
     ) -> tuple[Array, Array]:
-        return als.als(
-            to_scipy(affinity.with_data(1.0 + np.float32(confidence) * affinity.data)),
-            factors=factors,
-            iterations=iterations,
-            regularization=regularization,
-            cg_steps=cg_steps,
-            seed=seed,
-            progress=progress,
-        )
+        return als.als(affinity, options, progress)
 
     def pool(
         self,
@@ -160,24 +145,8 @@ class CpuEngine(Engine):
         sparse.pool(weights, embeddings, rows, out)
         return out
 
-    def kmeans(
-        self,
-        points: Array,
-        k: int,
-        *,
-        iterations: int,
-        seed: int,
-        restarts: int = 1,
-        seeding_points: int = 20,
-    ) -> Kmeans:
-        return kmeans.kmeans(
-            points,
-            k,
-            iterations=iterations,
-            seed=seed,
-            restarts=restarts,
-            seeding_points=seeding_points,
-        )
+    def kmeans(self, points: Array, options: KmeansOptions) -> Kmeans:
+        return kmeans.kmeans(points, options)
 
     # -- recommending --------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from gpu_coldstart.engine import settle
-from gpu_coldstart.engine.base import Array, Csr, Kmeans
+from gpu_coldstart.engine.base import Array, Csr, Kmeans, KmeansOptions
 from gpu_coldstart.engine.cuda.memory import Memory
 from gpu_coldstart.engine.cuda.sparse import csr
 
@@ -113,9 +113,7 @@ def members(labels: Array, k: int) -> Csr:
     return csr(labels, cp.arange(n), cp.ones(n, dtype=cp.float32), (k, n))
 
 
-def kmeans(
-    points: Array, k: int, *, iterations: int, seed: int, restarts: int, seeding_points: int
-) -> Array:
+def kmeans(points: Array, options: KmeansOptions) -> Array:
     """Centroids [k, d] by cuML's k-means, from its scalable k-means++ starts (k-means||).
 
     With ``seeding_points`` of 0 it starts from plain k-means++. cuML does not promise to repeat
@@ -124,12 +122,12 @@ def kmeans(
     from cuml.cluster import KMeans
 
     model = KMeans(
-        n_clusters=k,
-        max_iter=iterations,
+        n_clusters=options.k,
+        max_iter=options.iterations,
         tol=_TOLERANCE,
-        random_state=seed,
-        init="scalable-k-means++" if seeding_points else "k-means++",
-        n_init=restarts,
+        random_state=options.seed,
+        init="scalable-k-means++" if options.seeding_points else "k-means++",
+        n_init=options.restarts,
         output_type="cupy",
     )
     model.fit(cp.ascontiguousarray(points, dtype=cp.float32))
