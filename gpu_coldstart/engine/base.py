@@ -291,6 +291,9 @@ class Engine(ABC):
     def nearest(self, points: Array, centroids: Array, n: int) -> tuple[Array, Array]:
         """The ``n`` Euclidean-nearest centroids of each point, nearest first.
 
+        A point's result has the same bits alone as among any others: distances are summed pair by
+        pair in double precision, and ties go to the smaller label.
+
         Returns
         -------
         labels : Array [points, n] of int32
@@ -302,7 +305,8 @@ class Engine(ABC):
     def top_k(self, queries: Array, items: Array, k: int) -> tuple[Array, Array]:
         """The ``k`` items of largest inner product with each query, best first.
 
-        Scores are equal when the numbers returned are; equal items may differ in the last bit.
+        A query's result has the same bits alone as among any others: scores are summed pair by
+        pair in double precision, rounded to what is returned, and ties go to the smaller index.
 
         Parameters
         ----------

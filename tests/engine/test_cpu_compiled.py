@@ -17,6 +17,7 @@ from sklearn.cluster import kmeans_plusplus
 
 from gpu_coldstart.engine.base import AlsOptions, Csr, HostArray, KmeansOptions
 from gpu_coldstart.engine.cpu import als as cpu_als
+from gpu_coldstart.engine.cpu import geometry, sparse
 from gpu_coldstart.engine.cpu import jit as cpu_jit
 from gpu_coldstart.engine.cpu import kmeans as cpu_kmeans
 from gpu_coldstart.engine.cpu.sparse import from_scipy
@@ -150,3 +151,53 @@ def test_kmeans_ends_where_the_inertia_hardly_falls(monkeypatch: pytest.MonkeyPa
     settled = cpu_kmeans.kmeans(points, options)
     assert len(calls) - taken > taken
     assert settled.inertia < found.inertia < 1.02 * settled.inertia
+
+
+# -- NumPy where an input is small ---------------------------------------------------------------
+
+
+def both_ways(monkeypatch: pytest.MonkeyPatch, work: Callable[[], Any]) -> tuple[Any, Any]:
+    """What work returns by NumPy, and compiled."""
+    results = []
+    for few in (True, False):
+        with monkeypatch.context() as patch:
+            for module in (geometry, sparse):
+                patch.setattr(module, "small", lambda _, few=few: few)
+            results.append(work())
+    return results[0], results[1]
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(1, 1, 1), (1, 40, 7), (50, 90, 128), (33, 500, 31)])
+@pytest.mark.parametrize("group", [1, 3])
+def test_pool_is_the_same_compiled_or_not(
+    monkeypatch: pytest.MonkeyPatch, n: int, m: int, d: int, group: int
+) -> None:
+    random = np.random.default_rng(n + m)
+    table = random.random((n, m)) * (random.random((n, m)) < 0.4)
+    table[::4] = 0
+    weights = from_scipy(sp.coo_array(table.astype(np.float32)).tocsr())
+    embeddings = random.normal(size=(m, d)).astype(np.float32)
+    rows = random.integers(0, n, 5 * group)
+
+    def pooled() -> HostArray:
+        wide = np.full((5, group * d + 2), np.float32(7))
+        sparse.pool(weights, embeddings, rows, wide[:, 1:-1])
+        return wide
+
+    one, other = both_ways(monkeypatch, pooled)
+    assert_array_equal(one, other)
+    assert (one[:, [0, -1]] == 7).all()
+
+
+@pytest.mark.parametrize("whole_numbers", [True, False])
+def test_neighbours_are_the_same_compiled_or_not(
+    monkeypatch: pytest.MonkeyPatch, whole_numbers: bool
+) -> None:
+    random = np.random.default_rng(3)
+    queries, items = (random.normal(size=(n, 33)).astype(np.float32) for n in (70, 400))
+    if whole_numbers:  # ties, so that all items are ranked
+        queries, items = np.round(queries), np.round(items)
+    for search, n in ((geometry.nearest, 3), (geometry.nearest, 20), (geometry.top_k, 50)):
+        one, other = both_ways(monkeypatch, lambda s=search, n=n: s(queries, items, n))
+        for mine, theirs in zip(one, other, strict=True):
+            assert mine.tobytes() == theirs.tobytes()

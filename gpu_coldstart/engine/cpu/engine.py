@@ -1,7 +1,8 @@
-"""The CPU engine: NumPy, SciPy, faiss-cpu, and a loop of our own compiled by Numba.
+"""The CPU engine: NumPy, SciPy, faiss-cpu, and loops of our own compiled by Numba.
 
 It runs the whole flow without a GPU, backs the tests, and is what every other engine is compared
-with. Results are bit-identical from run to run on the same machine with as many threads.
+with. Results are bit-identical from run to run on the same machine with as many threads. Numba, and
+what only fitting needs, is imported where it is first used: serving does without it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from gpu_coldstart.engine.base import (
     Svd,
     SvdOptions,
 )
-from gpu_coldstart.engine.cpu import als, geometry, kmeans, ranking, spaces, sparse
+from gpu_coldstart.engine.cpu import geometry, ranking, sparse
 from gpu_coldstart.engine.cpu.sparse import from_scipy, to_scipy
 from gpu_coldstart.errors import UserError
 
@@ -121,14 +122,20 @@ class CpuEngine(Engine):
     # -- embedding spaces ----------------------------------------------------------------------
 
     def pmi(self, counts: Csr, options: PmiOptions) -> Csr:
+        from gpu_coldstart.engine.cpu import spaces
+
         return spaces.pmi(counts, options)
 
     def svd(self, matrix: Csr, options: SvdOptions) -> Svd:
+        from gpu_coldstart.engine.cpu import spaces
+
         return spaces.svd(to_scipy(matrix), options)
 
     def als(
         self, affinity: Csr, options: AlsOptions, progress: Callable[[int, float], None]
     ) -> tuple[Array, Array]:
+        from gpu_coldstart.engine.cpu import als
+
         return als.als(affinity, options, progress)
 
     def pool(
@@ -146,6 +153,8 @@ class CpuEngine(Engine):
         return out
 
     def kmeans(self, points: Array, options: KmeansOptions) -> Kmeans:
+        from gpu_coldstart.engine.cpu import kmeans
+
         return kmeans.kmeans(points, options)
 
     # -- recommending --------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from scipy import linalg
 
 from gpu_coldstart.engine.base import Csr, HostArray, PmiOptions, Svd, SvdOptions
-from gpu_coldstart.engine.cpu.sparse import product
+from gpu_coldstart.engine.cpu.products import product
 
 __all__ = ["pmi", "svd"]
 
