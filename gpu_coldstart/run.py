@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_coldstart import engine as engines
+from gpu_coldstart.cli.wording import sentence
 from gpu_coldstart.config.parameters import (
     DATASETS,
     PRESETS,
@@ -259,15 +260,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reporter.say(f"gpu_coldstart {version('gpu-coldstart')}: {reason}")
         run(config, engine, out, reporter, resume=options.resume)
     except UserError as error:
-        return _refuse(str(error))
+        return _refuse(sentence(error))
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         reason = "the disk is full; free some space" if full else error.strerror or str(error)
         return _refuse(f"{error.filename or out}: {reason}")
     except (MemoryError, RuntimeError) as error:
-        sentence = engine.explain(error) if engine else None
-        if sentence:
-            return _refuse(sentence)
+        lacking = engine.explain(error) if engine else None
+        if lacking:
+            return _refuse(sentence(lacking))
         if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
             raise  # torch tells a lack of memory so
         return _refuse("the memory does not suffice: choose a smaller preset or smaller sizes")
@@ -277,8 +278,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _refuse(sentence: str) -> int:
-    sys.stderr.write(f"error: {sentence}\n")
+def _refuse(problem: str) -> int:
+    sys.stderr.write(f"error: {problem}\n")
     return 2
 
 

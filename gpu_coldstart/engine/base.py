@@ -37,6 +37,9 @@ from gpu_coldstart.engine.types import (
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
+    from torch import nn
+
+    from gpu_coldstart.errors import UserError
 
 __all__ = [
     "AlsOptions",
@@ -72,12 +75,6 @@ class Engine(ABC):
     It changes how long a run takes, never what it finds.
     """
 
-    skips_null_blocks: bool
-    """Whether the network's first layer is faster if it leaves out null blocks of the input vector.
-
-    It changes how long a run takes, and last bits, never more.
-    """
-
     device: str = ""
     """What the processor is, where that is worth telling."""
 
@@ -90,10 +87,27 @@ class Engine(ABC):
         """Most device memory held since this was last asked, in MB; 0 on the CPU."""
         return 0.0
 
-    def explain(self, error: BaseException) -> str | None:
-        """One sentence about an error that tells a lack of the device's memory, else None."""
+    def explain(self, error: BaseException) -> UserError | None:
+        """What to raise for an error that tells a lack of the device's memory, else None."""
         del error
         return None
+
+    def input_layer(self, inputs: int, outputs: int, block: int) -> nn.Linear:
+        """The first layer of a network, as is fastest here while it trains.
+
+        Weights, their names and their initial values are those of :class:`torch.nn.Linear`, and so
+        is what it computes, but for last bits.
+
+        Parameters
+        ----------
+        inputs, outputs : int
+        block : int
+            Width of the blocks of the input vector, many of which are null.
+        """
+        from torch import nn
+
+        del block
+        return nn.Linear(inputs, outputs)
 
     # -- moving data ---------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpu_coldstart.cli.wording import sentence
 from gpu_coldstart.engine import Engine, choose
 from gpu_coldstart.engine.base import AlsOptions, Csr, HostArray
 from gpu_coldstart.errors import UserError
@@ -146,7 +147,7 @@ def test_a_single_row_that_does_not_fit(module: Any, error: Exception) -> None:
 
     with pytest.raises(UserError) as refusal:
         module.Memory(3 << 29, rapids=True).batched("a test", 20, 1, work)
-    assert str(refusal.value) == SENTENCE.format("1.5 GB", "a test")
+    assert sentence(refusal.value) == SENTENCE.format("1.5 GB", "a test")
     assert refusal.value.__cause__ is error
 
 
@@ -326,7 +327,7 @@ def test_any_limit_changes_nothing_or_is_told(
                 assert same(primitive(card), wanted)
                 outcomes.append("in halves" if refusals else "whole")
             except UserError as error:
-                outcomes.append(str(error) if refusals[-1] == 1 else "told too early")
+                outcomes.append(sentence(error) if refusals[-1] == 1 else "told too early")
     ways = ["whole", "in halves", SENTENCE.format("71.1 GB", NAMES[primitive])]
     assert list(dict.fromkeys(outcomes)) == ways
 

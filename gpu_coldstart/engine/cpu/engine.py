@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import scipy.sparse as sp
 import torch
+from torch import nn
 
 from gpu_coldstart.engine.base import (
     AlsOptions,
@@ -33,7 +34,7 @@ from gpu_coldstart.engine.base import (
     Svd,
     SvdOptions,
 )
-from gpu_coldstart.engine.cpu import geometry, ranking, sparse
+from gpu_coldstart.engine.cpu import blocks, geometry, ranking, sparse
 from gpu_coldstart.engine.cpu.sparse import from_scipy, to_scipy
 from gpu_coldstart.errors import UserError
 
@@ -54,11 +55,15 @@ class CpuEngine(Engine):
 
     name = "cpu"
     xp: Any = np
-    skips_null_blocks = True
 
     def __init__(self) -> None:
         self.threads = torch.get_num_threads()
         self.resident_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8
+
+    def input_layer(self, inputs: int, outputs: int, block: int) -> nn.Linear:
+        if block < blocks.NARROWEST:
+            return super().input_layer(inputs, outputs, block)
+        return blocks.BlockLinear(inputs, outputs, block=block)
 
     # -- moving data ---------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.engine.cuda import geometry, ranking, spaces, sparse
 from gpu_coldstart.engine.cuda.kernels import BLOCK, kernel
 from gpu_coldstart.engine.cuda.memory import Memory, out_of_memory
+from gpu_coldstart.errors import OutOfDeviceMemoryError, UserError
 
 __all__ = ["CudaEngine", "PascalEngine"]
 
@@ -50,14 +51,13 @@ class CudaEngine(Engine):
 
     Raises
     ------
-    UserError
+    MemoryBudgetError
         When the budget cannot be had.
     """
 
     name = "cuda"
     threads = 0
     xp: Any = cp
-    skips_null_blocks = False
     _rapids = True
 
     def __init__(self, memory_budget: int | None = None):
@@ -69,8 +69,9 @@ class CudaEngine(Engine):
     def peak_mb(self) -> float:
         return self._memory.peak_mb()
 
-    def explain(self, error: BaseException) -> str | None:
-        return self._memory.explain("this run") if out_of_memory(error) else None
+    def explain(self, error: BaseException) -> UserError | None:
+        lacking = out_of_memory(error)
+        return OutOfDeviceMemoryError(self._memory.budget, "this run") if lacking else None
 
     # -- moving data ---------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from gpu_coldstart.engine.base import AlsOptions, Array, Csr, PmiOptions, Svd, S
 from gpu_coldstart.engine.cuda.kernels import BLOCK, kernel
 from gpu_coldstart.engine.cuda.memory import Memory
 from gpu_coldstart.engine.cuda.sparse import offsets, transpose
-from gpu_coldstart.errors import UserError
+from gpu_coldstart.errors import EngineLimitError
 
 __all__ = ["als", "pmi", "svd"]
 
@@ -109,10 +109,7 @@ def als(
     """See :meth:`gpu_coldstart.engine.base.Engine.als`; both sides start small and positive."""
     factors = options.factors
     if factors > _MOST_FACTORS:
-        raise UserError(
-            f"setting 'ut_als.factors' is {factors}, more than the {_MOST_FACTORS} that engine "
-            "cuda takes: set it lower, or use --engine cpu"
-        )
+        raise EngineLimitError("factors", factors, _MOST_FACTORS)
     by_user = affinity.with_data(1.0 + cp.float32(options.confidence) * affinity.data)
     by_track = transpose(by_user)
     random = cp.random.default_rng(options.seed)
