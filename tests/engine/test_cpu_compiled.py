@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,6 @@ def test_neighbours_are_the_same_compiled_or_not(
     if whole_numbers:  # ties, so that all items are ranked
         queries, items = np.round(queries), np.round(items)
     for search, n in ((geometry.nearest, 3), (geometry.nearest, 20), (geometry.top_k, 50)):
-        one, other = both_ways(monkeypatch, lambda s=search, n=n: s(queries, items, n))
+        one, other = both_ways(monkeypatch, partial(search, queries, items, n))
         for mine, theirs in zip(one, other, strict=True):
             assert mine.tobytes() == theirs.tobytes()

@@ -88,8 +88,8 @@ def run_on_cpu(out: Path, *options: str) -> Learned:
     found: list[Kmeans] = []
     kmeans = CpuEngine.kmeans
 
-    def kept(engine: CpuEngine, points: HostArray, k: int, **more: int) -> Kmeans:
-        found.append(kmeans(engine, points, k, **more))
+    def kept(engine: CpuEngine, points: HostArray, options: KmeansOptions) -> Kmeans:
+        found.append(kmeans(engine, points, options))
         return found[-1]
 
     with pytest.MonkeyPatch.context() as patch:
