@@ -1,8 +1,18 @@
-"""The one exception a user's mistake may raise."""
+"""What a mistake of the user's raises: :class:`UserError`, or a kind of it that tells more."""
 
 from __future__ import annotations
 
-__all__ = ["UserError"]
+from collections.abc import Mapping
+from types import MappingProxyType
+
+__all__ = [
+    "EngineError",
+    "EngineLimitError",
+    "EngineUnavailableError",
+    "MemoryBudgetError",
+    "OutOfDeviceMemoryError",
+    "UserError",
+]
 
 
 class UserError(Exception):
@@ -17,3 +27,130 @@ class UserError(Exception):
     Traceback (most recent call last):
     gpu_coldstart.errors.UserError: users.parquet has no column 'user_id': add it (int64, unique)
     """
+
+
+_IN_PYTHON = MappingProxyType(
+    {
+        "cpu": "engine='cpu'",
+        "memory_budget": "memory_budget",
+        "gigabyte": "1 << 30",
+        "factors": "'factors'",
+        "k": "k",
+        "exclude_seen": "exclude_seen=False",
+    }
+)
+"""What parameters are called in Python."""
+
+
+class EngineError(UserError):
+    """A mistake that an engine sees.
+
+    An engine knows its own parameters, not what a command calls them.
+
+    Parameters
+    ----------
+    template : str
+        The sentence with parameters by name in braces: ``cpu`` for the choice of the CPU engine,
+        ``memory_budget``, ``gigabyte``, ``factors``, ``k``, ``exclude_seen``.
+    """
+
+    def __init__(self, template: str):
+        self._template = template
+        super().__init__(self.worded(_IN_PYTHON))
+
+    def worded(self, names: Mapping[str, str]) -> str:
+        """The sentence with other names of the parameters."""
+        return self._template.format_map(names)
+
+
+class EngineUnavailableError(EngineError):
+    """An engine that cannot run here.
+
+    Attributes
+    ----------
+    engine : str
+    reason : str
+        What stands in the way.
+    """
+
+    def __init__(self, engine: str, reason: str):
+        self.engine, self.reason = engine, reason
+        escaped = reason.replace("{", "{{").replace("}", "}}")
+        super().__init__(f"engine {engine} cannot run: {escaped}; mend that, or use {{cpu}}")
+
+
+class MemoryBudgetError(EngineError):
+    """A memory budget that cannot be kept.
+
+    Attributes
+    ----------
+    budget : int
+        Bytes.
+    free, total : int
+        Bytes of the device; 0 where it has no memory of its own.
+    """
+
+    def __init__(self, budget: int, free: int, total: int):
+        self.budget, self.free, self.total = budget, free, total
+        if not total:
+            template = "{memory_budget} is about a GPU's memory: leave it out on engine cpu"
+        elif budget > free:
+            template = (
+                f"{{memory_budget}} asks for {_gigabytes(budget)}, but {_gigabytes(free)} of the "
+                f"GPU's {_gigabytes(total)} are free: set it lower, or end what else runs there"
+            )
+        else:
+            template = (
+                f"{_gigabytes(budget)} of GPU memory are too little: give {{memory_budget}} "
+                "{gigabyte} or more, or use {cpu}"
+            )
+        super().__init__(template)
+
+
+class OutOfDeviceMemoryError(EngineError):
+    """Work that the memory budget does not suffice for.
+
+    Attributes
+    ----------
+    budget : int
+        Bytes.
+    work : str
+        Name of the work, such as ``ALS``.
+    """
+
+    def __init__(self, budget: int, work: str):
+        self.budget, self.work = budget, work
+        super().__init__(
+            f"the GPU memory of {_gigabytes(budget)} does not suffice for {work}: raise "
+            "{memory_budget} where the card has more, choose smaller sizes, or use {cpu}"
+        )
+
+
+class EngineLimitError(EngineError):
+    """A parameter beyond what an engine's kernels take.
+
+    Attributes
+    ----------
+    parameter : {"factors", "k"}
+    value, limit : int
+    """
+
+    def __init__(self, parameter: str, value: int, limit: int):
+        self.parameter, self.value, self.limit = parameter, value, limit
+        super().__init__(_LIMITS[parameter].format(value=value, limit=limit))
+
+
+_LIMITS = {
+    "factors": (
+        "setting {{factors}} is {value}, more than the {limit} that engine cuda takes: set it "
+        "lower, or use {{cpu}}"
+    ),
+    "k": (
+        "soft allocation on engine cuda makes lists of at most {limit} tracks, not {value}: set "
+        "{{k}} lower, or {{exclude_seen}}, or use {{cpu}}"
+    ),
+}
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / (1 << 30):.1f} GB"

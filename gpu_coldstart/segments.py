@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gpu_coldstart.config.parameters import Segments as SegmentsConfig
 from gpu_coldstart.data.catalogue import entries
 from gpu_coldstart.data.logs import Logs
-from gpu_coldstart.engine.base import Array, Csr, Engine, HostArray, Kmeans
+from gpu_coldstart.engine.base import Array, Csr, Engine, HostArray, Kmeans, KmeansOptions
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import age_class_names, age_classes
 from gpu_coldstart.spaces import Space
@@ -76,11 +76,13 @@ def cluster(engine: Engine, points: Array, k: int, options: SegmentsConfig, seed
     """The configured k-means of points [n, d]."""
     return engine.kmeans(
         points,
-        k,
-        iterations=options.iterations,
-        seed=seed,
-        restarts=options.restarts,
-        seeding_points=options.seeding_points,
+        KmeansOptions(
+            k=k,
+            iterations=options.iterations,
+            seed=seed,
+            restarts=options.restarts,
+            seeding_points=options.seeding_points,
+        ),
     )
 
 

@@ -30,7 +30,15 @@ from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.datasets.synthetic.generate import generate
 from gpu_coldstart.datasets.synthetic.world import PRESETS
 from gpu_coldstart.engine import Engine, choose
-from gpu_coldstart.engine.base import Array, Csr, HostArray
+from gpu_coldstart.engine.base import (
+    AlsOptions,
+    Array,
+    Csr,
+    HostArray,
+    KmeansOptions,
+    PmiOptions,
+    SvdOptions,
+)
 from gpu_coldstart.engine.cpu.sparse import to_scipy
 from gpu_coldstart.segments import shares_of
 from gpu_coldstart.spaces import tt_svd, ut_als
@@ -79,7 +87,7 @@ class Side:
     def pmi(self) -> Csr:
         sets, _ = tt_svd.collections(self.engine, self.logs, CONFIG.tt_svd)
         counts = tt_svd.cooccurrence(self.engine, sets)
-        return self.engine.pmi(counts, shift=1.0, smoothing=0.75, min_count=2)
+        return self.engine.pmi(counts, PmiOptions(smoothing=0.75, min_count=2))
 
 
 @pytest.fixture(scope="module")
@@ -187,13 +195,15 @@ def als(side: Side) -> list[Any]:
     losses: list[float] = []
     found = side.engine.als(
         ut_als.affinity(side.engine, side.logs, CONFIG.ut_als),
-        factors=40,
-        iterations=3,
-        regularization=10.0,
-        confidence=10.0,
-        cg_steps=3,
-        seed=0,
-        progress=lambda iteration, loss: losses.append(loss),
+        AlsOptions(
+            factors=40,
+            iterations=3,
+            regularization=10.0,
+            confidence=10.0,
+            cg_steps=3,
+            seed=0,
+        ),
+        lambda iteration, loss: losses.append(loss),
     )
     return [*found, side.array(np.array(losses))]
 
@@ -272,7 +282,9 @@ def test_svd_leaves_as_little_as_the_cpu_engines(sides: tuple[Side, Side]) -> No
     left = []
     for side in sides:
         matrix = side.pmi()
-        found = side.engine.svd(matrix, 32, oversamples=20, power_iterations=2, seed=0)
+        found = side.engine.svd(
+            matrix, SvdOptions(rank=32, oversamples=20, power_iterations=2, seed=0)
+        )
         u, s, vt = (side.engine.to_host(part) for part in (found.u, found.s, found.vt))
         assert_allclose(u.T @ u, np.eye(32), atol=1e-3)
         left.append(float(np.linalg.norm(on_host(side, matrix).toarray() - (u * s) @ vt)))
@@ -289,7 +301,7 @@ def test_kmeans_comes_as_low_as_the_cpu_engine(sides: tuple[Side, Side]) -> None
     inertia = []
     for side in sides:
         points = side.engine.pool(side.logs.history, side.vectors(side.logs.n_tracks, 24, 10))
-        found = side.engine.kmeans(points, SEGMENTS, iterations=20, seed=0)
+        found = side.engine.kmeans(points, KmeansOptions(k=SEGMENTS, iterations=20, seed=0))
         labels = side.engine.to_host(found.labels)
         assert set(labels.tolist()) == set(range(SEGMENTS))
         inertia.append(found.inertia)

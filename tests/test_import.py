@@ -80,3 +80,37 @@ def test_the_cpu_engine_runs_without_any_of_them(told: dict[str, Any]) -> None:
 
 def test_a_run_on_the_cpu_asks_for_none_of_them(told: dict[str, Any]) -> None:
     assert told["asked"].keys() <= {"nvtx"}
+
+
+LIGHT = """
+import sys
+import gpu_coldstart.engine
+import gpu_coldstart.engine.base
+heavy = {"torch", "scipy", "numba", "faiss", "pyarrow", "sklearn"} & sys.modules.keys()
+assert not heavy, heavy
+import numpy as np
+engine = gpu_coldstart.engine.choose("cpu")[0]
+points = np.arange(12, dtype=np.float32).reshape(4, 3)
+matrix = engine.csr(np.arange(4), np.arange(4), np.ones(4), (4, 4))
+engine.pool(engine.take_rows(matrix, np.array([1, 2])), points)
+engine.nearest(points, points, 2)
+engine.top_k(points, points, 2)
+segments, weights = np.array([[0, 1]], np.int32), np.array([[0.5, 0.5]], np.float32)
+tracks, scores = engine.soft_allocate(segments, weights, matrix, 2, 0)
+engine.drop_seen(tracks, scores, engine.take_rows(matrix, np.array([3])), 1)
+heavy = {"numba", "matplotlib", "scipy.stats", "sklearn"} & sys.modules.keys()
+assert not heavy, heavy
+"""
+
+
+def test_the_engine_is_light_to_import_and_serving_needs_no_compiler() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT],
+        env=one_thread(),
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

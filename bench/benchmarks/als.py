@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from bench.cases import LOWER, Benchmark, Case, Contender, Rule, Setting, UnavailableError, Work
 from bench.data import Floats, host
+from gpu_coldstart.engine.base import AlsOptions
 from gpu_coldstart.spaces import ut_als
 
 _ITERATIONS = 5
@@ -66,13 +67,15 @@ def _ours(setting: Setting, affinity: Any, factors: int) -> Contender:
     def fit(progress: Any) -> tuple[Any, Any]:
         return engine.als(
             affinity,
-            factors=factors,
-            iterations=_ITERATIONS,
-            regularization=options.regularization,
-            confidence=options.confidence,
-            cg_steps=options.cg_steps,
-            seed=setting.seed,
-            progress=progress,
+            AlsOptions(
+                factors=factors,
+                iterations=_ITERATIONS,
+                regularization=options.regularization,
+                confidence=options.confidence,
+                cg_steps=options.cg_steps,
+                seed=setting.seed,
+            ),
+            progress,
         )
 
     def trace() -> list[tuple[float, float]]:

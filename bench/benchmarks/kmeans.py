@@ -8,6 +8,7 @@ import numpy as np
 
 from bench.cases import LOWER, Benchmark, Case, Contender, Rule, Setting, Work
 from bench.data import Floats
+from gpu_coldstart.engine.base import KmeansOptions
 
 
 def _prepare(setting: Setting) -> Case:
@@ -18,7 +19,8 @@ def _prepare(setting: Setting) -> Case:
     n, d = on_host.shape
 
     def ours() -> Work:
-        return lambda: engine.kmeans(users, k, iterations=iterations, seed=seed).centroids
+        options = KmeansOptions(k=k, iterations=iterations, seed=seed)
+        return lambda: engine.kmeans(users, options).centroids
 
     def faiss() -> Work:
         import faiss

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from bench.cases import LOWER, SAME, Benchmark, Case, Contender, Rule, Setting, Work
 from bench.data import Floats, host
+from gpu_coldstart.engine.base import PmiOptions, SvdOptions
 
 _Factors = tuple[Any, Any, Any]
 
@@ -76,16 +77,18 @@ def _ours(setting: Setting) -> Work:
     def work() -> Any:
         pmi = engine.pmi(
             counts,
-            shift=options.shift,
-            smoothing=options.smoothing,
-            min_count=options.min_count,
+            PmiOptions(
+                shift=options.shift, smoothing=options.smoothing, min_count=options.min_count
+            ),
         )
         found = engine.svd(
             pmi,
-            options.dimension,
-            oversamples=options.oversamples,
-            power_iterations=options.power_iterations,
-            seed=setting.seed,
+            SvdOptions(
+                rank=options.dimension,
+                oversamples=options.oversamples,
+                power_iterations=options.power_iterations,
+                seed=setting.seed,
+            ),
         )
         return pmi, found
 

@@ -10,6 +10,7 @@ import typer
 
 from gpu_coldstart import console
 from gpu_coldstart.cli import bench, compare, data, options, recommend, run
+from gpu_coldstart.cli.wording import sentence
 from gpu_coldstart.errors import UserError
 
 __all__ = ["app", "dispatch"]
@@ -71,7 +72,7 @@ def dispatch(arguments: Sequence[str], command: str, name: str) -> int:
     except typer.TyperException as error:
         return console.complain(_one_line(error))
     except UserError as error:
-        return console.complain(str(error))
+        return console.complain(sentence(error))
 
 
 def _one_line(error: typer.TyperException) -> str:

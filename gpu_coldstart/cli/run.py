@@ -249,9 +249,9 @@ def _run(
         reason = "the disk is full; free some space" if full else error.strerror or str(error)
         raise UserError(f"{error.filename or out}: {reason}") from error
     except (MemoryError, RuntimeError) as error:
-        sentence = chosen.explain(error) if chosen else None
-        if sentence:
-            raise UserError(sentence) from error
+        lacking = chosen.explain(error) if chosen else None
+        if lacking:
+            raise lacking from error
         if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
             raise  # torch words a lack of memory so
         raise UserError("not enough memory: choose a smaller preset or smaller sizes") from error

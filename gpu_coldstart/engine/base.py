@@ -21,20 +21,40 @@ from typing import TYPE_CHECKING, Any
 
 from gpu_coldstart import profiling
 from gpu_coldstart.engine.types import (
+    AlsOptions,
     Array,
     Column,
     Csr,
     HostArray,
     Kmeans,
+    KmeansOptions,
+    PmiOptions,
     RankMetrics,
     Svd,
+    SvdOptions,
 )
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
+    from torch import nn
 
-__all__ = ["Array", "Column", "Csr", "Engine", "HostArray", "Kmeans", "RankMetrics", "Svd"]
+    from gpu_coldstart.errors import UserError
+
+__all__ = [
+    "AlsOptions",
+    "Array",
+    "Column",
+    "Csr",
+    "Engine",
+    "HostArray",
+    "Kmeans",
+    "KmeansOptions",
+    "PmiOptions",
+    "RankMetrics",
+    "Svd",
+    "SvdOptions",
+]
 
 
 class Engine(ABC):
@@ -55,12 +75,6 @@ class Engine(ABC):
     It changes how long a run takes, never what it finds.
     """
 
-    skips_null_blocks: bool
-    """Whether the network's first layer is faster if it leaves out null blocks of the input vector.
-
-    It changes how long a run takes, and last bits, never more.
-    """
-
     device: str = ""
     """What the processor is, where that is worth telling."""
 
@@ -73,10 +87,27 @@ class Engine(ABC):
         """Most device memory held since this was last asked, in MB; 0 on the CPU."""
         return 0.0
 
-    def explain(self, error: BaseException) -> str | None:
-        """One sentence about an error that tells a lack of the device's memory, else None."""
+    def explain(self, error: BaseException) -> UserError | None:
+        """What to raise for an error that tells a lack of the device's memory, else None."""
         del error
         return None
+
+    def input_layer(self, inputs: int, outputs: int, block: int) -> nn.Linear:
+        """The first layer of a network, as is fastest here while it trains.
+
+        Weights, their names and their initial values are those of :class:`torch.nn.Linear`, and so
+        is what it computes, but for last bits.
+
+        Parameters
+        ----------
+        inputs, outputs : int
+        block : int
+            Width of the blocks of the input vector, many of which are null.
+        """
+        from torch import nn
+
+        del block
+        return nn.Linear(inputs, outputs)
 
     # -- moving data ---------------------------------------------------------------------------
 
@@ -185,7 +216,7 @@ class Engine(ABC):
     # -- embedding spaces ----------------------------------------------------------------------
 
     @abstractmethod
-    def pmi(self, counts: Csr, *, shift: float, smoothing: float, min_count: float) -> Csr:
+    def pmi(self, counts: Csr, options: PmiOptions) -> Csr:
         """Positive pointwise mutual information of a symmetric co-occurrence matrix.
 
         ``max(log(n_ij * N / (n_i * n_j^a)) - log(shift), 0)``, where ``n_i`` is a row's sum,
@@ -196,35 +227,19 @@ class Engine(ABC):
         Parameters
         ----------
         counts : Csr [n, n], symmetric, zero diagonal
-        shift : float
-            Number of negative samples k of the shifted PMI; 1 is no shift.
-        smoothing : float
-            Exponent a on the context counts; 1 is none.
-        min_count : float
-            Rarer pairs are left out.
+        options : PmiOptions
         """
 
     @abstractmethod
-    def svd(
-        self, matrix: Csr, rank: int, *, oversamples: int, power_iterations: int, seed: int
-    ) -> Svd:
-        """Truncated singular value decomposition, never made dense, by a randomised range finder.
+    def svd(self, matrix: Csr, options: SvdOptions) -> Svd:
+        """Truncated singular value decomposition by a randomised range finder, never made dense.
 
         Signs are fixed: the entry of largest magnitude of each left vector is positive.
         """
 
     @abstractmethod
     def als(
-        self,
-        affinity: Csr,
-        *,
-        factors: int,
-        iterations: int,
-        regularization: float,
-        confidence: float,
-        cg_steps: int,
-        seed: int,
-        progress: Callable[[int, float], None],
+        self, affinity: Csr, options: AlsOptions, progress: Callable[[int, float], None]
     ) -> tuple[Array, Array]:
         """Weighted matrix factorisation of implicit feedback (Hu, Koren & Volinsky 2008).
 
@@ -237,6 +252,7 @@ class Engine(ABC):
         ----------
         affinity : Csr [users, tracks]
             Positive entries.
+        options : AlsOptions
         progress : callable (iteration, loss)
             Called after each iteration, from 0, with the objective divided by the number of cells.
 
@@ -274,31 +290,13 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def kmeans(
-        self,
-        points: Array,
-        k: int,
-        *,
-        iterations: int,
-        seed: int,
-        restarts: int = 1,
-        seeding_points: int = 20,
-    ) -> Kmeans:
+    def kmeans(self, points: Array, options: KmeansOptions) -> Kmeans:
         """Lloyd's k-means from k-means++ starts, with no empty segment.
 
         Parameters
         ----------
-        points : Array [n, d] of float32, k <= n
-        iterations : int
-            At most so many. The CPU engine stops where one lowers the inertia by less than 0.05 %,
-            cuML where nothing moves.
-        restarts : int
-            Starts, each at random anew; the one that ends at the least inertia is kept, of equals
-            the first. (One more never makes the inertia larger on the CPU; cuML compares by its
-            own inertia, in single precision.)
-        seeding_points : int
-            k-means++ chooses the start among at most so many points a segment; 0 is among all. On
-            a GPU any other number is k-means||, which looks at all points in a few passes.
+        points : Array [n, d] of float32, n at least ``options.k``
+        options : KmeansOptions
         """
 
     # -- recommending --------------------------------------------------------------------------
@@ -306,6 +304,9 @@ class Engine(ABC):
     @abstractmethod
     def nearest(self, points: Array, centroids: Array, n: int) -> tuple[Array, Array]:
         """The ``n`` Euclidean-nearest centroids of each point, nearest first.
+
+        A point's result has the same bits alone as among any others: distances are summed pair by
+        pair in double precision, and ties go to the smaller label.
 
         Returns
         -------
@@ -318,7 +319,8 @@ class Engine(ABC):
     def top_k(self, queries: Array, items: Array, k: int) -> tuple[Array, Array]:
         """The ``k`` items of largest inner product with each query, best first.
 
-        Scores are equal when the numbers returned are; equal items may differ in the last bit.
+        A query's result has the same bits alone as among any others: scores are summed pair by
+        pair in double precision, rounded to what is returned, and ties go to the smaller index.
 
         Parameters
         ----------

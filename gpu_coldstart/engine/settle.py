@@ -6,14 +6,29 @@ Functions take the array namespace ``xp`` of their arrays (NumPy or CuPy).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from gpu_coldstart.engine.base import Array
 
-__all__ = ["in_order", "largest_remainder", "nearest_first", "occupy_all", "settle_ties"]
+__all__ = [
+    "SPARE",
+    "Keys",
+    "as_returned",
+    "best_of",
+    "in_order",
+    "largest_remainder",
+    "occupy_all",
+    "pair_keys",
+]
 
 _EXACT_CELLS = 1 << 24
-"""Numbers held at once where ties are settled among all candidates."""
+"""Numbers held at once where ties are settled among all items."""
+
+SPARE = 4
+"""Candidates for the best k beyond k: with so many, near ties at the end of a list are rare."""
+
+_ROUNDING = 2.0**-24
+"""Relative error of one operation in float32."""
 
 
 def in_order(xp: Any, indices: Array, keys: Array) -> tuple[Array, Array]:
@@ -37,88 +52,117 @@ def in_order(xp: Any, indices: Array, keys: Array) -> tuple[Array, Array]:
     return xp.take_along_axis(indices, by_key, axis=1), xp.take_along_axis(keys, by_key, axis=1)
 
 
-def nearest_first(
-    xp: Any, points: Array, centroids: Array, labels: Array, *, n: int
-) -> tuple[Array, Array]:
-    """The ``n`` nearest of found centroids at their exact distances, ties by smaller label.
+def pair_keys(
+    xp: Any, queries: Array, items: Array, candidates: Array | None, *, distances: bool
+) -> Array:
+    """Exact keys of pairs of a query and an item: the smaller, the better.
 
-    Libraries expand ``|a - b|^2``, which is inexact near a centroid, and near is what is asked
-    for.
-
-    Parameters
-    ----------
-    points : Array [p, d] of float32
-    centroids : Array [m, d] of float32
-    labels : Array [p, min(n + 1, m) or more] of integers
-        The nearest centroids as the library has it, in any order.
-
-    Returns
-    -------
-    labels : Array [p, n] of int32
-    distances : Array [p, n] of float32
-        Euclidean.
-    """
-    distances = xp.empty(labels.shape, dtype=xp.float32)
-    for place in range(labels.shape[1]):
-        distances[:, place] = xp.linalg.norm(points - centroids[labels[:, place]], axis=1)
-
-    def all_distances(rows: Array) -> Array:
-        return xp.linalg.norm(points[rows][:, None] - centroids[None], axis=2)
-
-    batch = max(1, _EXACT_CELLS // max(1, centroids.size))
-    return _first(xp, labels, distances, all_distances, n=n, batch=batch)
-
-
-def settle_ties(
-    xp: Any, queries: Array, items: Array, found: Array, scores: Array, *, k: int
-) -> tuple[Array, Array]:
-    """The ``k`` best of found items, ties by smaller index.
+    Each is summed by itself in double precision, dimension by dimension, so that a pair has the
+    same bits in any company; libraries sum in an order that depends on how many queries there are.
 
     Parameters
     ----------
     queries : Array [n, d] of float32
     items : Array [m, d] of float32
-    found, scores : Array [n, min(k + 1, m) or more]
-        Items of largest inner product, in any order.
+    candidates : Array [n, c] of integers, or None
+        Items to pair each query with; None is all of them.
+    distances : bool
+        Squared Euclidean distances; else inner products, negated.
 
     Returns
     -------
-    items : Array [n, k] of int32
-    scores : Array [n, k] of float32
+    Array [n, c or m] of float64
     """
-    batch = max(1, _EXACT_CELLS // max(1, len(items)))
-    best, negated = _first(
-        xp, found, -scores, lambda rows: -(queries[rows] @ items.T), n=k, batch=batch
-    )
-    return best, -negated
+    width = len(items) if candidates is None else candidates.shape[1]
+    keys = xp.zeros((len(queries), width), dtype=xp.float64)
+    for j in range(queries.shape[1]):
+        ours = queries[:, j].astype(xp.float64)[:, None]
+        column = items[:, j]
+        theirs = (column[None, :] if candidates is None else column[candidates]).astype(xp.float64)
+        if distances:
+            apart = ours - theirs
+            keys += apart * apart
+        else:
+            keys -= ours * theirs
+    return keys
 
 
-def _first(
+def as_returned(xp: Any, keys: Array, *, distances: bool) -> Array:
+    """Exact keys as float32, by which ties are told: distances, or negated inner products."""
+    return (xp.sqrt(keys) if distances else keys).astype(xp.float32)
+
+
+Keys: TypeAlias = Callable[[Array, "Array | None"], Array]
+"""Exact keys of some queries (their numbers) with candidates or all items: :func:`pair_keys`."""
+
+
+def best_of(
     xp: Any,
-    found: Array,
-    keys: Array,
-    all_keys: Callable[[Array], Array],
+    queries: Array,
+    items: Array,
+    candidates: Array,
     *,
     n: int,
-    batch: int,
+    longest: float,
+    distances: bool,
+    pair: Keys | None = None,
 ) -> tuple[Array, Array]:
-    """The ``n`` of smallest key, equal keys by smaller index.
+    """The ``n`` best items of each query, ties by smaller index, from a library's candidates.
 
-    A library does not say which of equal candidates it keeps at the end of a list. One more than
-    asked for shows where that matters; only there are all candidates ranked, ``batch`` rows at
-    once, by ``all_keys(rows)``.
+    A library's scores carry rounding errors that depend on the batch, so that it may leave out an
+    item it should not. What it left out can be no better than the worst candidate, but for twice
+    the largest such error. Where the n-th is not that far ahead of the worst candidate (ties
+    among them), all items are ranked.
+
+    Parameters
+    ----------
+    queries : Array [q, d] of float32
+    items : Array [m, d] of float32
+    candidates : Array [q, c] of integers
+        The best items as the library has it, in any order; c is more than ``n``, or m.
+    longest : float
+        Length of the longest item, or more.
+    distances : bool
+        Smallest Euclidean distance; else largest inner product.
+    pair : callable or None
+        A faster :func:`pair_keys` of the same bits.
+
+    Returns
+    -------
+    items : Array [q, n] of int32
+    values : Array [q, n] of float32
+        Euclidean distances or inner products.
     """
-    found, keys = in_order(xp, found, keys)
-    best, least = found[:, :n].astype(xp.int32), xp.ascontiguousarray(keys[:, :n])
-    if found.shape[1] > n:
-        tied = xp.flatnonzero(keys[:, n - 1] == keys[:, n])
-        for start in range(0, len(tied), batch):
-            rows = tied[start : start + batch]
-            full = all_keys(rows)
+
+    def plain(rows: Array, some: Array | None) -> Array:
+        return pair_keys(xp, queries[rows], items, some, distances=distances)
+
+    pair = pair or plain
+    exact = pair(slice(None), candidates)
+    chosen, keys = in_order(xp, candidates, as_returned(xp, exact, distances=distances))
+    best, least = chosen[:, :n].astype(xp.int32), xp.ascontiguousarray(keys[:, :n])
+    if candidates.shape[1] < len(items):
+        nth = xp.sort(exact, axis=1)[:, n - 1]
+        near = exact.max(axis=1) - nth <= _slack(xp, queries, longest, distances=distances)
+        doubtful = xp.flatnonzero(near)
+        batch = max(1, _EXACT_CELLS // max(1, len(items)))
+        for start in range(0, len(doubtful), batch):
+            rows = doubtful[start : start + batch]
+            full = as_returned(xp, pair(rows, None), distances=distances)
             order = xp.argsort(full, axis=1, kind="stable")[:, :n]
             best[rows] = order.astype(xp.int32)
             least[rows] = xp.take_along_axis(full, order, axis=1)
-    return best, least
+    return best, least if distances else 0 - least  # no negative null
+
+
+def _slack(xp: Any, queries: Array, longest: float, *, distances: bool) -> Array:
+    """How far a library's scores may mislead [queries]: twice the error of a sum of float32.
+
+    Any order of summation errs by at most d units in the last place of the lengths' product.
+    """
+    lengths = xp.sqrt(xp.square(queries.astype(xp.float64)).sum(axis=1))
+    scale = (lengths + longest) ** 2 if distances else lengths * longest
+    return 2 * (queries.shape[1] + 16) * _ROUNDING * scale
 
 
 def occupy_all(xp: Any, labels: Array, distances: Array, k: int) -> Array:

@@ -1,4 +1,4 @@
-"""What engines take and return: arrays, columns, sparse matrices, results of several parts."""
+"""What engines take and return: arrays, columns, sparse matrices, options, results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,19 @@ from typing import Any, TypeAlias
 
 import numpy.typing as npt
 
-__all__ = ["Array", "Column", "Csr", "HostArray", "Kmeans", "RankMetrics", "Svd"]
+__all__ = [
+    "AlsOptions",
+    "Array",
+    "Column",
+    "Csr",
+    "HostArray",
+    "Kmeans",
+    "KmeansOptions",
+    "PmiOptions",
+    "RankMetrics",
+    "Svd",
+    "SvdOptions",
+]
 
 Array: TypeAlias = Any
 """An array of the engine's own kind: ``numpy.ndarray`` or ``cupy.ndarray``."""
@@ -61,6 +73,102 @@ class Csr:
     def with_data(self, data: Array) -> Csr:
         """The same places holding other values, ``data`` [entries]."""
         return Csr(self.indptr, self.indices, data, self.shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PmiOptions:
+    """Options of :meth:`~gpu_coldstart.engine.base.Engine.pmi`.
+
+    Attributes
+    ----------
+    shift : float
+        Number of negative samples k of the shifted PMI; 1 is no shift.
+    smoothing : float
+        Exponent a on the context counts; 1 is none.
+    min_count : float
+        Rarer pairs are left out.
+    """
+
+    shift: float = 1.0
+    smoothing: float = 1.0
+    min_count: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SvdOptions:
+    """Options of :meth:`~gpu_coldstart.engine.base.Engine.svd`.
+
+    Attributes
+    ----------
+    rank : int
+        Singular triplets wanted.
+    oversamples : int
+        Further random directions in which the range is looked for.
+    power_iterations : int
+        Passes over the matrix and its transpose that sharpen the range.
+    seed : int
+    """
+
+    rank: int
+    oversamples: int
+    power_iterations: int
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlsOptions:
+    """Options of :meth:`~gpu_coldstart.engine.base.Engine.als`.
+
+    Attributes
+    ----------
+    factors : int
+        Dimension d of both sides.
+    iterations : int
+        Alternations: users, then tracks.
+    regularization : float
+        The l of the objective.
+    confidence : float
+        Confidence of a cell is ``1 + confidence * affinity``.
+    cg_steps : int
+        Conjugate-gradient steps for each row in each alternation.
+    seed : int
+        Of the initial factors.
+    """
+
+    factors: int
+    iterations: int
+    regularization: float
+    confidence: float
+    cg_steps: int
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class KmeansOptions:
+    """Options of :meth:`~gpu_coldstart.engine.base.Engine.kmeans`.
+
+    Attributes
+    ----------
+    k : int
+        Segments, at most as many as points.
+    iterations : int
+        Lloyd iterations, at most. The CPU engine stops once one lowers the inertia by less than
+        0.05 %, cuML once nothing moves.
+    seed : int
+    restarts : int
+        Independent random starts; the one of least inertia is kept, the first of equals. (One
+        more never makes the inertia larger on the CPU; cuML compares by its own inertia, in
+        single precision.)
+    seeding_points : int
+        k-means++ chooses the start among at most so many points a segment; 0 is among all. On a
+        GPU any other number is k-means||, which looks at all points in a few passes.
+    """
+
+    k: int
+    iterations: int
+    seed: int
+    restarts: int = 1
+    seeding_points: int = 20
 
 
 @dataclass(frozen=True)

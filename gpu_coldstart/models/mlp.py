@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 from torch import nn
-
-from gpu_coldstart.models.blocks import BlockLinear
 
 __all__ = ["Mlp"]
 
@@ -25,10 +24,9 @@ class Mlp(nn.Module):
         Dimension d of the space.
     normalize : bool
         Scale the output to unit length.
-    block : int
-        Width of the blocks of the input vector, of which the first layer then skips those that
-        are null (see :class:`~gpu_coldstart.models.blocks.BlockLinear`); 0 skips none. The
-        weights and their names are the same either way.
+    input_layer : callable (inputs, outputs)
+        What makes the first layer: an engine's
+        :meth:`~gpu_coldstart.engine.base.Engine.input_layer`, to train faster.
 
     Examples
     --------
@@ -43,15 +41,13 @@ class Mlp(nn.Module):
         outputs: int,
         *,
         normalize: bool,
-        block: int = 0,
+        input_layer: Callable[[int, int], nn.Module] = nn.Linear,
     ):
         super().__init__()
         layers: list[nn.Module] = []
 
-        def linear(before: int, after: int) -> nn.Linear:
-            if block and not layers:
-                return BlockLinear(before, after, block=block)
-            return nn.Linear(before, after)
+        def linear(before: int, after: int) -> nn.Module:
+            return nn.Linear(before, after) if layers else input_layer(before, after)
 
         for before, after in pairwise((inputs, *hidden)):
             layers += [linear(before, after), nn.ReLU(), nn.BatchNorm1d(after)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -32,9 +33,6 @@ _PREDICT_BATCH = 64
 matrix by other kernels, and a user's prediction must not depend on the others."""
 
 _VALIDATION_BATCH = 2048
-
-_NARROWEST_BLOCK = 96
-"""Below this, to find and gather the rows of a block takes longer than to multiply them all."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,6 @@ def train(
     """
     device = engine.to_torch(warm[1][:1]).device
     dimension = int(warm[1].shape[1])
-    skips = engine.skips_null_blocks and dimension >= _NARROWEST_BLOCK
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Mlp(
@@ -121,7 +118,7 @@ def train(
             options.hidden,
             dimension,
             normalize=options.normalize_output,
-            block=dimension if skips else 0,
+            input_layer=partial(engine.input_layer, block=dimension),
         ).to(device)
     optimizer = _optimizer(model, options)
     vectors = inputs.table(warm[0])

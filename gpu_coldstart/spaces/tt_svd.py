@@ -5,7 +5,7 @@ from __future__ import annotations
 from gpu_coldstart.config.parameters import Config, TtSvd
 from gpu_coldstart.data.catalogue import entries
 from gpu_coldstart.data.logs import Logs
-from gpu_coldstart.engine.base import Csr, Engine
+from gpu_coldstart.engine.base import Csr, Engine, PmiOptions, SvdOptions
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.spaces.base import Progress, Space, unit_rows
 
@@ -81,9 +81,7 @@ def fit(engine: Engine, logs: Logs, config: Config, progress: Progress) -> Space
     progress(2, 4, f"PMI of {counts.nnz} pairs")
     pmi = engine.pmi(
         counts,
-        shift=options.shift,
-        smoothing=options.smoothing,
-        min_count=options.min_count,
+        PmiOptions(shift=options.shift, smoothing=options.smoothing, min_count=options.min_count),
     )
     if not pmi.nnz:
         raise UserError(
@@ -93,10 +91,12 @@ def fit(engine: Engine, logs: Logs, config: Config, progress: Progress) -> Space
     progress(3, 4, f"SVD of {pmi.nnz} entries")
     svd = engine.svd(
         pmi,
-        options.dimension,
-        oversamples=options.oversamples,
-        power_iterations=options.power_iterations,
-        seed=config.seed,
+        SvdOptions(
+            rank=options.dimension,
+            oversamples=options.oversamples,
+            power_iterations=options.power_iterations,
+            seed=config.seed,
+        ),
     )
     tracks = unit_rows(svd.u * svd.s**options.exponent)
     weights = logs.history

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gpu_coldstart.config.parameters import Config, UtAls
 from gpu_coldstart.data.catalogue import entries
 from gpu_coldstart.data.logs import Logs
-from gpu_coldstart.engine.base import Csr, Engine
+from gpu_coldstart.engine.base import AlsOptions, Csr, Engine
 from gpu_coldstart.spaces.base import Progress, Space, unit_rows
 
 __all__ = ["affinity", "fit"]
@@ -60,12 +60,14 @@ def fit(engine: Engine, logs: Logs, config: Config, progress: Progress) -> Space
 
     users, tracks = engine.als(
         affinity(engine, logs, options),
-        factors=options.factors,
-        iterations=options.iterations,
-        regularization=options.regularization,
-        confidence=options.confidence,
-        cg_steps=options.cg_steps,
-        seed=config.seed,
-        progress=report,
+        AlsOptions(
+            factors=options.factors,
+            iterations=options.iterations,
+            regularization=options.regularization,
+            confidence=options.confidence,
+            cg_steps=options.cg_steps,
+            seed=config.seed,
+        ),
+        report,
     )
     return Space("ut-als", tracks, unit_rows(users), tuple(losses))

@@ -18,6 +18,7 @@ import faiss
 import pytest
 import torch
 
+from gpu_coldstart.cli import wording
 from gpu_coldstart.engine import Engine, choose
 from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.errors import UserError
@@ -56,7 +57,7 @@ def told(name: str) -> str:
     """The one sentence of a refusal."""
     with pytest.raises(UserError) as refusal:
         choose(name)
-    sentence = str(refusal.value)
+    sentence = wording.sentence(refusal.value)
     assert "\n" not in sentence
     return sentence
 

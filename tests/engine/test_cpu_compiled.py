@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +16,29 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.cluster import kmeans_plusplus
 
-from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.engine.base import AlsOptions, Csr, HostArray, KmeansOptions
 from gpu_coldstart.engine.cpu import als as cpu_als
+from gpu_coldstart.engine.cpu import geometry, sparse
 from gpu_coldstart.engine.cpu import jit as cpu_jit
 from gpu_coldstart.engine.cpu import kmeans as cpu_kmeans
+from gpu_coldstart.engine.cpu.sparse import from_scipy
 from tests.runs.helpers import one_thread
 
 SCRIPT = """
 import hashlib
 import numpy as np
 from gpu_coldstart.engine import choose
+from gpu_coldstart.engine.base import AlsOptions, KmeansOptions
 engine = choose("cpu")[0]
 random = np.random.default_rng(0)
 table = (random.random((400, 90)) < 0.3) * random.random((400, 90))
 matrix = engine.csr(*np.nonzero(table), table[table > 0], table.shape)
 users, tracks = engine.als(
-    matrix, factors=37, iterations=3, regularization=0.5, confidence=3.0, cg_steps=3, seed=0,
-    progress=lambda *_: None,
+    matrix,
+    AlsOptions(factors=37, iterations=3, regularization=0.5, confidence=3.0, cg_steps=3, seed=0),
+    lambda *_: None,
 )
-found = engine.kmeans(users, 20, iterations=4, seed=0)
+found = engine.kmeans(users, KmeansOptions(k=20, iterations=4, seed=0))
 labels, distances = engine.nearest(users, found.centroids, 3)
 pooled = engine.pool(matrix, tracks)
 for part in (users, tracks, found.centroids, labels, distances, pooled):
@@ -76,23 +81,17 @@ def test_functions_compile_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyP
     assert doubled(21.0) == 42.0
 
 
-def affinity(seed: int, shape: tuple[int, int]) -> sp.csr_array:
+def affinity(seed: int, shape: tuple[int, int]) -> Csr:
     random = np.random.default_rng(seed)
     table = (1 + random.random(shape)) * (random.random(shape) < 0.3)
-    matrix: sp.csr_array = sp.coo_array(table).tocsr().astype(np.float32)
-    return matrix
+    return from_scipy(sp.coo_array(table).tocsr())
 
 
-def fitted(matrix: sp.csr_array) -> tuple[HostArray, HostArray]:
-    return cpu_als.als(
-        matrix,
-        factors=9,
-        iterations=3,
-        regularization=0.5,
-        cg_steps=3,
-        seed=0,
-        progress=lambda *_: None,
+def fitted(matrix: Csr) -> tuple[HostArray, HostArray]:
+    options = AlsOptions(
+        factors=9, iterations=3, regularization=0.5, confidence=1.0, cg_steps=3, seed=0
     )
+    return cpu_als.als(matrix, options, lambda *_: None)
 
 
 def test_als_stops_where_a_row_has_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,11 +144,61 @@ def test_kmeans_ends_where_the_inertia_hardly_falls(monkeypatch: pytest.MonkeyPa
         return assign(*arguments)
 
     monkeypatch.setattr(cpu_kmeans, "_assign", counted)
-    options = {"iterations": 200, "seed": 0, "restarts": 1, "seeding_points": 20}
-    found = cpu_kmeans.kmeans(points, 30, **options)
+    options = KmeansOptions(k=30, iterations=200, seed=0)
+    found = cpu_kmeans.kmeans(points, options)
     taken = len(calls)
     assert 3 < taken < 100
     monkeypatch.setattr(cpu_kmeans, "_CONVERGED", 0.0)
-    settled = cpu_kmeans.kmeans(points, 30, **options)
+    settled = cpu_kmeans.kmeans(points, options)
     assert len(calls) - taken > taken
     assert settled.inertia < found.inertia < 1.02 * settled.inertia
+
+
+# -- NumPy where an input is small ---------------------------------------------------------------
+
+
+def both_ways(monkeypatch: pytest.MonkeyPatch, work: Callable[[], Any]) -> tuple[Any, Any]:
+    """What work returns by NumPy, and compiled."""
+    results = []
+    for few in (True, False):
+        with monkeypatch.context() as patch:
+            for module in (geometry, sparse):
+                patch.setattr(module, "small", lambda _, few=few: few)
+            results.append(work())
+    return results[0], results[1]
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(1, 1, 1), (1, 40, 7), (50, 90, 128), (33, 500, 31)])
+@pytest.mark.parametrize("group", [1, 3])
+def test_pool_is_the_same_compiled_or_not(
+    monkeypatch: pytest.MonkeyPatch, n: int, m: int, d: int, group: int
+) -> None:
+    random = np.random.default_rng(n + m)
+    table = random.random((n, m)) * (random.random((n, m)) < 0.4)
+    table[::4] = 0
+    weights = from_scipy(sp.coo_array(table.astype(np.float32)).tocsr())
+    embeddings = random.normal(size=(m, d)).astype(np.float32)
+    rows = random.integers(0, n, 5 * group)
+
+    def pooled() -> HostArray:
+        wide = np.full((5, group * d + 2), np.float32(7))
+        sparse.pool(weights, embeddings, rows, wide[:, 1:-1])
+        return wide
+
+    one, other = both_ways(monkeypatch, pooled)
+    assert_array_equal(one, other)
+    assert (one[:, [0, -1]] == 7).all()
+
+
+@pytest.mark.parametrize("whole_numbers", [True, False])
+def test_neighbours_are_the_same_compiled_or_not(
+    monkeypatch: pytest.MonkeyPatch, whole_numbers: bool
+) -> None:
+    random = np.random.default_rng(3)
+    queries, items = (random.normal(size=(n, 33)).astype(np.float32) for n in (70, 400))
+    if whole_numbers:  # ties, so that all items are ranked
+        queries, items = np.round(queries), np.round(items)
+    for search, n in ((geometry.nearest, 3), (geometry.nearest, 20), (geometry.top_k, 50)):
+        one, other = both_ways(monkeypatch, partial(search, queries, items, n))
+        for mine, theirs in zip(one, other, strict=True):
+            assert mine.tobytes() == theirs.tobytes()

@@ -14,8 +14,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpu_coldstart.cli.wording import sentence
 from gpu_coldstart.engine import Engine, choose
-from gpu_coldstart.engine.base import Csr, HostArray
+from gpu_coldstart.engine.base import AlsOptions, Csr, HostArray
 from gpu_coldstart.errors import UserError
 from tests.rehearsal.cupy_array import Ndarray, OutOfMemoryError, host_of, wrap
 from tests.rehearsal.cupy_cuda import CUDARuntimeError
@@ -146,7 +147,7 @@ def test_a_single_row_that_does_not_fit(module: Any, error: Exception) -> None:
 
     with pytest.raises(UserError) as refusal:
         module.Memory(3 << 29, rapids=True).batched("a test", 20, 1, work)
-    assert str(refusal.value) == SENTENCE.format("1.5 GB", "a test")
+    assert sentence(refusal.value) == SENTENCE.format("1.5 GB", "a test")
     assert refusal.value.__cause__ is error
 
 
@@ -227,13 +228,8 @@ def als(card: Engine) -> Found:
     losses: list[float] = []
     found = card.als(
         sparse(card, whole_numbers(10, 24, 16, least=0)),
-        factors=4,
-        iterations=2,
-        regularization=0.5,
-        confidence=2.0,
-        cg_steps=3,
-        seed=0,
-        progress=lambda iteration, loss: losses.append(loss),
+        AlsOptions(factors=4, iterations=2, regularization=0.5, confidence=2.0, cg_steps=3, seed=0),
+        lambda iteration, loss: losses.append(loss),
     )
     return [*to_host(card, *found), np.array(losses)]
 
@@ -331,7 +327,7 @@ def test_any_limit_changes_nothing_or_is_told(
                 assert same(primitive(card), wanted)
                 outcomes.append("in halves" if refusals else "whole")
             except UserError as error:
-                outcomes.append(str(error) if refusals[-1] == 1 else "told too early")
+                outcomes.append(sentence(error) if refusals[-1] == 1 else "told too early")
     ways = ["whole", "in halves", SENTENCE.format("71.1 GB", NAMES[primitive])]
     assert list(dict.fromkeys(outcomes)) == ways
 

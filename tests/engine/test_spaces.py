@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gpu_coldstart.engine import Engine
-from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.engine.base import AlsOptions, HostArray, PmiOptions, SvdOptions
 from tests.worlds import dense, sparse, sparse_rows
 
 # -- pmi -------------------------------------------------------------------------------------------
@@ -62,7 +63,8 @@ def test_pmi(
 ) -> None:
     counts = symmetric_counts(seed, n, share)
     found = engine.pmi(
-        sparse(engine, counts), shift=shift, smoothing=smoothing, min_count=min_count
+        sparse(engine, counts),
+        PmiOptions(shift=shift, smoothing=smoothing, min_count=min_count),
     )
     wanted = naive_pmi(counts, shift, smoothing, min_count)
     assert_allclose(dense(engine, found), wanted, rtol=1e-5, atol=1e-6)
@@ -74,10 +76,10 @@ def test_pmi_by_hand(engine: Engine) -> None:
     # Two pairs of tracks, each only ever together: N = 8, n_i = 2 or 2, n_ij = 2.
     counts = np.zeros((4, 4), np.float32)
     counts[0, 1] = counts[1, 0] = counts[2, 3] = counts[3, 2] = 2
-    found = engine.pmi(sparse(engine, counts), shift=1.0, smoothing=1.0, min_count=1.0)
+    found = engine.pmi(sparse(engine, counts), PmiOptions())
     assert_allclose(dense(engine, found), np.where(counts > 0, math.log(4), 0), rtol=1e-6)
     # A shift as large as the association leaves nothing.
-    assert not engine.pmi(sparse(engine, counts), shift=5.0, smoothing=1.0, min_count=1.0).nnz
+    assert not engine.pmi(sparse(engine, counts), PmiOptions(shift=5.0)).nnz
 
 
 # -- svd -------------------------------------------------------------------------------------------
@@ -99,7 +101,8 @@ def low_rank(seed: int, m: int, n: int) -> HostArray:
 def test_svd(engine: Engine, m: int, n: int, rank: int, oversamples: int) -> None:
     table = low_rank(m + n, m, n)
     found = engine.svd(
-        sparse(engine, table), rank, oversamples=oversamples, power_iterations=4, seed=3
+        sparse(engine, table),
+        SvdOptions(rank=rank, oversamples=oversamples, power_iterations=4, seed=3),
     )
     u, s, vt = (engine.to_host(part) for part in (found.u, found.s, found.vt))
     assert (u.shape, s.shape, vt.shape) == ((m, rank), (rank,), (rank, n))
@@ -119,7 +122,9 @@ def test_svd(engine: Engine, m: int, n: int, rank: int, oversamples: int) -> Non
 def test_svd_is_as_good_as_any_of_its_rank(engine: Engine) -> None:
     random = np.random.default_rng(0)
     table = (random.random((80, 50)) < 0.1) * random.random((80, 50))
-    found = engine.svd(sparse(engine, table), 8, oversamples=10, power_iterations=6, seed=0)
+    found = engine.svd(
+        sparse(engine, table), SvdOptions(rank=8, oversamples=10, power_iterations=6, seed=0)
+    )
     u, s, vt = (engine.to_host(part) for part in (found.u, found.s, found.vt))
     s_all = np.linalg.svd(table, compute_uv=False)
     best = math.sqrt(float(np.square(s_all[8:]).sum()))
@@ -128,10 +133,8 @@ def test_svd_is_as_good_as_any_of_its_rank(engine: Engine) -> None:
 
 def test_svd_depends_on_the_seed_only(engine: Engine) -> None:
     matrix = sparse(engine, low_rank(5, 30, 30) * (np.random.default_rng(1).random((30, 30)) < 0.4))
-    runs = [
-        engine.to_host(engine.svd(matrix, 4, oversamples=2, power_iterations=0, seed=seed).u)
-        for seed in (1, 1, 2)
-    ]
+    options = (SvdOptions(rank=4, oversamples=2, power_iterations=0, seed=s) for s in (1, 1, 2))
+    runs = [engine.to_host(engine.svd(matrix, some).u) for some in options]
     assert_allclose(runs[0], runs[1], atol=1e-5 if engine.name == "cuda" else 0)
     assert np.abs(runs[0] - runs[2]).max() > 1e-4
 
@@ -144,14 +147,9 @@ def affinities(seed: int = 0, shape: tuple[int, int] = (14, 11)) -> HostArray:
     return (random.integers(1, 5, shape) * (random.random(shape) < 0.4)).astype(np.float32)
 
 
-OPTIONS: dict[str, Any] = {
-    "factors": 5,
-    "iterations": 4,
-    "regularization": 0.7,
-    "confidence": 2.0,
-    "cg_steps": 3,
-    "seed": 1,
-}
+OPTIONS = AlsOptions(
+    factors=5, iterations=4, regularization=0.7, confidence=2.0, cg_steps=3, seed=1
+)
 
 
 def als(engine: Engine, table: HostArray, **more: Any) -> tuple[HostArray, HostArray, list[float]]:
@@ -161,7 +159,7 @@ def als(engine: Engine, table: HostArray, **more: Any) -> tuple[HostArray, HostA
         assert iteration == len(losses)
         losses.append(loss)
 
-    users, tracks = engine.als(sparse(engine, table), **(OPTIONS | more), progress=progress)
+    users, tracks = engine.als(sparse(engine, table), replace(OPTIONS, **more), progress)
     return engine.to_host(users), engine.to_host(tracks), losses
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gpu_coldstart.engine.base import Csr, HostArray
+from gpu_coldstart.engine.base import Csr, HostArray, PmiOptions
 from gpu_coldstart.engine.cpu.engine import CpuEngine
 from tests.kernels.launching import launch
 from tests.worlds import sparse
@@ -154,7 +154,7 @@ def test_pmi(
         }
     kept = np.full(n, -1, np.int64)
     launch("pmi", "pmi_count", written=("kept",), kept=kept, **common)
-    wanted = ENGINE.pmi(counts, shift=shift, smoothing=smoothing, min_count=min_count)
+    wanted = ENGINE.pmi(counts, PmiOptions(shift=shift, smoothing=smoothing, min_count=min_count))
     indptr = np.concatenate([[0], np.cumsum(kept)])
     assert_array_equal(indptr, wanted.indptr)
     indices, values = np.empty(wanted.nnz, np.int32), np.empty(wanted.nnz, np.float32)

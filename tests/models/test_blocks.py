@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from torch import nn
 
 from gpu_coldstart.config.parameters import Mlp as Options
 from gpu_coldstart.engine import choose
+from gpu_coldstart.engine.cpu import blocks
+from gpu_coldstart.engine.cpu.blocks import BlockLinear
 from gpu_coldstart.features import Inputs
-from gpu_coldstart.models import Mlp, blocks, train, training
-from gpu_coldstart.models.blocks import BlockLinear
+from gpu_coldstart.models import Mlp, train
 
 OUTPUTS = 5
 
@@ -163,9 +165,9 @@ class Made(Inputs):
 def test_the_network_is_the_same_network(hidden: tuple[int, ...]) -> None:
     vectors = torch.from_numpy(Made(choose("cpu")[0]).host)
     models = []
-    for block in (0, D):
+    for layer in (nn.Linear, partial(BlockLinear, block=D)):
         torch.manual_seed(1)
-        models.append(Mlp(WIDTH, hidden, D, normalize=True, block=block))
+        models.append(Mlp(WIDTH, hidden, D, normalize=True, input_layer=layer))
     plain, skipping = models
     assert isinstance(skipping.layers[0], BlockLinear)
     assert not isinstance(plain.layers[0], BlockLinear)
@@ -180,14 +182,22 @@ def test_the_network_is_the_same_network(hidden: tuple[int, ...]) -> None:
     plain.load_state_dict(state)
 
 
-def fit(monkeypatch: pytest.MonkeyPatch, *, skips: bool, optimizer: str = "adam") -> Any:
-    engine = choose("cpu")[0]
-    monkeypatch.setattr(engine, "skips_null_blocks", skips)
+def fit(monkeypatch: pytest.MonkeyPatch, *, narrowest: int, optimizer: str = "adam") -> Any:
+    """A network trained where narrower blocks are not skipped, and its first layer in training."""
+    engine, layers = choose("cpu")[0], []
+    make = engine.input_layer
+
+    def layer(*arguments: int, **named: int) -> nn.Linear:
+        layers.append(make(*arguments, **named))
+        return layers[-1]
+
+    monkeypatch.setattr(blocks, "NARROWEST", narrowest)
+    monkeypatch.setattr(engine, "input_layer", layer)
     inputs = Made(engine)
     rng = np.random.default_rng(2)
     targets = np.tanh(inputs.host @ rng.normal(size=(WIDTH, D))).astype(np.float32)
     users = np.arange(N_WARM + N_VALIDATION)
-    return train(
+    network = train(
         engine,
         inputs,
         warm=(users[:N_WARM], targets[:N_WARM]),
@@ -197,40 +207,19 @@ def fit(monkeypatch: pytest.MonkeyPatch, *, skips: bool, optimizer: str = "adam"
         seed=0,
         progress=lambda *_: None,
     )
+    return network, layers[0]
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_training_comes_to_the_same(monkeypatch: pytest.MonkeyPatch, optimizer: str) -> None:
-    monkeypatch.setattr(training, "_NARROWEST_BLOCK", D)
-    first = first_layers(monkeypatch)
-    plain, skipping = (
-        fit(monkeypatch, skips=skips, optimizer=optimizer) for skips in (False, True)
+    (plain, whole), (skipping, blocked) = (
+        fit(monkeypatch, narrowest=narrowest, optimizer=optimizer) for narrowest in (D + 1, D)
     )
-    assert not isinstance(first[0], BlockLinear)
-    assert isinstance(first[1], BlockLinear)
-    assert first[1].block == D
-    # What predicts skips nothing, so that its last bits do not depend on the batch.
-    assert not isinstance(skipping.model.layers[0], BlockLinear)
+    assert type(whole) is nn.Linear
+    assert isinstance(blocked, BlockLinear)
+    assert blocked.block == D
+    # What is kept computes a user alike in any batch.
+    assert type(plain.model.layers[0]) is type(skipping.model.layers[0]) is nn.Linear
     assert plain.train_loss[-1] < 0.95 * plain.train_loss[0]
     assert_allclose(plain.train_loss, skipping.train_loss, rtol=1e-4)
     assert_allclose(plain.validation_cosine, skipping.validation_cosine, rtol=1e-3)
-
-
-def first_layers(monkeypatch: pytest.MonkeyPatch) -> list[torch.nn.Module]:
-    """The first layer of every network that is trained from here on."""
-    met: list[torch.nn.Module] = []
-    usual = training._optimizer
-
-    def noting(model: Any, options: Any) -> Any:
-        met.append(model.layers[0])
-        return usual(model, options)
-
-    monkeypatch.setattr(training, "_optimizer", noting)
-    return met
-
-
-def test_narrow_blocks_are_not_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = first_layers(monkeypatch)
-    fit(monkeypatch, skips=True)
-    assert len(first) == 1
-    assert not isinstance(first[0], BlockLinear)

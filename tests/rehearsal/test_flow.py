@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 from gpu_coldstart.config.parameters import SPACES, STRATEGIES
 from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.datasets.synthetic.generate import generate
-from gpu_coldstart.engine.base import HostArray, Kmeans
+from gpu_coldstart.engine.base import HostArray, Kmeans, KmeansOptions
 from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.runs.artifacts import RunDirectory, decode
 from gpu_coldstart.segments import Segments
@@ -88,8 +88,8 @@ def run_on_cpu(out: Path, *options: str) -> Learned:
     found: list[Kmeans] = []
     kmeans = CpuEngine.kmeans
 
-    def kept(engine: CpuEngine, points: HostArray, k: int, **more: int) -> Kmeans:
-        found.append(kmeans(engine, points, k, **more))
+    def kept(engine: CpuEngine, points: HostArray, options: KmeansOptions) -> Kmeans:
+        found.append(kmeans(engine, points, options))
         return found[-1]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -118,9 +118,13 @@ def same_centroids(found: Iterable[Kmeans]) -> Iterator[None]:
     """The CUDA engine's k-means gives what the CPU engine's gave, call by call."""
     left = iter(found)
 
-    def kmeans(engine: Any, points: Any, k: int, **_: int) -> Kmeans:
+    def kmeans(engine: Any, points: Any, options: KmeansOptions) -> Kmeans:
         one = next(left)
-        assert (len(one.labels), *one.centroids.shape) == (len(points), k, points.shape[1])
+        assert (len(one.labels), *one.centroids.shape) == (
+            len(points),
+            options.k,
+            points.shape[1],
+        )
         return Kmeans(engine.asarray(one.centroids), engine.asarray(one.labels), one.inertia)
 
     engines = importlib.import_module("gpu_coldstart.engine.cuda.engine")  # a rehearsal has its own
@@ -247,7 +251,9 @@ def test_measures_of_a_run_of_its_own_are_plausible(on_cpu: Learned, whole: Path
         users = decode(CpuEngine(), (files / "space.safetensors").read_bytes(), Space).users
         # Seeds differ by some per cent in so small a world: as good as the CPU engine's, then.
         ours = [
-            CpuEngine().kmeans(users, len(found.centroids), iterations=20, seed=seed).inertia
+            CpuEngine()
+            .kmeans(users, KmeansOptions(k=len(found.centroids), iterations=20, seed=seed))
+            .inertia
             for seed in range(10)
         ]
         assert 0.99 * min(ours) < found.inertia < 1.01 * max(ours)

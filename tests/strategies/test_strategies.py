@@ -13,7 +13,7 @@ import gpu_coldstart.strategies
 from gpu_coldstart.batches import by_batches
 from gpu_coldstart.config.parameters import STRATEGIES as NAMES
 from gpu_coldstart.engine import Engine
-from gpu_coldstart.engine.base import Array, HostArray, Kmeans
+from gpu_coldstart.engine.base import Array, HostArray, Kmeans, KmeansOptions
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.strategies import STRATEGIES, recommend
 from tests.engine.test_ranking import naive_soft
@@ -256,9 +256,9 @@ def test_input_features_learn_from_a_sample(
     sizes: list[int] = []
     usual = type(engine).kmeans
 
-    def noting(self: Engine, points: Array, k: int, **options: Any) -> Kmeans:
+    def noting(self: Engine, points: Array, options: KmeansOptions) -> Kmeans:
         sizes.append(len(points))
-        return usual(self, points, k, **options)
+        return usual(self, points, options)
 
     monkeypatch.setattr(type(engine), "kmeans", noting)
     strategy = World().stage(engine).strategy("input-features", k=3, points=each)

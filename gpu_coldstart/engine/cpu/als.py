@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.engine.base import AlsOptions, Csr, HostArray
 from gpu_coldstart.engine.cpu.jit import add_scaled, compiled, copy_into, dot, inlined
+from gpu_coldstart.engine.cpu.sparse import to_scipy
 from gpu_coldstart.engine.cpu.threads import over_rows
 
 __all__ = ["als"]
@@ -37,23 +38,19 @@ class _Side(NamedTuple):
 
 
 def als(
-    confidence: sp.csr_array,
-    *,
-    factors: int,
-    iterations: int,
-    regularization: float,
-    cg_steps: int,
-    seed: int,
-    progress: Callable[[int, float], None],
+    affinity: Csr, options: AlsOptions, progress: Callable[[int, float], None]
 ) -> tuple[HostArray, HostArray]:
     """See :meth:`gpu_coldstart.engine.base.Engine.als`; both sides start small and positive."""
-    random = np.random.default_rng(seed)
+    confidence = to_scipy(affinity.with_data(1.0 + np.float32(options.confidence) * affinity.data))
+    regularization, cg_steps = options.regularization, options.cg_steps
+    random = np.random.default_rng(options.seed)
     users, tracks = (
-        random.random((n, factors), dtype=np.float32) * np.float32(0.01) for n in confidence.shape
+        random.random((n, options.factors), dtype=np.float32) * np.float32(0.01)
+        for n in confidence.shape
     )
     across = confidence.T.tocsr()
     cells = confidence.shape[0] * confidence.shape[1]
-    for iteration in range(iterations):
+    for iteration in range(options.iterations):
         _solve(confidence, users, tracks, regularization, cg_steps)
         loss = _solve(across, tracks, users, regularization, cg_steps)
         loss += regularization * float(np.square(users).sum(dtype=np.float64))

@@ -1,7 +1,8 @@
-"""The CPU engine: NumPy, SciPy, faiss-cpu, and a loop of our own compiled by Numba.
+"""The CPU engine: NumPy, SciPy, faiss-cpu, and loops of our own compiled by Numba.
 
 It runs the whole flow without a GPU, backs the tests, and is what every other engine is compared
-with. Results are bit-identical from run to run on the same machine with as many threads.
+with. Results are bit-identical from run to run on the same machine with as many threads. Numba, and
+what only fitting needs, is imported where it is first used: serving does without it.
 """
 
 from __future__ import annotations
@@ -17,18 +18,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import scipy.sparse as sp
 import torch
+from torch import nn
 
 from gpu_coldstart.engine.base import (
+    AlsOptions,
     Array,
     Column,
     Csr,
     Engine,
     HostArray,
     Kmeans,
+    KmeansOptions,
+    PmiOptions,
     RankMetrics,
     Svd,
+    SvdOptions,
 )
-from gpu_coldstart.engine.cpu import als, geometry, kmeans, ranking, spaces, sparse
+from gpu_coldstart.engine.cpu import blocks, geometry, ranking, sparse
 from gpu_coldstart.engine.cpu.sparse import from_scipy, to_scipy
 from gpu_coldstart.errors import UserError
 
@@ -49,11 +55,15 @@ class CpuEngine(Engine):
 
     name = "cpu"
     xp: Any = np
-    skips_null_blocks = True
 
     def __init__(self) -> None:
         self.threads = torch.get_num_threads()
         self.resident_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8
+
+    def input_layer(self, inputs: int, outputs: int, block: int) -> nn.Linear:
+        if block < blocks.NARROWEST:
+            return super().input_layer(inputs, outputs, block)
+        return blocks.BlockLinear(inputs, outputs, block=block)
 
     # -- moving data ---------------------------------------------------------------------------
 
@@ -116,35 +126,22 @@ class CpuEngine(Engine):
 
     # -- embedding spaces ----------------------------------------------------------------------
 
-    def pmi(self, counts: Csr, *, shift: float, smoothing: float, min_count: float) -> Csr:
-        return spaces.pmi(counts, shift=shift, smoothing=smoothing, min_count=min_count)
+    def pmi(self, counts: Csr, options: PmiOptions) -> Csr:
+        from gpu_coldstart.engine.cpu import spaces
 
-    def svd(
-        self, matrix: Csr, rank: int, *, oversamples: int, power_iterations: int, seed: int
-    ) -> Svd:
-        return spaces.svd(to_scipy(matrix), rank, oversamples, power_iterations, seed)
+        return spaces.pmi(counts, options)
+
+    def svd(self, matrix: Csr, options: SvdOptions) -> Svd:
+        from gpu_coldstart.engine.cpu import spaces
+
+        return spaces.svd(to_scipy(matrix), options)
 
     def als(
-        self,
-        affinity: Csr,
-        *,
-        factors: int,
-        iterations: int,
-        regularization: float,
-        confidence: float,
-        cg_steps: int,
-        seed: int,
-        progress: Callable[[int, float], None],
+        self, affinity: Csr, options: AlsOptions, progress: Callable[[int, float], None]
     ) -> tuple[Array, Array]:
-        return als.als(
-            to_scipy(affinity.with_data(1.0 + np.float32(confidence) * affinity.data)),
-            factors=factors,
-            iterations=iterations,
-            regularization=regularization,
-            cg_steps=cg_steps,
-            seed=seed,
-            progress=progress,
-        )
+        from gpu_coldstart.engine.cpu import als
+
+        return als.als(affinity, options, progress)
 
     def pool(
         self,
@@ -160,24 +157,10 @@ class CpuEngine(Engine):
         sparse.pool(weights, embeddings, rows, out)
         return out
 
-    def kmeans(
-        self,
-        points: Array,
-        k: int,
-        *,
-        iterations: int,
-        seed: int,
-        restarts: int = 1,
-        seeding_points: int = 20,
-    ) -> Kmeans:
-        return kmeans.kmeans(
-            points,
-            k,
-            iterations=iterations,
-            seed=seed,
-            restarts=restarts,
-            seeding_points=seeding_points,
-        )
+    def kmeans(self, points: Array, options: KmeansOptions) -> Kmeans:
+        from gpu_coldstart.engine.cpu import kmeans
+
+        return kmeans.kmeans(points, options)
 
     # -- recommending --------------------------------------------------------------------------
 

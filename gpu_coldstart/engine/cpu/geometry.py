@@ -6,7 +6,7 @@ import numpy as np
 
 from gpu_coldstart.engine import settle
 from gpu_coldstart.engine.base import HostArray
-from gpu_coldstart.engine.cpu.jit import compiled, squared_distance
+from gpu_coldstart.engine.cpu.small import small
 from gpu_coldstart.engine.cpu.threads import Scratch, over_rows
 
 __all__ = ["Closeness", "nearest", "top_k"]
@@ -14,6 +14,9 @@ __all__ = ["Closeness", "nearest", "top_k"]
 _FEW = 8
 _CACHED = 1 << 20
 """Numbers that a core works on at once, so that they stay in the cache."""
+
+_PAIRS = 1 << 15
+"""Pairs of a query and a candidate that a thread settles at once."""
 
 _RUNS, _LEAST = 16, 256
 """Runs to cut points into, if that leaves each so many, so that threads end at the same time."""
@@ -42,10 +45,10 @@ class Closeness:
 
     def __call__(self, points: HostArray) -> HostArray:
         """[points, k]; the next call on this thread overwrites it."""
-        found: HostArray = self._scratch.array[: len(points)]
-        np.matmul(points, self._across, out=found)
-        found -= self._halves
-        return found
+        values: HostArray = self._scratch.array[: len(points)]
+        np.matmul(points, self._across, out=values)
+        values -= self._halves
+        return values
 
 
 def nearest(points: HostArray, centroids: HostArray, n: int) -> tuple[HostArray, HostArray]:
@@ -56,65 +59,19 @@ def nearest(points: HostArray, centroids: HostArray, n: int) -> tuple[HostArray,
     points = np.ascontiguousarray(points, np.float32)
     centroids = np.ascontiguousarray(centroids, np.float32)
     depth = min(n + 1, len(centroids))
-    found = np.empty((len(points), depth), np.int64)
+    candidates = np.empty((len(points), depth), np.int64)
+    closeness = Closeness(centroids, len(points))
     if depth > _FEW:
         import faiss
 
-        found = faiss.knn(points, centroids, depth)[1]
-    closeness = Closeness(centroids, len(points))
-    labels = np.empty((len(points), n), np.int32)
-    distances = np.empty((len(points), n), np.float32)
+        candidates = faiss.knn(points, centroids, depth)[1]
+    else:
 
-    def work(start: int, stop: int) -> None:
-        some, candidates = points[start:stop], found[start:stop]
-        if depth <= _FEW:
-            _largest(closeness(some), candidates)
-        tied = _nearest_first(
-            some, centroids, candidates, labels[start:stop], distances[start:stop]
-        )
-        rows = np.flatnonzero(tied)
-        if len(rows):
-            labels[start + rows], distances[start + rows] = settle.nearest_first(
-                np, some[rows], centroids, candidates[rows], n=n
-            )
+        def work(start: int, stop: int) -> None:
+            _largest(closeness(points[start:stop]), candidates[start:stop])
 
-    over_rows(len(points), closeness.batch, work)
-    return labels, distances
-
-
-@compiled
-def _nearest_first(
-    points: HostArray,
-    centroids: HostArray,
-    candidates: HostArray,
-    labels: HostArray,
-    distances: HostArray,
-) -> HostArray:
-    """Candidates in order of their exact distances, equals by smaller label.
-
-    :func:`gpu_coldstart.engine.settle.nearest_first` in one pass; returns [p] of bool which rows
-    have a tie at the end of their list, and are left to it.
-    """
-    tied = np.zeros(len(points), np.bool_)
-    n, depth = labels.shape[1], candidates.shape[1]
-    order = np.empty(depth, np.int64)
-    found = np.empty(depth, np.float32)
-    for row in range(len(points)):
-        for c in range(depth):
-            label = candidates[row, c]
-            distance = np.sqrt(squared_distance(points[row], centroids[label]))
-            place = c
-            while place > 0 and (
-                found[place - 1] > distance
-                or (found[place - 1] == distance and order[place - 1] > label)
-            ):
-                found[place], order[place] = found[place - 1], order[place - 1]
-                place -= 1
-            found[place], order[place] = distance, label
-        for c in range(n):
-            labels[row, c], distances[row, c] = order[c], found[c]
-        tied[row] = depth > n and found[n - 1] == found[n]
-    return tied
+        over_rows(len(points), closeness.batch, work)
+    return _settled(points, centroids, candidates, n, distances=True)
 
 
 def _largest(values: HostArray, places: HostArray) -> None:
@@ -132,6 +89,40 @@ def top_k(queries: HostArray, items: HostArray, k: int) -> tuple[HostArray, Host
 
     queries = np.ascontiguousarray(queries, np.float32)
     items = np.ascontiguousarray(items, np.float32)
-    depth = min(k + 1, len(items))
-    scores, found = faiss.knn(queries, items, depth, metric=faiss.METRIC_INNER_PRODUCT)
-    return settle.settle_ties(np, queries, items, found, scores, k=k)
+    depth = min(k + settle.SPARE, len(items))
+    _, candidates = faiss.knn(queries, items, depth, metric=faiss.METRIC_INNER_PRODUCT)
+    return _settled(queries, items, candidates, k, distances=False)
+
+
+def _settled(
+    queries: HostArray, items: HostArray, candidates: HostArray, n: int, *, distances: bool
+) -> tuple[HostArray, HostArray]:
+    """The best ``n`` of candidates by exact values: :func:`gpu_coldstart.engine.settle.best_of`."""
+    longest = float(np.sqrt(np.einsum("ij,ij->i", items, items).max()))
+    best = np.empty((len(queries), n), np.int32)
+    values = np.empty((len(queries), n), np.float32)
+    if small(candidates.size * queries.shape[1]):
+        return settle.best_of(
+            np, queries, items, candidates, n=n, longest=longest, distances=distances
+        )
+    from gpu_coldstart.engine.cpu.pairs import keys_of
+
+    def work(start: int, stop: int) -> None:
+        some = queries[start:stop]
+
+        def pair(rows: HostArray, chosen: HostArray | None) -> HostArray:
+            return keys_of(some[rows], items, chosen, distances=distances)
+
+        best[start:stop], values[start:stop] = settle.best_of(
+            np,
+            some,
+            items,
+            candidates[start:stop],
+            n=n,
+            longest=longest,
+            distances=distances,
+            pair=pair,
+        )
+
+    over_rows(len(queries), max(1, _PAIRS // candidates.shape[1]), work)
+    return best, values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpu_coldstart.engine import settle
-from gpu_coldstart.engine.base import HostArray, Kmeans
+from gpu_coldstart.engine.base import HostArray, Kmeans, KmeansOptions
 from gpu_coldstart.engine.cpu.geometry import Closeness
 from gpu_coldstart.engine.cpu.jit import add_scaled, compiled, squared_distance
 from gpu_coldstart.engine.cpu.threads import over_rows
@@ -21,32 +21,31 @@ _CONVERGED = 5e-4
 """Lloyd's iterations end where one lowers the inertia by a smaller share."""
 
 
-def kmeans(
-    points: HostArray, k: int, *, iterations: int, seed: int, restarts: int, seeding_points: int
-) -> Kmeans:
+def kmeans(points: HostArray, options: KmeansOptions) -> Kmeans:
     """See :meth:`gpu_coldstart.engine.base.Engine.kmeans`."""
     points = np.ascontiguousarray(points, np.float32)
-    best = _from_one_start(points, k, iterations, seed, seeding_points)
-    further = np.random.default_rng((seed, 1)).integers(_MOST_SEED, size=restarts - 1)
-    for other in further.tolist():
-        found = _from_one_start(points, k, iterations, other, seeding_points)
-        if found.inertia < best.inertia:
-            best = found
+    best = _from_one_start(points, options, options.seed)
+    further = np.random.default_rng((options.seed, 1)).integers(
+        _MOST_SEED, size=options.restarts - 1
+    )
+    for seed in further.tolist():
+        other = _from_one_start(points, options, seed)
+        if other.inertia < best.inertia:
+            best = other
     return best
 
 
-def _from_one_start(
-    points: HostArray, k: int, iterations: int, seed: int, seeding_points: int
-) -> Kmeans:
+def _from_one_start(points: HostArray, options: KmeansOptions, seed: int) -> Kmeans:
     """k-means from one start, chosen on a sample of the points.
 
     At the paper's size a start among all 70 points a segment, not 20, lowered the inertia by
     0.15 % (of 20 iterations). faiss starts from random points, and ends 0.3 % above ours after 20.
     """
+    k, iterations = options.k, options.iterations
     random = np.random.default_rng(seed)
     lengths = np.square(points).sum(axis=1)
     order = random.permutation(len(points))
-    sample = np.sort(order[: seeding_points * k or len(points)])
+    sample = np.sort(order[: options.seeding_points * k or len(points)])
     centroids = _plus_plus(points[sample], lengths[sample], k, random)
     before = np.inf
     for iteration in range(iterations + 1):
@@ -137,10 +136,10 @@ def _assign(
     squares = np.empty_like(lengths)
 
     def work(start: int, stop: int) -> None:
-        found = closeness(points[start:stop])
-        best = found.argmax(axis=1)
+        close = closeness(points[start:stop])
+        best = close.argmax(axis=1)
         labels[start:stop] = best
-        squares[start:stop] = lengths[start:stop] - 2 * found[np.arange(len(best)), best]
+        squares[start:stop] = lengths[start:stop] - 2 * close[np.arange(len(best)), best]
 
     over_rows(len(points), closeness.batch, work)
     return labels, squares
@@ -162,7 +161,7 @@ def _add_to_segments(points: HostArray, labels: HostArray, sums: HostArray) -> N
 @compiled
 def _inertia(points: HostArray, centroids: HostArray, labels: HostArray) -> float:
     """Sum of squared distances from the segments' centroids, added up in double precision."""
-    found = 0.0
+    total = 0.0
     for row in range(len(points)):
-        found += float(squared_distance(points[row], centroids[labels[row]]))
-    return found
+        total += float(squared_distance(points[row], centroids[labels[row]]))
+    return total

@@ -16,19 +16,24 @@ import torch
 
 from gpu_coldstart.engine import settle
 from gpu_coldstart.engine.base import (
+    AlsOptions,
     Array,
     Column,
     Csr,
     Engine,
     HostArray,
     Kmeans,
+    KmeansOptions,
+    PmiOptions,
     RankMetrics,
     Svd,
+    SvdOptions,
 )
 from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.engine.cuda import geometry, ranking, spaces, sparse
 from gpu_coldstart.engine.cuda.kernels import BLOCK, kernel
 from gpu_coldstart.engine.cuda.memory import Memory, out_of_memory
+from gpu_coldstart.errors import OutOfDeviceMemoryError, UserError
 
 __all__ = ["CudaEngine", "PascalEngine"]
 
@@ -46,14 +51,13 @@ class CudaEngine(Engine):
 
     Raises
     ------
-    UserError
+    MemoryBudgetError
         When the budget cannot be had.
     """
 
     name = "cuda"
     threads = 0
     xp: Any = cp
-    skips_null_blocks = False
     _rapids = True
 
     def __init__(self, memory_budget: int | None = None):
@@ -65,8 +69,9 @@ class CudaEngine(Engine):
     def peak_mb(self) -> float:
         return self._memory.peak_mb()
 
-    def explain(self, error: BaseException) -> str | None:
-        return self._memory.explain("this run") if out_of_memory(error) else None
+    def explain(self, error: BaseException) -> UserError | None:
+        lacking = out_of_memory(error)
+        return OutOfDeviceMemoryError(self._memory.budget, "this run") if lacking else None
 
     # -- moving data ---------------------------------------------------------------------------
 
@@ -74,8 +79,8 @@ class CudaEngine(Engine):
         return cp.asarray(host)
 
     def to_host(self, array: Array) -> HostArray:
-        found: HostArray = cp.asnumpy(array)
-        return found
+        host: HostArray = cp.asnumpy(array)
+        return host
 
     def to_torch(self, array: Array) -> torch.Tensor:
         return torch.utils.dlpack.from_dlpack(array)
@@ -116,37 +121,16 @@ class CudaEngine(Engine):
 
     # -- embedding spaces ----------------------------------------------------------------------
 
-    def pmi(self, counts: Csr, *, shift: float, smoothing: float, min_count: float) -> Csr:
-        return spaces.pmi(counts, shift=shift, smoothing=smoothing, min_count=min_count)
+    def pmi(self, counts: Csr, options: PmiOptions) -> Csr:
+        return spaces.pmi(counts, options)
 
-    def svd(
-        self, matrix: Csr, rank: int, *, oversamples: int, power_iterations: int, seed: int
-    ) -> Svd:
-        return spaces.svd(matrix, rank, oversamples, power_iterations, seed)
+    def svd(self, matrix: Csr, options: SvdOptions) -> Svd:
+        return spaces.svd(matrix, options)
 
     def als(
-        self,
-        affinity: Csr,
-        *,
-        factors: int,
-        iterations: int,
-        regularization: float,
-        confidence: float,
-        cg_steps: int,
-        seed: int,
-        progress: Callable[[int, float], None],
+        self, affinity: Csr, options: AlsOptions, progress: Callable[[int, float], None]
     ) -> tuple[Array, Array]:
-        return spaces.als(
-            self._memory,
-            affinity,
-            factors=factors,
-            iterations=iterations,
-            regularization=regularization,
-            confidence=confidence,
-            cg_steps=cg_steps,
-            seed=seed,
-            progress=progress,
-        )
+        return spaces.als(self._memory, affinity, options, progress)
 
     def pool(
         self,
@@ -177,24 +161,8 @@ class CudaEngine(Engine):
         )
         return target
 
-    def kmeans(
-        self,
-        points: Array,
-        k: int,
-        *,
-        iterations: int,
-        seed: int,
-        restarts: int = 1,
-        seeding_points: int = 20,
-    ) -> Kmeans:
-        centroids = geometry.kmeans(
-            points,
-            k,
-            iterations=iterations,
-            seed=seed,
-            restarts=restarts,
-            seeding_points=seeding_points,
-        )
+    def kmeans(self, points: Array, options: KmeansOptions) -> Kmeans:
+        centroids, k = geometry.kmeans(points, options), options.k
         labels, distances = self.nearest(points, centroids, 1)
         occupied = settle.occupy_all(cp, labels[:, 0], distances[:, 0], k)
         means = self.pool(geometry.members(occupied, k), points)
@@ -246,30 +214,14 @@ class PascalEngine(CudaEngine):
             for name, column in self._host.read(source, columns).items()
         }
 
-    def kmeans(
-        self,
-        points: Array,
-        k: int,
-        *,
-        iterations: int,
-        seed: int,
-        restarts: int = 1,
-        seeding_points: int = 20,
-    ) -> Kmeans:
-        found = self._host.kmeans(
-            cp.asnumpy(points),
-            k,
-            iterations=iterations,
-            seed=seed,
-            restarts=restarts,
-            seeding_points=seeding_points,
-        )
-        return Kmeans(cp.asarray(found.centroids), cp.asarray(found.labels), found.inertia)
+    def kmeans(self, points: Array, options: KmeansOptions) -> Kmeans:
+        result = self._host.kmeans(cp.asnumpy(points), options)
+        return Kmeans(cp.asarray(result.centroids), cp.asarray(result.labels), result.inertia)
 
     def nearest(self, points: Array, centroids: Array, n: int) -> tuple[Array, Array]:
-        found = self._host.nearest(cp.asnumpy(points), cp.asnumpy(centroids), n)
-        return cp.asarray(found[0]), cp.asarray(found[1])
+        labels, distances = self._host.nearest(cp.asnumpy(points), cp.asnumpy(centroids), n)
+        return cp.asarray(labels), cp.asarray(distances)
 
     def top_k(self, queries: Array, items: Array, k: int) -> tuple[Array, Array]:
-        found = self._host.top_k(cp.asnumpy(queries), cp.asnumpy(items), k)
-        return cp.asarray(found[0]), cp.asarray(found[1])
+        best, scores = self._host.top_k(cp.asnumpy(queries), cp.asnumpy(items), k)
+        return cp.asarray(best), cp.asarray(scores)

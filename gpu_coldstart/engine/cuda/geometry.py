@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from gpu_coldstart.engine import settle
-from gpu_coldstart.engine.base import Array, Csr, Kmeans
+from gpu_coldstart.engine.base import Array, Csr, Kmeans, KmeansOptions
 from gpu_coldstart.engine.cuda.memory import Memory
 from gpu_coldstart.engine.cuda.sparse import csr
 
@@ -50,33 +50,35 @@ class Search:
         values, labels = [], []
         for first in range(0, len(items), _MOST_ITEMS):
             some = items[first : first + _MOST_ITEMS]
-            found = self._faiss.knn_gpu(
+            near = self._faiss.knn_gpu(
                 self._resources, _tensor(queries), _tensor(some), min(n, len(some)), metric=metric
             )
-            values.append(cp.from_dlpack(found[0]))
-            labels.append(cp.from_dlpack(found[1]) + first)
+            values.append(cp.from_dlpack(near[0]))
+            labels.append(cp.from_dlpack(near[1]) + first)
         return cp.concatenate(values, axis=1), cp.concatenate(labels, axis=1)
 
     def nearest(self, points: Array, centroids: Array, n: int) -> tuple[Array, Array]:
         """See :meth:`gpu_coldstart.engine.base.Engine.nearest`."""
         depth = min(n + 1, len(centroids))
-        found = cp.empty((len(points), n), dtype=cp.int32)
+        longest = float(cp.linalg.norm(centroids, axis=1).max())
+        nearest = cp.empty((len(points), n), dtype=cp.int32)
         distances = cp.empty((len(points), n), dtype=cp.float32)
 
         def work(start: int, stop: int) -> None:
             some = points[start:stop]
             _, labels = self._neighbours(some, centroids, depth, self._faiss.METRIC_L2)
-            found[start:stop], distances[start:stop] = settle.nearest_first(
-                cp, some, centroids, labels, n=n
+            nearest[start:stop], distances[start:stop] = settle.best_of(
+                cp, some, centroids, labels, n=n, longest=longest, distances=True
             )
 
-        row_bytes = 4 * (3 * points.shape[1] + 16 * n)
+        row_bytes = 4 * (3 * points.shape[1] + 24 * depth)
         self._memory.batched("the nearest segments", len(points), row_bytes, work)
-        return found, distances
+        return nearest, distances
 
     def top_k(self, queries: Array, items: Array, k: int) -> tuple[Array, Array]:
         """See :meth:`gpu_coldstart.engine.base.Engine.top_k`."""
-        depth = min(k + 1, len(items))
+        depth = min(k + settle.SPARE, len(items))
+        longest = float(cp.linalg.norm(items, axis=1).max())
         best = cp.empty((len(queries), k), dtype=cp.int32)
         top = cp.empty((len(queries), k), dtype=cp.float32)
 
@@ -85,12 +87,12 @@ class Search:
             if depth > _MOST_NEIGHBOURS:
                 best[start:stop], top[start:stop] = _sort_all(some, items, k)
                 return
-            scores, found = self._neighbours(some, items, depth, self._faiss.METRIC_INNER_PRODUCT)
-            best[start:stop], top[start:stop] = settle.settle_ties(
-                cp, some, items, found, scores, k=k
+            _, candidates = self._neighbours(some, items, depth, self._faiss.METRIC_INNER_PRODUCT)
+            best[start:stop], top[start:stop] = settle.best_of(
+                cp, some, items, candidates, n=k, longest=longest, distances=False
             )
 
-        width = 16 * depth if depth <= _MOST_NEIGHBOURS else 10 * len(items)
+        width = 24 * depth if depth <= _MOST_NEIGHBOURS else 16 * len(items)
         row_bytes = 4 * (queries.shape[1] + width)
         self._memory.batched("the nearest tracks", len(queries), row_bytes, work)
         return best, top
@@ -98,9 +100,10 @@ class Search:
 
 def _sort_all(queries: Array, items: Array, k: int) -> tuple[Array, Array]:
     """The best ``k`` by sorting all scores, for lists longer than faiss makes."""
-    scores = queries @ items.T
-    order = cp.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return order.astype(cp.int32), cp.take_along_axis(scores, order, axis=1)
+    exact = settle.pair_keys(cp, queries, items, None, distances=False)
+    keys = settle.as_returned(cp, exact, distances=False)
+    order = cp.argsort(keys, axis=1, kind="stable")[:, :k]
+    return order.astype(cp.int32), 0 - cp.take_along_axis(keys, order, axis=1)
 
 
 def _tensor(array: Array) -> torch.Tensor:
@@ -113,9 +116,7 @@ def members(labels: Array, k: int) -> Csr:
     return csr(labels, cp.arange(n), cp.ones(n, dtype=cp.float32), (k, n))
 
 
-def kmeans(
-    points: Array, k: int, *, iterations: int, seed: int, restarts: int, seeding_points: int
-) -> Array:
+def kmeans(points: Array, options: KmeansOptions) -> Array:
     """Centroids [k, d] by cuML's k-means, from its scalable k-means++ starts (k-means||).
 
     With ``seeding_points`` of 0 it starts from plain k-means++. cuML does not promise to repeat
@@ -124,12 +125,12 @@ def kmeans(
     from cuml.cluster import KMeans
 
     model = KMeans(
-        n_clusters=k,
-        max_iter=iterations,
+        n_clusters=options.k,
+        max_iter=options.iterations,
         tol=_TOLERANCE,
-        random_state=seed,
-        init="scalable-k-means++" if seeding_points else "k-means++",
-        n_init=restarts,
+        random_state=options.seed,
+        init="scalable-k-means++" if options.seeding_points else "k-means++",
+        n_init=options.restarts,
         output_type="cupy",
     )
     model.fit(cp.ascontiguousarray(points, dtype=cp.float32))

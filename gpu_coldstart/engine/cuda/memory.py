@@ -13,7 +13,7 @@ from typing import Any
 import cupy as cp
 import torch
 
-from gpu_coldstart.errors import UserError
+from gpu_coldstart.errors import MemoryBudgetError, OutOfDeviceMemoryError
 
 __all__ = ["OUT_OF_MEMORY", "Memory", "out_of_memory"]
 
@@ -68,7 +68,7 @@ class Memory:
 
     Raises
     ------
-    UserError
+    MemoryBudgetError
         When the budget is below a gigabyte, or not free.
     """
 
@@ -77,15 +77,9 @@ class Memory:
         free += torch.cuda.memory_reserved()  # by an earlier engine of this process
         self.budget = int(0.9 * free) if budget is None else budget
         if budget is not None and budget > free:
-            raise UserError(
-                f"--memory-budget asks for {_gb(budget)}, but {_gb(free)} of the GPU's "
-                f"{_gb(total)} are free: set it lower, or end what else runs there"
-            )
+            raise MemoryBudgetError(budget, free, total)
         if self.budget < _LEAST:
-            raise UserError(
-                f"{_gb(self.budget)} of GPU memory are too little: give --memory-budget 1GB or "
-                "more, or use --engine cpu"
-            )
+            raise MemoryBudgetError(self.budget, free, total)
         self.pool = self.budget - _OUTSIDE
         torch.cuda.set_per_process_memory_fraction(self.pool / total)
         cp.cuda.set_allocator(_cupy_allocate)
@@ -119,7 +113,7 @@ class Memory:
 
         Raises
         ------
-        UserError
+        OutOfDeviceMemoryError
             When it does not suffice for a single row.
         """
         step, start = min(n, self.rows(row_bytes)), 0
@@ -131,20 +125,13 @@ class Memory:
                 if not out_of_memory(error):
                     raise
                 if stop - start == 1:
-                    raise UserError(self.explain(what)) from error
+                    raise OutOfDeviceMemoryError(self.budget, what) from error
                 step = (stop - start) // 2
                 retry = True
             else:
                 start, retry = stop, False
             if retry:  # outside of the handler, whose traceback keeps the failed buffers alive
                 torch.cuda.empty_cache()
-
-    def explain(self, what: str) -> str:
-        """The sentence about a lack of memory."""
-        return (
-            f"the GPU memory of {_gb(self.budget)} does not suffice for {what}: raise "
-            "--memory-budget where the card has more, choose smaller sizes, or use --engine cpu"
-        )
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -153,10 +140,6 @@ def out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and any(words in text for words in _LACKS)
-
-
-def _gb(size: int) -> str:
-    return f"{size / (1 << 30):.1f} GB"
 
 
 class _Block:

@@ -11,7 +11,7 @@ from gpu_coldstart.engine.base import Array, Csr, RankMetrics
 from gpu_coldstart.engine.cuda.kernels import BLOCK, kernel
 from gpu_coldstart.engine.cuda.memory import Memory
 from gpu_coldstart.engine.cuda.sparse import offsets
-from gpu_coldstart.errors import UserError
+from gpu_coldstart.errors import EngineLimitError
 
 __all__ = ["drop_seen", "rank_metrics", "row_top", "segment_counts", "soft_allocate"]
 
@@ -81,10 +81,7 @@ def soft_allocate(
     n, s = segments.shape
     n_tracks = shares.shape[1]
     if k > _MOST_LISTED:
-        raise UserError(
-            f"soft allocation on engine cuda makes lists of at most {_MOST_LISTED} tracks, not "
-            f"{k}: set evaluation.k lower, or strategies.exclude_seen = false, or use --engine cpu"
-        )
+        raise EngineLimitError("k", k, _MOST_LISTED)
     depth = min(k + overshoot, n_tracks)
     favourites, share = row_top(shares, depth)
     held = (share > 0).sum(axis=1).astype(cp.int32)

@@ -7,11 +7,11 @@ from typing import Any
 
 import cupy as cp
 
-from gpu_coldstart.engine.base import Array, Csr, Svd
+from gpu_coldstart.engine.base import AlsOptions, Array, Csr, PmiOptions, Svd, SvdOptions
 from gpu_coldstart.engine.cuda.kernels import BLOCK, kernel
 from gpu_coldstart.engine.cuda.memory import Memory
 from gpu_coldstart.engine.cuda.sparse import offsets, transpose
-from gpu_coldstart.errors import UserError
+from gpu_coldstart.errors import EngineLimitError
 
 __all__ = ["als", "pmi", "svd"]
 
@@ -22,19 +22,24 @@ _ARRIVED = 1e-20
 """Squared residual at which a row's conjugate gradients stop."""
 
 
-def pmi(counts: Csr, *, shift: float, smoothing: float, min_count: float) -> Csr:
+def pmi(counts: Csr, options: PmiOptions) -> Csr:
     """See :meth:`gpu_coldstart.engine.base.Engine.pmi`."""
     n = counts.shape[0]
     totals = cp.empty(n, dtype=cp.float64)
-    common = {"indptr": counts.indptr, "counts": counts.data, "n": n, "min_count": min_count}
+    common = {
+        "indptr": counts.indptr,
+        "counts": counts.data,
+        "n": n,
+        "min_count": options.min_count,
+    }
     kernel("pmi", "pmi_totals")(n, 32, totals=totals, **common)
-    contexts = totals**smoothing
+    contexts = totals**options.smoothing
     # A row without counts has the logarithm -inf, and no entry that would read it.
     common |= {
         "indices": counts.indices,
         "row_logs": cp.log(totals),
         "column_logs": cp.log(contexts),
-        "offset": float(cp.log(contexts.sum() / shift)),
+        "offset": float(cp.log(contexts.sum() / options.shift)),
     }
     kept = cp.empty(n, dtype=cp.int64)
     kernel("pmi", "pmi_count")(n, 32, kept=kept, **common)
@@ -48,7 +53,7 @@ def pmi(counts: Csr, *, shift: float, smoothing: float, min_count: float) -> Csr
     return Csr(indptr, indices, values, counts.shape)
 
 
-def svd(matrix: Csr, rank: int, oversamples: int, power_iterations: int, seed: int) -> Svd:
+def svd(matrix: Csr, options: SvdOptions) -> Svd:
     """See :meth:`gpu_coldstart.engine.base.Engine.svd`.
 
     The randomised range finder of Halko, Martinsson & Tropp (2011, algorithms 4.4 and 5.1) on our
@@ -56,10 +61,11 @@ def svd(matrix: Csr, rank: int, oversamples: int, power_iterations: int, seed: i
     pylibraft has one for sparse matrices in only some of the versions that the extras install.
     """
     across = transpose(matrix)
-    width = min(rank + oversamples, *matrix.shape)
-    random = cp.random.default_rng(seed)
+    rank = options.rank
+    width = min(rank + options.oversamples, *matrix.shape)
+    random = cp.random.default_rng(options.seed)
     range_ = _times(matrix, random.standard_normal((matrix.shape[1], width), dtype=cp.float32))
-    for _ in range(power_iterations):
+    for _ in range(options.power_iterations):
         half = _times(across, cp.linalg.qr(range_)[0])
         range_ = _times(matrix, cp.linalg.qr(half)[0])
     basis = cp.linalg.qr(range_)[0]
@@ -97,30 +103,22 @@ def _times(matrix: Csr, dense: Array) -> Array:
 def als(
     memory: Memory,
     affinity: Csr,
-    *,
-    factors: int,
-    iterations: int,
-    regularization: float,
-    confidence: float,
-    cg_steps: int,
-    seed: int,
+    options: AlsOptions,
     progress: Callable[[int, float], None],
 ) -> tuple[Array, Array]:
     """See :meth:`gpu_coldstart.engine.base.Engine.als`; both sides start small and positive."""
+    factors = options.factors
     if factors > _MOST_FACTORS:
-        raise UserError(
-            f"setting 'ut_als.factors' is {factors}, more than the {_MOST_FACTORS} that engine "
-            "cuda takes: set it lower, or use --engine cpu"
-        )
-    by_user = affinity.with_data(1.0 + cp.float32(confidence) * affinity.data)
+        raise EngineLimitError("factors", factors, _MOST_FACTORS)
+    by_user = affinity.with_data(1.0 + cp.float32(options.confidence) * affinity.data)
     by_track = transpose(by_user)
-    random = cp.random.default_rng(seed)
+    random = cp.random.default_rng(options.seed)
     users, tracks = (
         random.random((n, factors), dtype=cp.float32) * cp.float32(0.01) for n in affinity.shape
     )
-    side = _Side(memory, factors, regularization, cg_steps)
+    side = _Side(memory, options)
     cells = affinity.shape[0] * affinity.shape[1]
-    for iteration in range(iterations):
+    for iteration in range(options.iterations):
         side.solve(by_user, users, tracks)
         side.solve(by_track, tracks, users)
         progress(iteration, side.loss(by_user, users, tracks) / cells)
@@ -130,12 +128,12 @@ def als(
 class _Side:
     """One alternation: the rows of one side, the other held still."""
 
-    def __init__(self, memory: Memory, factors: int, regularization: float, cg_steps: int):
+    def __init__(self, memory: Memory, options: AlsOptions):
         self._memory = memory
-        self._factors = factors
-        self._regularization = regularization
-        self._cg_steps = cg_steps
-        macros = {"PER_LANE": -(-factors // 32)}
+        self._factors = options.factors
+        self._regularization = options.regularization
+        self._cg_steps = options.cg_steps
+        macros = {"PER_LANE": -(-options.factors // 32)}
         self._begin = kernel("als", "als_begin", **macros)
         self._step = kernel("als", "als_step", **macros)
         self._loss = kernel("als", "als_loss", **macros)

@@ -13,7 +13,10 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-__all__ = ["BlockLinear"]
+__all__ = ["NARROWEST", "BlockLinear"]
+
+NARROWEST = 96
+"""Below this, to find and gather the rows of a block takes longer than to multiply them all."""
 
 _WHOLE_FROM = 0.8
 """A block that at least this share of a batch has is multiplied whole: choosing rows costs, too."""
