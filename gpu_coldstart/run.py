@@ -29,7 +29,7 @@ from gpu_coldstart.config.resolve import resolve, to_toml
 from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.evaluation import report
+from gpu_coldstart.reporting import results
 from gpu_coldstart.reporting.write import write_report
 from gpu_coldstart.runs.artifacts import RunDirectory
 from gpu_coldstart.runs.pipeline import Outcome, Pipeline
@@ -215,10 +215,10 @@ def run(config: Config, engine: Engine, out: Path, reporter: Reporter, *, resume
             reporter.say(f"{out} holds no finished stage to resume: starting from the beginning")
     outcome = Pipeline(engine, config, directory, reporter, _dataset(config)).run()
     ks = config.evaluation.k
-    notes = [*outcome.notes, *report.below_popularity(outcome.rows)]
+    notes = [*outcome.notes, *results.below_popularity(outcome.rows)]
     write_report(directory, engine, config, outcome, stages=reporter.times, notes=notes)
     for k in ks:
-        reporter.say(f"\nTop {k}, in per cent:\n{report.table(outcome.rows, k)}")
+        reporter.say(f"\nTop {k}, in per cent:\n{results.table(outcome.rows, k)}")
     reporter.say("\n" + "\n".join([f"split: {outcome.logs.split_rule}", *notes]))
     places = ["report.html", "results.md", "results.json", "recommendations/", "artifacts/"]
     if outcome.tables:

@@ -7,7 +7,6 @@ from typing import Any
 
 from gpu_coldstart.config.parameters import Config, flat
 from gpu_coldstart.evaluation.protocol import MEASURES
-from gpu_coldstart.evaluation.report import aligned
 from gpu_coldstart.evaluation.tables import Table
 from gpu_coldstart.reporting.blocks import (
     NOT_KNOWN,
@@ -22,6 +21,7 @@ from gpu_coldstart.reporting.blocks import (
 )
 from gpu_coldstart.reporting.comparison import Pairing, common_ks
 from gpu_coldstart.reporting.labels import MEASURE_LABELS, space_name, strategy_name
+from gpu_coldstart.reporting.results import aligned
 from gpu_coldstart.reporting.rows import lines_of
 from gpu_coldstart.reporting.runs import FinishedRun
 

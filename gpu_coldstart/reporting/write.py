@@ -11,8 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from gpu_coldstart.config.parameters import Config, flat
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine import Engine
-from gpu_coldstart.evaluation import report, tables
+from gpu_coldstart.evaluation import tables
 from gpu_coldstart.reporting.blocks import Drawn
+from gpu_coldstart.reporting.results import results_json, results_markdown
 from gpu_coldstart.reporting.run_page import RunFacts, run_page, statistics
 from gpu_coldstart.runs.artifacts import RunDirectory, write_atomically
 from gpu_coldstart.runs.pipeline import Outcome
@@ -48,9 +49,7 @@ def write_report(
         f"{config.dataset}, preset {config.preset}, protocol {config.evaluation.protocol}, "
         f"seed {config.seed}, engine {engine.name}"
     )
-    text = report.results_markdown(
-        outcome.rows, config.evaluation.k, title, _facts(outcome.logs), notes
-    )
+    text = results_markdown(outcome.rows, config.evaluation.k, title, _facts(outcome.logs), notes)
     drawn = _drawn(config, outcome)
     figures = {
         name: content
@@ -60,7 +59,7 @@ def write_report(
     }
     directory.write("report", {"results.md": text.encode(), **figures})
     versions = _versions()
-    content = report.results_json(
+    content = results_json(
         outcome.rows,
         stages=[asdict(entry) for entry in stages],
         engine=engine.name,

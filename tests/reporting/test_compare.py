@@ -20,10 +20,10 @@ from scipy.stats import mannwhitneyu, rankdata, wilcoxon
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation.comparisons import holm
-from gpu_coldstart.evaluation.report import aligned
 from gpu_coldstart.reporting.blocks import NOT_KNOWN, Grid, Section, Text
 from gpu_coldstart.reporting.comparison import compare, names_of, pairing
 from gpu_coldstart.reporting.comparison_page import differing_settings, markdown
+from gpu_coldstart.reporting.results import aligned
 from gpu_coldstart.reporting.rows import lines_of
 from gpu_coldstart.reporting.runs import FinishedRun, load_run
 from tests.reporting.reading import comparing, sound

@@ -6,8 +6,8 @@ import json
 
 from gpu_coldstart.config.parameters import SPACES, STRATEGIES
 from gpu_coldstart.evaluation.protocol import Row, Summary
-from gpu_coldstart.evaluation.report import (
-    LABELS,
+from gpu_coldstart.reporting.labels import LABELS
+from gpu_coldstart.reporting.results import (
     below_popularity,
     results_json,
     results_markdown,
