@@ -7,10 +7,11 @@ The paper's precision is not the textbook's: it divides the hits among the first
 from __future__ import annotations
 
 import numpy as np
+from scipy import sparse
 
 from gpu_coldstart.engine.base import HostArray
 
-__all__ = ["MEASURES", "TEXTBOOK", "user_measures"]
+__all__ = ["MEASURES", "TEXTBOOK", "hits_of", "user_measures"]
 
 MEASURES = ("precision", "recall", "ndcg")
 """The paper's: precision of ``min(K, |truth|)``, recall of ``|truth|``, and binary NDCG."""
@@ -62,3 +63,17 @@ def user_measures(hits: HostArray, sizes: HostArray, k: int) -> dict[str, HostAr
         "mrr": 1.0 / first,
         "hit_rate": (count > 0).astype(np.float64),
     }
+
+
+def hits_of(lists: HostArray, truth: sparse.csr_array) -> HostArray:
+    """Whether each place of each list holds one of the user's tracks [users, K] of bool.
+
+    Parameters
+    ----------
+    lists : HostArray [users, K] of integers
+        Columns of ``truth``.
+    truth : csr_array [users, tracks]
+    """
+    users = np.arange(len(lists), dtype=np.int64)
+    wanted = np.repeat(users, np.diff(truth.indptr)) * truth.shape[1] + truth.indices
+    return np.isin(users[:, None] * truth.shape[1] + lists, wanted)

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gpu_coldstart.evaluation.protocol import MEASURES, Row
+from gpu_coldstart.evaluation.protocol import MEASURES, Place, Row, Summary
 from gpu_coldstart.runs.artifacts import parquet_bytes
 
 __all__ = ["SCHEMAS", "Table", "assemble", "csv_bytes", "files_of", "read_tables", "results"]
@@ -87,8 +87,22 @@ def assemble(name: str, rows: Iterable[Mapping[str, Any]]) -> Table:
     }
 
 
-def results(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The results table in long form: a row for each measure."""
+def results(
+    rows: Sequence[Row], textbook: Iterable[tuple[Place, Summary]] = ()
+) -> list[dict[str, Any]]:
+    """The results table in long form: a row for each measure.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        The paper's measures.
+    textbook : iterable of (Place, Summary)
+        Further measures of the same lists; they follow the paper's.
+    """
+    further: dict[tuple[str, str, int], list[tuple[str, Summary]]] = {}
+    for place, summary in textbook:
+        of_list = further.setdefault((place.space, place.strategy, place.k), [])
+        of_list.append((place.measure, summary))
     return [
         {
             "space": row.space,
@@ -96,10 +110,13 @@ def results(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "k": row.k,
             "measure": measure,
             "users": row.users,
-            **asdict(getattr(row, measure)),
+            **asdict(summary),
         }
         for row in rows
-        for measure in MEASURES
+        for measure, summary in (
+            *((measure, getattr(row, measure)) for measure in MEASURES),
+            *further.get((row.space, row.strategy, row.k), ()),
+        )
     ]
 
 

@@ -41,7 +41,7 @@ STRATA_LABELS = {
     "country": "Country",
     "age": "Age",
 }
-"""What users are told apart by."""
+"""What users are grouped by."""
 
 RATE_LABELS = {
     "display-to-stream": "Display to stream",

@@ -85,15 +85,15 @@ def _comparisons(table: Table) -> Iterator[Block]:
 
 def _beaten(lines: Sequence[Line], name: str) -> list[str]:
     """Names of the strategies that one is significantly better than."""
-    found = []
+    beaten = []
     for line in lines:
         if line["p_holm"] is None or line["p_holm"] >= LEVEL:
             continue
         if line["strategy_a"] == name and line["difference"] > 0:
-            found.append(strategy_name(line["strategy_b"]))
+            beaten.append(strategy_name(line["strategy_b"]))
         if line["strategy_b"] == name and line["difference"] < 0:
-            found.append(strategy_name(line["strategy_a"]))
-    return found
+            beaten.append(strategy_name(line["strategy_a"]))
+    return beaten
 
 
 def _pairs(name: str, lines: Sequence[Line], place: str) -> Grid:
