@@ -211,9 +211,7 @@ def analyse(
     )
     spaces = results.spaces
     makers: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
-        "results": lambda: tables.results(
-            results.rows, _textbook(observed, results, evaluation.k)
-        ),
+        "results": lambda: tables.results(results.rows, _textbook(observed, results, evaluation.k)),
         "comparisons": lambda: comparisons(results.sample),
         "strata": lambda: strata(results.sample, among, **random),
         "exposure": lambda: _exposure(observed, spaces),

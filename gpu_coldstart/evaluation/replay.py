@@ -3,8 +3,8 @@
 Every test user is dealt an arm by a hash of their id and is shown that arm's carousel, no other. A
 playlist on display is a success if the user went on to stream it, or made it a favourite. Rates are
 given relative to those of the first arm, as in the paper. This is the design ``cohorts``. Logs know
-what every user did whatever they were shown, so the same is also given for all users under all arms,
-the design ``paired``, which asks the same question with far less noise.
+what every user did whatever they were shown, so the same is also given for all users under all
+arms, the design ``paired``, which asks the same question with far less noise.
 
 A replay is no online test. It assumes that
 

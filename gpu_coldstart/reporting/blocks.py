@@ -1,4 +1,4 @@
-"""What a page is made of: sections of paragraphs, tables and pictures; and how numbers are written."""
+"""What a page is made of: sections of paragraphs, tables and pictures; and written numbers."""
 
 from __future__ import annotations
 

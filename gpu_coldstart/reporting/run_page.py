@@ -176,9 +176,7 @@ def _results(rows: Sequence[Row]) -> Iterator[Grid]:
 def _evaluation(run: RunSummary, drawn: Mapping[str, Sequence[Drawn]]) -> Iterator[Section]:
     """The evaluation's tables that have something to say, or why there are none."""
     if not run.tables:
-        why = (
-            "Left out, because evaluation.analysis = false."
-        )
+        why = "Left out, because evaluation.analysis = false."
         yield Section("evaluation", "Further evaluation", [Text(why)])
         return
     for name, (title, make) in table_grids.SECTIONS.items():

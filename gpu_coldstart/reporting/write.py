@@ -14,7 +14,7 @@ from gpu_coldstart.engine import Engine
 from gpu_coldstart.evaluation import tables
 from gpu_coldstart.reporting.blocks import Drawn
 from gpu_coldstart.reporting.results import results_json, results_markdown
-from gpu_coldstart.reporting.run_page import RunFacts, run_page, statistics
+from gpu_coldstart.reporting.run_page import RunSummary, run_page, statistics
 from gpu_coldstart.runs.artifacts import RunDirectory, write_atomically
 from gpu_coldstart.runs.pipeline import Outcome
 from gpu_coldstart.runs.progress import StageTime
@@ -26,7 +26,7 @@ _LIBRARIES = (
     "faiss-gpu", "faiss-gpu-cuvs", "cupy-cuda12x", "cupy-cuda13x",
     "cudf-cu12", "cudf-cu13", "cuml-cu12", "cuml-cu13", "nvtx",
 )  # fmt: skip
-"""What results may depend on; only what is installed is told."""
+"""What results may depend on; only what is installed is listed."""
 
 
 def write_report(
@@ -49,7 +49,7 @@ def write_report(
         f"{config.dataset}, preset {config.preset}, protocol {config.evaluation.protocol}, "
         f"seed {config.seed}, engine {engine.name}"
     )
-    text = results_markdown(outcome.rows, config.evaluation.k, title, _facts(outcome.logs), notes)
+    text = results_markdown(outcome.rows, config.evaluation.k, title, _size(outcome.logs), notes)
     drawn = _drawn(config, outcome)
     figures = {
         name: content
@@ -74,7 +74,7 @@ def write_report(
         warnings=list(notes),
     )
     write_atomically(directory.path / "results.json", content.encode())
-    facts = RunFacts(
+    summary = RunSummary(
         title=title,
         config=flat(config),
         engine=engine.name,
@@ -89,7 +89,7 @@ def write_report(
         warnings=notes,
         files=_beside(outcome),
     )
-    write_atomically(directory.path / "report.html", run_page(facts, drawn))
+    write_atomically(directory.path / "report.html", run_page(summary, drawn))
 
 
 def _drawn(config: Config, outcome: Outcome) -> dict[str, list[Drawn]]:
@@ -99,8 +99,8 @@ def _drawn(config: Config, outcome: Outcome) -> dict[str, list[Drawn]]:
     # Not at the top: Matplotlib takes a second, which runs without figures need not wait for.
     from gpu_coldstart.reporting.drawn import draw
 
-    found = {"results": tables.assemble("results", tables.results(outcome.rows))}
-    return draw(found | outcome.tables)
+    results = {"results": tables.assemble("results", tables.results(outcome.rows))}
+    return draw(results | outcome.tables)
 
 
 def _beside(outcome: Outcome) -> list[str]:
@@ -109,7 +109,7 @@ def _beside(outcome: Outcome) -> list[str]:
     return [*named, *(f"tables/{name}.csv" for name in outcome.tables)]
 
 
-def _facts(logs: Logs) -> list[str]:
+def _size(logs: Logs) -> list[str]:
     """The size of the data, for ``results.md``."""
     return [
         f"{logs.n_warm} warm, {logs.n_validation} validation, {logs.n_test} test and "
@@ -122,8 +122,8 @@ def _facts(logs: Logs) -> list[str]:
 
 def _versions() -> dict[str, str]:
     """Versions of what the results may depend on."""
-    found = {"python": platform.python_version(), "gpu-coldstart": version("gpu-coldstart")}
+    versions = {"python": platform.python_version(), "gpu-coldstart": version("gpu-coldstart")}
     for name in _LIBRARIES:
         with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            versions[name] = version(name)
+    return versions

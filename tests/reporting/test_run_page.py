@@ -16,7 +16,7 @@ from gpu_coldstart.evaluation.protocol import Row, Summary
 from gpu_coldstart.evaluation.tables import SCHEMAS, Table, assemble
 from gpu_coldstart.reporting.blocks import NOT_KNOWN
 from gpu_coldstart.reporting.drawn import draw
-from gpu_coldstart.reporting.run_page import RunFacts, run_page
+from gpu_coldstart.reporting.run_page import RunSummary, run_page
 from gpu_coldstart.runs.progress import StageTime
 from tests.reporting.conftest import COUNTRIES, GENRE
 from tests.reporting.reading import Read, sound
@@ -26,7 +26,7 @@ EMPTY: dict[str, Table] = {
     name: {column: [] for column in schema} for name, schema in SCHEMAS.items()
 }
 ROW = Row("tt-svd", "semi", 50, 7, *[Summary(0.25, 0.5, 0.125, 0.375)] * 3)
-FACTS = RunFacts(
+SUMMARY = RunSummary(
     title="a run",
     config=flat(Config()),
     engine="cpu",
@@ -44,7 +44,7 @@ FACTS = RunFacts(
 
 
 def page(**changes: Any) -> Read:
-    facts = replace(FACTS, **changes)
+    facts = replace(SUMMARY, **changes)
     return sound(run_page(facts, draw(facts.tables)).decode())
 
 
