@@ -216,14 +216,14 @@ def run(config: Config, engine: Engine, out: Path, reporter: Reporter, *, resume
     outcome = Pipeline(engine, config, directory, reporter, _dataset(config)).run()
     ks = config.evaluation.k
     notes = [*outcome.notes, *results.below_popularity(outcome.rows)]
-    write_report(directory, engine, config, outcome, stages=reporter.times, notes=notes)
+    failures = write_report(directory, engine, config, outcome, stages=reporter.times, notes=notes)
     for k in ks:
         reporter.say(f"\nTop {k}, in per cent:\n{results.table(outcome.rows, k)}")
-    reporter.say("\n" + "\n".join([f"split: {outcome.logs.split_rule}", *notes]))
+    reporter.say("\n" + "\n".join([f"split: {outcome.logs.split_rule}", *notes, *failures]))
     places = ["report.html", "results.md", "results.json", "recommendations/", "artifacts/"]
     if outcome.tables:
         places.append("tables/")
-    if config.evaluation.figures:
+    if config.evaluation.figures and not failures:
         places.append("figures/")
     reporter.say(f"written to {out}: {', '.join(places)}")
     return outcome

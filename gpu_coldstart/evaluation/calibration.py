@@ -1,4 +1,4 @@
-"""How near the network's places come to the true ones, by how many interactions it was given (3.2.3)."""
+"""How close predictions come to the true places, by the number of interactions (3.2.3)."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gpu_coldstart.evaluation.protocol import MEASURES, Place, Row, Summary
+from gpu_coldstart.names import spreadsheet_safe
 from gpu_coldstart.runs.artifacts import parquet_bytes
 
 __all__ = ["SCHEMAS", "Table", "assemble", "csv_bytes", "files_of", "read_tables", "results"]
@@ -123,7 +124,9 @@ def results(
 def csv_bytes(table: Table) -> bytes:
     """A table as CSV: UTF-8, a header, ``.`` as the decimal sign, lines that end in a line feed.
 
-    Numbers keep all their digits, None is an empty cell, and lists are separated by ``; ``.
+    Numbers keep all their digits, None is an empty cell, and lists are separated by ``; ``. Control
+    characters become visible signs, and text that a spreadsheet would take for a formula gets an
+    apostrophe before it; the Parquet files have all text as it is.
     """
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
@@ -138,7 +141,12 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return _IN_A_CELL.join(map(_cell, value))
+        text = _IN_A_CELL.join(
+            str(each) if isinstance(each, str) else _cell(each) for each in value
+        )
+        return spreadsheet_safe(text) if value and isinstance(value[0], str) else text
+    if isinstance(value, str):
+        return spreadsheet_safe(value)
     return repr(value) if isinstance(value, float) else str(value)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gpu_coldstart.evaluation.protocol import MEASURES, Row
+from gpu_coldstart.names import visible
 from gpu_coldstart.reporting.labels import space_name, strategy_name
 
 __all__ = [
@@ -146,4 +147,4 @@ def measure_head(measure: str, k: int) -> str:
 
 def markdown_cell(text: str) -> str:
     """Text that does not break a Markdown table."""
-    return " ".join(text.split()).replace("|", "\\|")
+    return " ".join(visible(text).split()).replace("|", "\\|")

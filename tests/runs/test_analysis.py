@@ -121,10 +121,8 @@ def test_results_are_those_of_results_json(done: Done) -> None:
 def test_results_hold_the_textbooks_measures(done: Done) -> None:
     """Of the saved lists, as a notebook would measure them."""
     files = learned(done[0])
-    logs, truth = (
-        decode(CpuEngine(), files[f"artifacts/{name}.safetensors"], kind)
-        for name, kind in (("logs", Logs), ("truth", GroundTruth))
-    )
+    logs = decode(CpuEngine(), files["artifacts/logs.safetensors"], Logs)
+    truth = decode(CpuEngine(), files["artifacts/truth.safetensors"], GroundTruth)
     tested = truth.of(CpuEngine(), "test")
     users = np.repeat(logs.user_ids[logs.users("test")], np.diff(tested.indptr))
     tracks = {"user_id": users, "track_id": logs.track_ids[tested.indices]}
