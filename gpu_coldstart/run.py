@@ -215,7 +215,11 @@ def run(config: Config, engine: Engine, out: Path, reporter: Reporter, *, resume
             reporter.say(f"{out} holds no finished stage to resume: starting from the beginning")
     outcome = Pipeline(engine, config, directory, reporter, _dataset(config)).run()
     ks = config.evaluation.k
-    notes = [*outcome.notes, *results.below_popularity(outcome.rows)]
+    notes = [
+        *outcome.notes,
+        *results.not_measured(outcome.logs.n_target),
+        *results.below_popularity(outcome.rows),
+    ]
     failures = write_report(directory, engine, config, outcome, stages=reporter.times, notes=notes)
     for k in ks:
         reporter.say(f"\nTop {k}, in per cent:\n{results.table(outcome.rows, k)}")

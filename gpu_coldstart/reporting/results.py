@@ -13,6 +13,9 @@ from gpu_coldstart.reporting.labels import space_name, strategy_name
 __all__ = [
     "aligned",
     "below_popularity",
+    "markdown_cell",
+    "measures_markdown",
+    "not_measured",
     "results_json",
     "results_markdown",
     "table",
@@ -41,6 +44,18 @@ def below_popularity(rows: Sequence[Row]) -> list[str]:
         for (strategy, space), where in worse.items()
         if where
     ]
+
+
+def not_measured(n_target: int) -> list[str]:
+    """A sentence on the users who get recommendations but have no truth."""
+    if not n_target:
+        return []
+    users = (
+        "1 user of cohort target gets"
+        if n_target == 1
+        else f"{n_target} users of cohort target get"
+    )
+    return [f"{users} recommendations but no measures, for want of a following month"]
 
 
 def table(rows: Sequence[Row], k: int) -> str:

@@ -223,7 +223,7 @@ def test_empty_tables_have_no_section() -> None:
     read = page()
     headings = [e.text for e in read.all("h2")]
     assert "Segments" not in headings
-    assert "For whom it is good" not in headings
+    assert "Quality by user group" not in headings
     assert not read.all("svg")
     assert any("nothing to compare" in e.text for e in read.all("p"))
     assert read.cells("results-50")[1][2:4] == ["25.00 ± 50.00", "[12.50, 37.50]"]
