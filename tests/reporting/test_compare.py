@@ -166,7 +166,7 @@ def test_the_terminal_shows_all_of_it(runs: dict[str, Path]) -> None:
     assert not result.err
     assert "other: paired over the 30 users" in result.out
     assert "world: unpaired" in result.out
-    assert "Left out, as not all runs were measured there: k = 5." in result.out
+    assert "Left out, because not all runs measured it: k = 5." in result.out
     assert re.search(r"\| segments\.k +\| +6 \| +3 \| +6 \|", result.out)
     assert re.search(r"\| seed +\| +0 \| +0 \| +1 \|", result.out)
     assert re.search(r"\| evaluation\.k +\| +5, 10 \| +10 \| +10 \|", result.out)

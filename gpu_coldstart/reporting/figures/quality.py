@@ -100,9 +100,9 @@ def strata(lines: list[Line]) -> Iterator[Drawing]:
             "strata",
             f"strata-{space}",
             f"Quality by user group, in {space_name(space)} (the paper's Figure 4)",
-            f"Mean precision@{k} (of min({k}, truth)) over the test users, by what is known of them "
-            "at the end of the registration day, with 95 % bootstrap intervals; the number of users "
-            "stands below each group.",
+            f"Mean precision@{k} (of min({k}, truth)) over the test users, by what is known of "
+            "them at the end of the registration day, with 95 % bootstrap intervals; the number of "
+            "users stands below each group.",
             figure,
         )
 
