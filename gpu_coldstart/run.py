@@ -62,7 +62,7 @@ def run(config: Config, engine: Engine, out: Path, reporter: Reporter, *, resume
     # Not at the top: they take seconds, which --help need not wait for.
     from gpu_coldstart.config.parameters import flat
     from gpu_coldstart.config.resolve import to_toml
-    from gpu_coldstart.evaluation import report
+    from gpu_coldstart.reporting import results
     from gpu_coldstart.reporting.write import write_report
     from gpu_coldstart.runs.artifacts import RunDirectory
     from gpu_coldstart.runs.pipeline import Pipeline
@@ -81,15 +81,19 @@ def run(config: Config, engine: Engine, out: Path, reporter: Reporter, *, resume
             reporter.say(f"{out} holds no finished stage to resume: starting from the beginning")
     outcome = Pipeline(engine, config, directory, reporter, _dataset(config)).run()
     ks = config.evaluation.k
-    notes = [*outcome.notes, *report.below_popularity(outcome.rows)]
-    write_report(directory, engine, config, outcome, stages=reporter.times, notes=notes)
+    notes = [
+        *outcome.notes,
+        *results.not_measured(outcome.logs.n_target),
+        *results.below_popularity(outcome.rows),
+    ]
+    failures = write_report(directory, engine, config, outcome, stages=reporter.times, notes=notes)
     for k in ks:
-        reporter.say(f"\nTop {k}, in per cent:\n{report.table(outcome.rows, k)}")
-    reporter.say("\n" + "\n".join([f"split: {outcome.logs.split_rule}", *notes]))
+        reporter.say(f"\nTop {k}, in per cent:\n{results.table(outcome.rows, k)}")
+    reporter.say("\n" + "\n".join([f"split: {outcome.logs.split_rule}", *notes, *failures]))
     places = ["report.html", "results.md", "results.json", "recommendations/", "artifacts/"]
     if outcome.tables:
         places.append("tables/")
-    if config.evaluation.figures:
+    if config.evaluation.figures and not failures:
         places.append("figures/")
     reporter.say(f"written to {out}: {', '.join(places)}")
     return outcome

@@ -36,7 +36,9 @@ extern "C" __global__ void rank_metrics(
             }
             precision[which * n + user] = static_cast<double>(found) / reachable;
             recall[which * n + user] = static_cast<double>(found) / size;
-            ndcg[which * n + user] = gain / ideals[reachable - 1];
+            // Gain and ideal may be summed in different orders: a perfect list is 1, no ulp more.
+            const double relative = gain / ideals[reachable - 1];
+            ndcg[which * n + user] = relative < 1.0 ? relative : 1.0;
         }
         __syncwarp();  // before the hits are written again
     }

@@ -375,8 +375,8 @@ class Engine(ABC):
         """Precision, recall and NDCG of ranked lists at several lengths.
 
         Precision divides by ``min(K, |truth|)``, recall by ``|truth|``; NDCG is binary with a
-        log2 discount and the ideal over ``min(K, |truth|)`` (facts of the released code). Each
-        user's truth must hold at least one track.
+        log2 discount and the ideal over ``min(K, |truth|)`` (facts of the released code). All are
+        within [0, 1] exactly. Each user's truth must hold at least one track.
 
         Parameters
         ----------

@@ -1,24 +1,18 @@
-"""The paper's whole evaluation, from what a run has saved to its tables.
+"""The paper's whole evaluation, from what a run observed and made to its tables.
 
-Everything here happens on the host: :func:`facts_of` is the border, and embeddings, segments and
-recommendations come from the run's files.
+Everything here happens on the host: :func:`observe` is the border.
 """
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from safetensors.numpy import load
 from scipy import sparse
 
-from gpu_coldstart.config.parameters import Config
+from gpu_coldstart.config.parameters import Carousels, Evaluation
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Csr, Engine, HostArray
@@ -27,23 +21,20 @@ from gpu_coldstart.evaluation.calibration import calibration, cosines, heard
 from gpu_coldstart.evaluation.comparisons import comparisons
 from gpu_coldstart.evaluation.exposure import exposure, ranks_of
 from gpu_coldstart.evaluation.groups import interaction_groups
-from gpu_coldstart.evaluation.protocol import Row, Sample
-from gpu_coldstart.evaluation.replay import Aftermath, replay
+from gpu_coldstart.evaluation.measures import TEXTBOOK, hits_of, user_measures
+from gpu_coldstart.evaluation.protocol import Place, Protocol, Row, Sample, Summary
+from gpu_coldstart.evaluation.replay import Followup, replay
 from gpu_coldstart.evaluation.segment_table import segment_table
 from gpu_coldstart.evaluation.strata import groupings, strata
 from gpu_coldstart.features import age_class_names, age_classes
 from gpu_coldstart.spaces import Progress
-from gpu_coldstart.strategies.carousels import ARMS
 
-__all__ = ["Facts", "analyse", "facts_of"]
-
-Read = Callable[[str], Mapping[str, bytes]]
-"""From the name of a finished stage to its files."""
+__all__ = ["Curve", "Observed", "RunResults", "SpaceResults", "analyse", "observe"]
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What the tables need of the logs, on the host.
+class Observed:
+    """What the tables need of the logs and the truth, on the host.
 
     Attributes
     ----------
@@ -62,7 +53,7 @@ class Facts:
     truth : csr_array [validation users, tracks] of ones
         The tracks of the days after registration.
     test_ids : HostArray [test users] of int64
-    after : Aftermath
+    followup : Followup
         Of the test users.
     """
 
@@ -76,7 +67,7 @@ class Facts:
     playlists: sparse.csr_array
     truth: sparse.csr_array
     test_ids: HostArray
-    after: Aftermath
+    followup: Followup
 
     def of(
         self, known: tuple[HostArray, tuple[str, ...]], cohort: str
@@ -85,8 +76,10 @@ class Facts:
         return known[0][self.cohorts[cohort]], known[1]
 
 
-def facts_of(engine: Engine, logs: Logs, truth: GroundTruth, config: Config) -> Facts:
-    """Bring what the tables need to the host."""
+def observe(
+    engine: Engine, logs: Logs, truth: GroundTruth, first_ages: tuple[int, ...]
+) -> Observed:
+    """Bring what the tables need to the host; ``first_ages`` begin the age classes."""
     host = engine.to_host
 
     def rows(matrix: Csr, start: int, stop: int) -> sparse.csr_array:
@@ -97,8 +90,7 @@ def facts_of(engine: Engine, logs: Logs, truth: GroundTruth, config: Config) -> 
 
     test = truth.n_validation, truth.n_validation + truth.n_test
     liked = rows(truth.favorites, *test)
-    first_ages = config.features.age_classes
-    return Facts(
+    return Observed(
         cohorts={cohort: logs.users(cohort) for cohort in ("warm", "validation", "test")},
         signals=host(logs.signals),
         age=(host(age_classes(engine, logs.age, first_ages)), age_class_names(first_ages)),
@@ -109,7 +101,7 @@ def facts_of(engine: Engine, logs: Logs, truth: GroundTruth, config: Config) -> 
         playlists=rows(logs.members, logs.playlists.start, logs.playlists.stop),
         truth=rows(truth.tracks, 0, truth.n_validation),
         test_ids=host(logs.user_ids[logs.users("test")]),
-        after=Aftermath(
+        followup=Followup(
             streams=rows(truth.tracks, *test),
             playlist_streams=rows(truth.playlists, *test),
             favorites=liked[:, : logs.n_tracks],
@@ -118,143 +110,221 @@ def facts_of(engine: Engine, logs: Logs, truth: GroundTruth, config: Config) -> 
     )
 
 
+@dataclass(frozen=True)
+class Curve:
+    """How the training of a network went.
+
+    Attributes
+    ----------
+    train_loss, validation_cosine : sequence of float
+        After each epoch.
+    best_epoch : int
+        The epoch that was kept, from 1.
+    """
+
+    train_loss: Sequence[float]
+    validation_cosine: Sequence[float]
+    best_epoch: int
+
+
+@dataclass(frozen=True)
+class SpaceResults:
+    """What a run made in one embedding space, on the host.
+
+    Attributes
+    ----------
+    users : HostArray [warm users, d] of float32
+    tracks : HostArray [tracks, d] of float32
+    predictions : mapping of ``warm`` and ``validation`` to HostArray [users, d] of float32
+        Where the network puts the users.
+    curve : Curve
+    segments : mapping of column to values
+        As :func:`gpu_coldstart.segments.describe` has them.
+    shares : csr_array [segments, tracks] of float32
+        Share of a segment's members who streamed the track.
+    lists : mapping of strategy to HostArray [test users, K] of int64
+        Ids of the recommended tracks, best first.
+    carousels : mapping of arm to HostArray [test users, L] of int64
+        Ids of the playlists on display; empty where there are none. The other arms are compared
+        with the first.
+    """
+
+    users: HostArray
+    tracks: HostArray
+    predictions: Mapping[str, HostArray]
+    curve: Curve
+    segments: Mapping[str, Sequence[Any]]
+    shares: sparse.csr_array
+    lists: Mapping[str, HostArray]
+    carousels: Mapping[str, HostArray]
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """What a run made and how it was measured.
+
+    Attributes
+    ----------
+    spaces : mapping of space to SpaceResults
+    protocol : Protocol
+        Parts and resamples of the test users.
+    sample : Sample
+        The paper's measures of every test user.
+    rows : sequence of Row
+        Its summary.
+    """
+
+    spaces: Mapping[str, SpaceResults]
+    protocol: Protocol
+    sample: Sample
+    rows: Sequence[Row]
+
+
 def analyse(
-    facts: Facts,
-    config: Config,
-    sample: Sample,
-    rows: list[Row],
+    observed: Observed,
+    results: RunResults,
+    evaluation: Evaluation,
+    carousels: Carousels,
     *,
-    read: Read,
+    seed: int,
     progress: Progress,
 ) -> dict[str, tables.Table]:
     """Make every table of :data:`gpu_coldstart.evaluation.tables.SCHEMAS`.
 
     Parameters
     ----------
-    sample : Sample
-        Every measure of every test user.
-    rows : list of Row
-        Its summary.
-    read : callable
-        Gives the files of a finished stage.
+    observed : Observed
+    results : RunResults
+    evaluation : Evaluation
+        ``k`` and ``bootstrap``.
+    carousels : Carousels
+        What counts as a success in the replay, and the shortest playlist that is named.
+    seed : int
+    progress : callable
+        Called with the number of tables made, their total, and the name of the next.
     """
-    random = {"bootstrap": config.evaluation.bootstrap, "seed": config.seed}
+    random = {"bootstrap": evaluation.bootstrap, "seed": seed}
     among = groupings(
-        facts.signals[facts.cohorts["test"]],
-        facts.of(facts.country, "test"),
-        facts.of(facts.age, "test"),
+        observed.signals[observed.cohorts["test"]],
+        observed.of(observed.country, "test"),
+        observed.of(observed.age, "test"),
     )
-    makers: dict[str, Callable[[], Any]] = {
-        "results": lambda: tables.results(rows),
-        "comparisons": lambda: comparisons(sample),
-        "strata": lambda: strata(sample, among, **random),
-        "exposure": lambda: _exposure(facts, config, read),
-        "segments": lambda: _segments(facts, config, read),
-        "calibration": lambda: _calibration(facts, config, read, **random),
-        "learning": lambda: _learning(config, read),
-        "replay": lambda: _replay(facts, config, read, **random),
+    spaces = results.spaces
+    makers: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
+        "results": lambda: tables.results(results.rows, _textbook(observed, results, evaluation.k)),
+        "comparisons": lambda: comparisons(results.sample),
+        "strata": lambda: strata(results.sample, among, **random),
+        "exposure": lambda: _exposure(observed, spaces),
+        "segments": lambda: _segments(observed, spaces, carousels.least_tracks),
+        "calibration": lambda: _calibration(observed, spaces, **random),
+        "learning": lambda: _learning(spaces),
+        "replay": lambda: _replay(observed, spaces, carousels, **random),
     }
-    found = {}
+    made = {}
     for done, (name, make) in enumerate(makers.items()):
         progress(done, len(makers), name)
-        found[name] = tables.assemble(name, make())
-    return found
+        made[name] = tables.assemble(name, make())
+    return made
 
 
-def _exposure(facts: Facts, config: Config, read: Read) -> Iterator[dict[str, Any]]:
+def _textbook(
+    observed: Observed, results: RunResults, ks: Sequence[int]
+) -> Iterator[tuple[Place, Summary]]:
+    """The textbook's measures, over the same parts and resamples as the paper's."""
+    truth = observed.followup.streams
+    sizes = np.diff(truth.indptr)
+    measures = {}
+    for space, made in results.spaces.items():
+        for strategy, lists in made.lists.items():
+            hits = hits_of(ranks_of(lists, observed.track_ids) - 1, truth)
+            by_k = [user_measures(hits, sizes, k) for k in ks]
+            measures[space, strategy] = np.array(
+                [[each[name] for name in TEXTBOOK] for each in by_k]
+            )
+    sample = results.protocol.sample(measures, ks, TEXTBOOK)
+    return zip(sample.places, results.protocol.summaries(sample), strict=True)
+
+
+def _exposure(observed: Observed, spaces: Mapping[str, SpaceResults]) -> Iterator[dict[str, Any]]:
     """Figure 5, from the recommendations of every strategy."""
-    country = facts.of(facts.country, "test")
-    warm = facts.cohorts["warm"]
-    for space in config.spaces:
-        for strategy in config.strategies.names:
-            content = read(f"{space}/{strategy}")[f"recommendations/{space}/{strategy}.parquet"]
-            lists = pq.read_table(io.BytesIO(content), columns=["track_id", "cohort"])
-            tracks = lists.filter(pc.field("cohort") == "test")["track_id"]
-            ranks = ranks_of(tracks.to_numpy().reshape(len(country[0]), -1), facts.track_ids)
+    country = observed.of(observed.country, "test")
+    warm = observed.cohorts["warm"]
+    for space, made in spaces.items():
+        for strategy, lists in made.lists.items():
+            ranks = ranks_of(lists, observed.track_ids)
             head = {"space": space, "strategy": strategy, "k": ranks.shape[1]}
-            for row in exposure(ranks, facts.popularity, warm.stop - warm.start, country):
+            for row in exposure(ranks, observed.popularity, warm.stop - warm.start, country):
                 yield head | row
 
 
-def _segments(facts: Facts, config: Config, read: Read) -> Iterator[dict[str, Any]]:
+def _segments(
+    observed: Observed, spaces: Mapping[str, SpaceResults], least_tracks: int
+) -> Iterator[dict[str, Any]]:
     """Table 2."""
-    for space in config.spaces:
-        saved = read(f"{space}/segments")
-        place = f"artifacts/{space}/segments"
-        arrays = load(saved[f"{place}.safetensors"])
-        parts = tuple(arrays[f"shares.{part}"] for part in ("data", "indices", "indptr"))
-        shape = (len(arrays["centroids"]), len(facts.track_ids))
-        described = pq.read_table(io.BytesIO(saved[f"{place}.parquet"])).to_pydict()
+    for space, made in spaces.items():
         for row in segment_table(
-            described,
-            sparse.csr_array(parts, shape=shape),
-            facts.track_ids,
-            facts.playlists,
-            facts.playlist_ids,
-            least_tracks=config.carousels.least_tracks,
+            made.segments,
+            made.shares,
+            observed.track_ids,
+            observed.playlists,
+            observed.playlist_ids,
+            least_tracks=least_tracks,
         ):
             yield {"space": space} | row
 
 
 def _calibration(
-    facts: Facts, config: Config, read: Read, *, bootstrap: int, seed: int
+    observed: Observed, spaces: Mapping[str, SpaceResults], *, bootstrap: int, seed: int
 ) -> list[dict[str, Any]]:
     """Predictions of warm and validation users against where they should land."""
-    found: dict[str, dict[str, HostArray]] = {"warm": {}, "validation": {}}
-    for space in config.spaces:
-        truth = load(read(f"{space}/space")[f"artifacts/{space}/space.safetensors"])
-        saved = read(f"{space}/network")
-        warm, cold = (
-            load(saved[f"artifacts/{space}/predictions{of}.safetensors"])["embeddings"]
-            for of in (".warm", "")
-        )
-        wanted = heard(facts.truth, truth["tracks"])
-        found["warm"][space] = cosines(warm, truth["users"])
-        found["validation"][space] = cosines(cold[: len(wanted)], wanted)
+    by_cohort: dict[str, dict[str, HostArray]] = {"warm": {}, "validation": {}}
+    for space, made in spaces.items():
+        targets = {"warm": made.users, "validation": heard(observed.truth, made.tracks)}
+        for cohort, target in targets.items():
+            by_cohort[cohort][space] = cosines(made.predictions[cohort], target)
     rows = []
-    for cohort, by_space in found.items():
-        groups = interaction_groups(facts.signals[facts.cohorts[cohort]])
+    for cohort, by_space in by_cohort.items():
+        groups = interaction_groups(observed.signals[observed.cohorts[cohort]])
         rows += calibration(cohort, by_space, groups, bootstrap=bootstrap, seed=seed)
     return rows
 
 
-def _learning(config: Config, read: Read) -> Iterator[dict[str, Any]]:
-    """The network's curve."""
-    for space in config.spaces:
-        curve = json.loads(read(f"{space}/network")[f"artifacts/{space}/network.json"])
-        pairs = zip(curve["train_loss"], curve["validation_cosine"], strict=True)
+def _learning(spaces: Mapping[str, SpaceResults]) -> Iterator[dict[str, Any]]:
+    """The networks' curves."""
+    for space, made in spaces.items():
+        pairs = zip(made.curve.train_loss, made.curve.validation_cosine, strict=True)
         for epoch, (loss, cosine) in enumerate(pairs, start=1):
             yield {
                 "space": space,
                 "epoch": epoch,
                 "train_loss": loss,
                 "validation_cosine": cosine,
-                "kept": epoch == curve["best_epoch"],
+                "kept": epoch == made.curve.best_epoch,
             }
 
 
 def _replay(
-    facts: Facts, config: Config, read: Read, *, bootstrap: int, seed: int
+    observed: Observed,
+    spaces: Mapping[str, SpaceResults],
+    options: Carousels,
+    *,
+    bootstrap: int,
+    seed: int,
 ) -> Iterator[dict[str, Any]]:
     """Figure 7, from the carousels; nothing where there are none."""
-    for space in config.spaces if config.carousels.playlists else ():
-        saved = read(f"{space}/carousels")
-        if not saved:
+    for space, made in spaces.items():
+        if not made.carousels:
             continue
-        shown = {}
-        for arm in ARMS:
-            content = saved[f"recommendations/{space}/carousel-{arm}.parquet"]
-            lists = pq.read_table(io.BytesIO(content), columns=["playlist_id", "cohort"])
-            ids = lists.filter(pc.field("cohort") == "test")["playlist_id"]
-            places = np.searchsorted(facts.playlist_ids, ids.to_numpy())
-            shown[arm] = places.reshape(len(facts.test_ids), -1)
-        for row in replay(
-            shown,
-            facts.test_ids,
-            facts.playlists,
-            facts.after,
-            config.carousels,
+        rows = replay(
+            {
+                arm: np.searchsorted(observed.playlist_ids, shown)
+                for arm, shown in made.carousels.items()
+            },
+            observed.test_ids,
+            observed.playlists,
+            observed.followup,
+            options,
             bootstrap=bootstrap,
             seed=seed,
-        ):
-            yield {"space": space} | row
+        )
+        yield from ({"space": space} | row for row in rows)

@@ -1,4 +1,4 @@
-"""How near the network's places come to the true ones, by how much it was told (3.2.3)."""
+"""How close predictions come to the true places, by the number of interactions (3.2.3)."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def heard(truth: sparse.csr_array, tracks: HostArray) -> HostArray:
     -------
     HostArray [users, d] of float64
     """
-    found: HostArray = truth @ unit_rows(tracks.astype(np.float64))
-    return found
+    sums: HostArray = truth @ unit_rows(tracks.astype(np.float64))
+    return sums
 
 
-def cosines(found: HostArray, wanted: HostArray) -> HostArray:
+def cosines(predicted: HostArray, wanted: HostArray) -> HostArray:
     """Cosine between rows [users, d]; 0 where one of them is null. Returns [users] of float64.
 
     Examples
@@ -51,10 +51,10 @@ def cosines(found: HostArray, wanted: HostArray) -> HostArray:
     >>> cosines(np.array([[2.0, 0.0], [1.0, 0.0]]), np.array([[3.0, 0.0], [0.0, 0.0]])).tolist()
     [1.0, 0.0]
     """
-    cosine = np.empty(len(found))
-    for start in range(0, len(found), _ROWS):
+    cosine = np.empty(len(predicted))
+    for start in range(0, len(predicted), _ROWS):
         rows = slice(start, start + _ROWS)
-        one, other = (unit_rows(each[rows].astype(np.float64)) for each in (found, wanted))
+        one, other = (unit_rows(each[rows].astype(np.float64)) for each in (predicted, wanted))
         np.einsum("ij,ij->i", one, other, out=cosine[rows])
     return cosine
 
@@ -75,7 +75,7 @@ def calibration(
     by_space : mapping of space to HostArray [users]
         Cosine of each user's prediction.
     """
-    found = list(
+    means = list(
         group_means(np.array([*by_space.values()]), grouping, bootstrap=bootstrap, seed=seed)
     )
     return [
@@ -91,5 +91,5 @@ def calibration(
             "high": float(group.high[i]),
         }
         for i, space in enumerate(by_space)
-        for group in found
+        for group in means
     ]

@@ -11,12 +11,12 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata, wilcoxon
+from scipy.stats import mannwhitneyu, rankdata, wilcoxon
 
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.evaluation.protocol import MEASURES, Place, Sample, interval
 
-__all__ = ["bootstrap_p", "comparisons", "holm", "wilcoxon_p"]
+__all__ = ["bootstrap_p", "comparisons", "holm", "mann_whitney_p", "wilcoxon_p"]
 
 _DECIMALS = 12
 """Differences equal but for rounding must be ties: 0.3 - 0.2 and 0.2 - 0.1 are not, as floats."""
@@ -130,6 +130,21 @@ def _exact_p(ranks: HostArray, positive: int) -> float:
         longer[rank:] += chances / 2
         chances = longer
     return float(min(1.0, 2 * min(chances[: positive + 1].sum(), chances[positive:].sum())))
+
+
+def mann_whitney_p(a: HostArray, b: HostArray) -> float:
+    """Two-sided p of the Mann-Whitney test of two independent samples, [n] and [m].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mann_whitney_p(np.zeros(3), np.zeros(4)), mann_whitney_p(np.arange(3.0), np.arange(3.0, 6))
+    (1.0, 0.1)
+    """
+    a, b = np.round(a, _DECIMALS), np.round(b, _DECIMALS)
+    if len(np.unique(np.concatenate((a, b)))) == 1:
+        return 1.0  # all are tied, which SciPy cannot rank
+    return float(mannwhitneyu(a, b).pvalue)
 
 
 def holm(p: list[float]) -> HostArray:

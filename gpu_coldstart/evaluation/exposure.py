@@ -33,8 +33,8 @@ def ranks_of(recommended: HostArray, track_ids: HostArray) -> HostArray:
         Most popular first.
     """
     order = np.argsort(track_ids, kind="stable")
-    found: HostArray = order[np.searchsorted(track_ids[order], recommended)] + 1
-    return found
+    ranks: HostArray = order[np.searchsorted(track_ids[order], recommended)] + 1
+    return ranks
 
 
 def gini(counts: HostArray) -> float:

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 MOST_COUNTRIES = 10
-"""Countries that are told by name."""
+"""Countries that are named."""
 
 _FIRST_COUNTS = (0, 1, 3, 6, 11, 21)
 """First count of each group; the paper names one border, "at least three artists"."""
@@ -75,8 +75,8 @@ def by_count(by: str, counts: HostArray, none: str = "0") -> Grouping:
     Examples
     --------
     >>> import numpy as np
-    >>> found = by_count("streams", np.array([0, 2, 21]))
-    >>> [found.labels[code] for code in found.codes]
+    >>> groups = by_count("streams", np.array([0, 2, 21]))
+    >>> [groups.labels[code] for code in groups.codes]
     ['0', '1-2', '>20']
     """
     middle = [f"{a}-{b - 1}" for a, b in pairwise(_FIRST_COUNTS[1:])]
@@ -140,7 +140,7 @@ def by_country(codes: HostArray, names: tuple[str, ...]) -> Grouping:
     named = commonest(codes, names)
     place = np.full(len(names) + 1, len(named))
     place[named] = np.arange(len(named))
-    place[-1] = len(named) + 1  # found by -1
+    place[-1] = len(named) + 1  # where -1 points
     return Grouping("country", (*(names[code] for code in named), "other", "unknown"), place[codes])
 
 

@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.evaluation.measures import MEASURES
 
 __all__ = ["MEASURES", "Place", "Protocol", "Row", "Sample", "Summary", "interval"]
-
-MEASURES = ("precision", "recall", "ndcg")
 
 _REPEATS = 2
 _REPEATED_FOLDS = 5
@@ -122,8 +121,10 @@ class Protocol:
     Examples
     --------
     >>> import numpy as np
-    >>> Protocol(20, folds=10, bootstrap=50, seed=0).summarise(np.ones(20)).std
-    0.0
+    >>> protocol = Protocol(20, folds=10, bootstrap=50, seed=0)
+    >>> sample = protocol.sample({("tt-svd", "semi"): np.ones((1, 3, 20))}, ks=[50])
+    >>> [summary.std for summary in protocol.summaries(sample)]
+    [0.0, 0.0, 0.0]
     """
 
     def __init__(
@@ -139,11 +140,6 @@ class Protocol:
         self._users = users
         self._bootstrap = bootstrap
         self._seed = seed
-
-    def summarise(self, values: HostArray) -> Summary:
-        """Summarise one measure of all users [users]."""
-        values = np.asarray(values, np.float64)
-        return self._summary(values, self.resample(values[None])[0])
 
     def resample(self, values: HostArray) -> HostArray:
         """Means over resamples of the users, drawn with replacement; the same at every call.
@@ -167,46 +163,48 @@ class Protocol:
             np.take(values, users, axis=1, out=drawn, mode="clip").mean(axis=1, out=means[:, i])
         return means
 
-    def sample(self, measures: Mapping[tuple[str, str], HostArray], ks: Sequence[int]) -> Sample:
+    def sample(
+        self,
+        measures: Mapping[tuple[str, str], HostArray],
+        ks: Sequence[int],
+        names: Sequence[str] = MEASURES,
+    ) -> Sample:
         """Resample everything that was measured.
 
         Parameters
         ----------
         measures : mapping of (space, strategy) to HostArray [K, measure, users]
-            In the order of :data:`MEASURES`.
         ks : sequence of int
             The K lengths of list.
+        names : sequence of str
+            The measures, in the order of the arrays.
         """
         places = tuple(
             Place(space, strategy, k, measure)
             for space, strategy in measures
             for k in ks
-            for measure in MEASURES
+            for measure in names
         )
         stacked = np.concatenate([each.reshape(-1, self._users) for each in measures.values()])
         values = np.ascontiguousarray(stacked, np.float64)
         return Sample(places, values, self.resample(values))
 
-    def rows(self, sample: Sample) -> list[Row]:
-        """Summarise what :meth:`sample` made: a row for each space, strategy and length of list."""
-        found: dict[tuple[str, str, int], dict[str, Summary]] = {}
-        for place, values, means in zip(sample.places, sample.values, sample.means, strict=True):
-            of_row = found.setdefault((place.space, place.strategy, place.k), {})
-            of_row[place.measure] = self._summary(values, means)
+    def summaries(self, sample: Sample) -> list[Summary]:
+        """Summarise each series of a sample, in its order."""
         return [
-            Row(space, strategy, k, self._users, **summaries)
-            for (space, strategy, k), summaries in found.items()
+            self._summary(values, means)
+            for values, means in zip(sample.values, sample.means, strict=True)
         ]
 
-    def row(self, space: str, strategy: str, k: int, measures: dict[str, HostArray]) -> Row:
-        """Summarise a strategy at one length of list.
-
-        Parameters
-        ----------
-        measures : dict of measure name to per-user values [users]
-        """
-        values = np.array([[measures[name] for name in MEASURES]])
-        return self.rows(self.sample({(space, strategy): values}, [k]))[0]
+    def rows(self, sample: Sample) -> list[Row]:
+        """A row for each space, strategy and length of list of a sample of :data:`MEASURES`."""
+        by_list: dict[tuple[str, str, int], dict[str, Summary]] = {}
+        for place, summary in zip(sample.places, self.summaries(sample), strict=True):
+            by_list.setdefault((place.space, place.strategy, place.k), {})[place.measure] = summary
+        return [
+            Row(space, strategy, k, self._users, **summaries)
+            for (space, strategy, k), summaries in by_list.items()
+        ]
 
     def _summary(self, values: HostArray, means: HostArray) -> Summary:
         """Summarise values [users] whose resampled means [resamples] are known."""

@@ -2,9 +2,9 @@
 
 Every test user is dealt an arm by a hash of their id and is shown that arm's carousel, no other. A
 playlist on display is a success if the user went on to stream it, or made it a favourite. Rates are
-told relative to those of the first arm, as in the paper. This is the design ``cohorts``. Logs know
-what every user did whatever they were shown, so the same is also told of all users under all arms,
-the design ``paired``, which asks the same question with far less noise.
+given relative to those of the first arm, as in the paper. This is the design ``cohorts``. Logs know
+what every user did whatever they were shown, so the same is also given for all users under all
+arms, the design ``paired``, which asks the same question with far less noise.
 
 A replay is no online test. It assumes that
 
@@ -35,10 +35,9 @@ from gpu_coldstart.evaluation.comparisons import holm, wilcoxon_p
 from gpu_coldstart.evaluation.groups import resampled_means
 from gpu_coldstart.evaluation.protocol import interval
 
-__all__ = ["DESIGNS", "MEASURES", "Aftermath", "cohorts", "replay", "successes", "welch_p"]
+__all__ = ["MEASURES", "Followup", "cohorts", "replay", "successes", "welch_p"]
 
 MEASURES = ("display-to-stream", "display-to-favorite")
-DESIGNS = ("cohorts", "paired")
 
 _AT_ONCE = 1024
 """Users whose tracks are matched with their carousels at a time."""
@@ -49,7 +48,7 @@ _ROUNDS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 
 
 @dataclass(frozen=True)
-class Aftermath:
+class Followup:
     """What the test users did in the days after registration, as matrices of ones.
 
     Attributes
@@ -121,20 +120,20 @@ def successes(
     # A playlist is its tracks and itself; who did it to the playlist itself did enough.
     offered = sparse.hstack([playlists, sparse.eye_array(playlists.shape[0])], format="csr")
     done = sparse.hstack([tracks, least * themselves], format="csr")
-    found = np.empty(n, np.int64)
+    counts = np.empty(n, np.int64)
     for start in range(0, n, _AT_ONCE):
         lists = shown[start : start + _AT_ONCE]
         users = np.repeat(np.arange(start, start + len(lists)), each)
         common = offered[lists.ravel()].multiply(done[users]).sum(axis=1)
-        found[start : start + len(lists)] = (common >= least).reshape(-1, each).sum(axis=1)
-    return found
+        counts[start : start + len(lists)] = (common >= least).reshape(-1, each).sum(axis=1)
+    return counts
 
 
 def replay(
     shown: Mapping[str, HostArray],
     user_ids: HostArray,
     playlists: sparse.csr_array,
-    after: Aftermath,
+    followup: Followup,
     options: Carousels,
     *,
     bootstrap: int,
@@ -148,7 +147,7 @@ def replay(
         The playlists of each user's carousel; the first arm is what the others are held against.
     user_ids : HostArray [users] of int64
     playlists : csr_array [playlists, tracks] of ones
-    after : Aftermath
+    followup : Followup
     options : Carousels
         What counts as a success.
     bootstrap : int
@@ -170,7 +169,7 @@ def replay(
         a test where neither arm has any.
     """
     each = next(iter(shown.values())).shape[1]
-    rates = _successes(shown, playlists, after, options) / each
+    rates = _successes(shown, playlists, followup, options) / each
     arm = cohorts(user_ids, len(shown), seed)
     ratio = float(chisquare(np.bincount(arm, minlength=len(shown))).pvalue)
     designs = {
@@ -184,7 +183,7 @@ def replay(
             "design": design,
             "measure": measure,
             "arm": name,
-            **_told(groups[i], groups[0], m, each),
+            **_estimates(groups[i], groups[0], m, each),
             "p_value": _p(design, groups[i].rates[m], groups[0].rates[m]) if i else None,
             "p_sample_ratio": ratio if design == "cohorts" else None,
         }
@@ -199,13 +198,13 @@ def replay(
 def _successes(
     shown: Mapping[str, HostArray],
     playlists: sparse.csr_array,
-    after: Aftermath,
+    followup: Followup,
     options: Carousels,
 ) -> HostArray:
     """Successes of every user under every arm, in both measures [2, arms, users]."""
     asked = (
-        (after.streams, after.playlist_streams, options.streamed_tracks),
-        (after.favorites, after.playlist_favorites, options.favorite_tracks),
+        (followup.streams, followup.playlist_streams, options.streamed_tracks),
+        (followup.favorites, followup.playlist_favorites, options.favorite_tracks),
     )
     return np.array(
         [[successes(lists, playlists, *which) for lists in shown.values()] for which in asked]
@@ -232,29 +231,29 @@ def _paired(rates: HostArray, bootstrap: int, seed: tuple[int, ...]) -> list[_Gr
     return [_Group(rates[:, i], means[:, i]) for i in range(rates.shape[1])]
 
 
-def _told(group: _Group, first: _Group, measure: int, each: int) -> dict[str, Any]:
+def _estimates(group: _Group, first: _Group, measure: int, each: int) -> dict[str, Any]:
     """One arm's numbers in one measure, all but the tests; ``each`` is the carousels' length."""
-    found: dict[str, Any] = dict.fromkeys(
+    estimates: dict[str, Any] = dict.fromkeys(
         ("rate", "low", "high", "relative", "relative_low", "relative_high")
     )
     mine = group.rates[measure]
-    found |= {
+    estimates |= {
         "users": len(mine),
         "displays": len(mine) * each,
         "successes": int(np.rint(mine.sum() * each)),
     }
     if group.resampled is None:
-        return found
+        return estimates
     resampled = group.resampled[measure]
     low, high = interval(resampled)
-    found |= {"rate": float(mine.mean()), "low": float(low), "high": float(high)}
+    estimates |= {"rate": float(mine.mean()), "low": float(low), "high": float(high)}
     if group is first or first.resampled is None or not first.rates[measure].any():
-        return found
-    found["relative"] = float(mine.mean() / first.rates[measure].mean() - 1)
+        return estimates
+    estimates["relative"] = float(mine.mean() / first.rates[measure].mean() - 1)
     if first.resampled[measure].all():
         low, high = interval(resampled / first.resampled[measure] - 1)
-        found |= {"relative_low": float(low), "relative_high": float(high)}
-    return found
+        estimates |= {"relative_low": float(low), "relative_high": float(high)}
+    return estimates
 
 
 def _p(design: str, mine: HostArray, first: HostArray) -> float | None:

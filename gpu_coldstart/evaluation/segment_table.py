@@ -46,8 +46,8 @@ def playlist_probabilities(playlists: sparse.csr_array, shares: HostArray) -> Ho
     shares : HostArray [tracks, segments] of float64
     """
     sizes = np.diff(playlists.indptr)
-    found: HostArray = (playlists @ shares) / np.maximum(sizes, 1)[:, None]
-    return found
+    means: HostArray = (playlists @ shares) / np.maximum(sizes, 1)[:, None]
+    return means
 
 
 def segment_table(

@@ -31,7 +31,7 @@ def groupings(
     country: tuple[HostArray, tuple[str, ...]],
     age: tuple[HostArray, tuple[str, ...]],
 ) -> list[Grouping]:
-    """Every way in which users are told apart.
+    """Every way in which users are grouped.
 
     Parameters
     ----------
@@ -54,17 +54,17 @@ def strata(
     """
     rows = []
     for grouping in among:
-        for found in group_means(sample.values, grouping, bootstrap=bootstrap, seed=seed):
+        for group in group_means(sample.values, grouping, bootstrap=bootstrap, seed=seed):
             rows += [
                 {
                     **place._asdict(),
                     "by": grouping.by,
-                    "group": found.label,
-                    "order": found.order,
-                    "users": found.users,
-                    "mean": float(found.mean[i]),
-                    "low": float(found.low[i]),
-                    "high": float(found.high[i]),
+                    "group": group.label,
+                    "order": group.order,
+                    "users": group.users,
+                    "mean": float(group.mean[i]),
+                    "low": float(group.low[i]),
+                    "high": float(group.high[i]),
                 }
                 for i, place in enumerate(sample.places)
             ]

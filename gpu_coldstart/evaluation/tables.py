@@ -15,7 +15,8 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gpu_coldstart.evaluation.protocol import MEASURES, Row
+from gpu_coldstart.evaluation.protocol import MEASURES, Place, Row, Summary
+from gpu_coldstart.names import spreadsheet_safe
 from gpu_coldstart.runs.artifacts import parquet_bytes
 
 __all__ = ["SCHEMAS", "Table", "assemble", "csv_bytes", "files_of", "read_tables", "results"]
@@ -87,8 +88,22 @@ def assemble(name: str, rows: Iterable[Mapping[str, Any]]) -> Table:
     }
 
 
-def results(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The results table in long form: a row for each measure."""
+def results(
+    rows: Sequence[Row], textbook: Iterable[tuple[Place, Summary]] = ()
+) -> list[dict[str, Any]]:
+    """The results table in long form: a row for each measure.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        The paper's measures.
+    textbook : iterable of (Place, Summary)
+        Further measures of the same lists; they follow the paper's.
+    """
+    further: dict[tuple[str, str, int], list[tuple[str, Summary]]] = {}
+    for place, summary in textbook:
+        of_list = further.setdefault((place.space, place.strategy, place.k), [])
+        of_list.append((place.measure, summary))
     return [
         {
             "space": row.space,
@@ -96,17 +111,22 @@ def results(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "k": row.k,
             "measure": measure,
             "users": row.users,
-            **asdict(getattr(row, measure)),
+            **asdict(summary),
         }
         for row in rows
-        for measure in MEASURES
+        for measure, summary in (
+            *((measure, getattr(row, measure)) for measure in MEASURES),
+            *further.get((row.space, row.strategy, row.k), ()),
+        )
     ]
 
 
 def csv_bytes(table: Table) -> bytes:
     """A table as CSV: UTF-8, a header, ``.`` as the decimal sign, lines that end in a line feed.
 
-    Numbers keep all their digits, None is an empty cell, and lists are separated by ``; ``.
+    Numbers keep all their digits, None is an empty cell, and lists are separated by ``; ``. Control
+    characters become visible signs, and text that a spreadsheet would take for a formula gets an
+    apostrophe before it; the Parquet files have all text as it is.
     """
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
@@ -121,7 +141,12 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return _IN_A_CELL.join(map(_cell, value))
+        text = _IN_A_CELL.join(
+            str(each) if isinstance(each, str) else _cell(each) for each in value
+        )
+        return spreadsheet_safe(text) if value and isinstance(value[0], str) else text
+    if isinstance(value, str):
+        return spreadsheet_safe(value)
     return repr(value) if isinstance(value, float) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""What a page is made of: sections of paragraphs, tables and pictures; and how numbers are told."""
+"""What a page is made of: sections of paragraphs, tables and pictures; and written numbers."""
 
 from __future__ import annotations
 
@@ -110,8 +110,8 @@ def number(value: float | None, digits: int) -> str:
     """
     if value is None:
         return NOT_KNOWN
-    told = f"{value:.{digits}f}"
-    return told.removeprefix("-") if float(told) == 0 else told.replace("-", MINUS)
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text.replace("-", MINUS)
 
 
 def percent(fraction: float | None, *, sign: bool = False) -> str:
@@ -124,8 +124,8 @@ def percent(fraction: float | None, *, sign: bool = False) -> str:
     """
     if fraction is None:
         return NOT_KNOWN
-    told = number(100 * fraction, 2)
-    return f"+{told}" if sign and not told.startswith(MINUS) and float(told) else told
+    text = number(100 * fraction, 2)
+    return f"+{text}" if sign and not text.startswith(MINUS) and float(text) else text
 
 
 def interval(low: float | None, high: float | None) -> str:

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import mannwhitneyu
 
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.evaluation.comparisons import bootstrap_p, holm, wilcoxon_p
+from gpu_coldstart.evaluation.comparisons import bootstrap_p, holm, mann_whitney_p, wilcoxon_p
 from gpu_coldstart.evaluation.protocol import MEASURES, Protocol, interval
 from gpu_coldstart.evaluation.tables import Table
 from gpu_coldstart.reporting.runs import FinishedRun
@@ -31,8 +30,6 @@ COLUMNS = (
 """Of a comparison; those after ``mean`` are None for the first run and for what it has not."""
 
 _RESAMPLES = 1000
-_DECIMALS = 12
-"""As in the comparison of strategies: values equal but for rounding must be ties."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ def common_ks(runs: Sequence[FinishedRun]) -> list[int]:
 
 
 def check(runs: Sequence[FinishedRun]) -> None:
-    """See that the runs can be compared.
+    """Check that the runs can be compared.
 
     Raises
     ------
@@ -92,9 +89,9 @@ def check(runs: Sequence[FinishedRun]) -> None:
                 "compare runs that share one"
             )
     if not common_ks(runs):
-        told = ", ".join(f"{run.path} at k = {_listed(run.ks)}" for run in runs)
+        lengths = ", ".join(f"{run.path} at k = {_listed(run.ks)}" for run in runs)
         raise UserError(
-            f"nothing was measured at the same length of list ({told}): choose --k alike"
+            f"the runs measured no length of list in common ({lengths}): give them the same --k"
         )
 
 
@@ -130,7 +127,7 @@ def compare(runs: Sequence[FinishedRun], pairings: Sequence[Pairing]) -> Table:
         :data:`COLUMNS`; lengths of list, then strategies in their spaces, then measures, then runs.
         ``difference`` is the run's mean less the first run's over the users compared, ``low`` to
         ``high`` its 95 % bootstrap interval, ``p_rank`` Wilcoxon's p where ``design`` is "paired"
-        and Mann and Whitney's where it is "unpaired", and ``p_holm`` that p adjusted for all
+        and Mann-Whitney's where it is "unpaired", and ``p_holm`` that p adjusted for all
         strategies and measures of a run in a space at a length of list.
     """
     names = names_of(runs)
@@ -179,7 +176,10 @@ def _family(
         for run, users in ((first, pair.first), (other, pair.other))
     )
     resampled = _resampled(mine, its, paired=pair.paired)
-    rank = [_rank_p(a, b, paired=pair.paired) for a, b in zip(mine, its, strict=True)]
+    rank = [
+        wilcoxon_p(b - a) if pair.paired else mann_whitney_p(a, b)
+        for a, b in zip(mine, its, strict=True)
+    ]
     for i, (key, adjusted) in enumerate(zip(keys, holm(rank), strict=True)):
         low, high = interval(resampled[i])
         yield (
@@ -208,13 +208,3 @@ def _resampled(first: HostArray, other: HostArray, *, paired: bool) -> HostArray
         return means(other - first, 0)
     difference: HostArray = means(other, 1) - means(first, 0)
     return difference
-
-
-def _rank_p(first: HostArray, other: HostArray, *, paired: bool) -> float:
-    """Two-sided p of the rank test that fits."""
-    if paired:
-        return wilcoxon_p(other - first)
-    a, b = np.round(first, _DECIMALS), np.round(other, _DECIMALS)
-    if len(np.unique(np.concatenate((a, b)))) == 1:
-        return 1.0  # all are level, which SciPy cannot rank
-    return float(mannwhitneyu(a, b).pvalue)

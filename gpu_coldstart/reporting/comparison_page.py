@@ -7,7 +7,6 @@ from typing import Any
 
 from gpu_coldstart.config.parameters import Config, flat
 from gpu_coldstart.evaluation.protocol import MEASURES
-from gpu_coldstart.evaluation.report import aligned
 from gpu_coldstart.evaluation.tables import Table
 from gpu_coldstart.reporting.blocks import (
     NOT_KNOWN,
@@ -22,12 +21,13 @@ from gpu_coldstart.reporting.blocks import (
 )
 from gpu_coldstart.reporting.comparison import Pairing, common_ks
 from gpu_coldstart.reporting.labels import MEASURE_LABELS, space_name, strategy_name
+from gpu_coldstart.reporting.results import aligned, markdown_cell
 from gpu_coldstart.reporting.rows import lines_of
 from gpu_coldstart.reporting.runs import FinishedRun
 
 __all__ = ["comparison_sections", "differing_settings", "markdown"]
 
-_WHAT = ("dataset", "preset", "evaluation.protocol", "seed")
+_IDENTITY = ("dataset", "preset", "evaluation.protocol", "seed")
 
 
 def comparison_sections(
@@ -36,7 +36,7 @@ def comparison_sections(
     pairings: Sequence[Pairing],
     table: Table,
 ) -> list[Section]:
-    """What the runs were, how they differ in what they found, and in what they took."""
+    """What the runs were, how their results differ, and how long their stages took."""
     lines = lines_of(table)
     results = [
         Section(
@@ -52,7 +52,7 @@ def comparison_sections(
         if (chosen := [line for line in lines if line["k"] == k and line["space"] == space])
     ]
     return [
-        Section("runs", "The runs", list(_what(runs, names, pairings))),
+        Section("runs", "The runs", list(_overview(runs, names, pairings))),
         *results,
         Section("times", "Stages", [_times(runs, names)]),
     ]
@@ -65,8 +65,8 @@ def _distinct(lines: Iterable[dict[str, Any]], column: str) -> list[Any]:
 def differing_settings(runs: Sequence[FinishedRun]) -> dict[str, list[str]]:
     """Values by key of the settings that are not the same in all runs."""
     keys = dict.fromkeys([*flat(Config()), *(key for run in runs for key in run.config)])
-    found = {key: [_value(run.config.get(key)) for run in runs] for key in keys}
-    return {key: values for key, values in found.items() if len(set(values)) > 1}
+    settings = {key: [_value(run.config.get(key)) for run in runs] for key in keys}
+    return {key: values for key, values in settings.items() if len(set(values)) > 1}
 
 
 def _value(value: Any) -> str:
@@ -77,7 +77,7 @@ def _value(value: Any) -> str:
     return NOT_KNOWN if value is None else str(value)
 
 
-def _what(
+def _overview(
     runs: Sequence[FinishedRun], names: Sequence[str], pairings: Sequence[Pairing]
 ) -> Iterator[Block]:
     yield Text(f"Differences are to the first run, {names[0]}; values in per cent.")
@@ -85,8 +85,8 @@ def _what(
         yield Text(f"{name}: {_how(runs[0], run, pair)}")
     left = set.union(*(run.ks for run in runs)).difference(common_ks(runs))
     if left:
-        told = ", ".join(map(str, sorted(left)))
-        yield Text(f"Left out, as not all runs were measured there: k = {told}.")
+        lengths = ", ".join(map(str, sorted(left)))
+        yield Text(f"Left out, because not all runs measured it: k = {lengths}.")
     yield Grid(
         "runs-table",
         "The runs",
@@ -94,7 +94,7 @@ def _what(
         [
             [
                 name,
-                *(_value(run.config.get(key)) for key in _WHAT),
+                *(_value(run.config.get(key)) for key in _IDENTITY),
                 run.engine,
                 run.device or NOT_KNOWN,
                 str(len(run.user_ids)),
@@ -120,8 +120,8 @@ def _how(first: FinishedRun, run: FinishedRun, pair: Pairing) -> str:
     """How a run is compared with the first."""
     if not pair.paired:
         return (
-            "unpaired, since its users or what was to be found for them are not the first run's; "
-            "p of Mann and Whitney's test."
+            "unpaired, because its users or their truth differ from the first run's; "
+            "p of the Mann-Whitney test."
         )
     return (
         f"paired over the {len(pair.first)} users that both have (of {len(first.user_ids)} and "
@@ -168,13 +168,8 @@ def markdown(title: str, sections: Sequence[Section]) -> str:
             if isinstance(block, Grid):
                 parts += [
                     f"{block.caption}:",
-                    aligned([*map(_cells, [block.columns, *block.rows])]),
+                    aligned([[*map(markdown_cell, row)] for row in (block.columns, *block.rows)]),
                 ]
             elif isinstance(block, Text):
                 parts.append(block.text)
     return "\n\n".join(parts) + "\n"
-
-
-def _cells(cells: Iterable[str]) -> list[str]:
-    """Cells that do not break the table."""
-    return [" ".join(cell.split()).replace("|", "\\|") for cell in cells]

@@ -21,7 +21,7 @@ def draw(tables: Mapping[str, Table]) -> dict[str, list[Drawn]]:
     dict
         From the name of a table to its figures; the same tables give the same bytes.
     """
-    found: dict[str, list[Drawn]] = {}
+    by_table: dict[str, list[Drawn]] = {}
     with styled():
         for drawing in drawings(tables):
             stem = f"figures/{drawing.name}"
@@ -30,5 +30,5 @@ def draw(tables: Mapping[str, Table]) -> dict[str, list[Drawn]]:
             name = f"figure-{drawing.name}"
             markup = inline(svg, name, drawing.title)
             picture = Picture(name, markup, f"{drawing.title}. {drawing.caption}", tuple(files))
-            found.setdefault(drawing.table, []).append(Drawn(files, picture))
-    return found
+            by_table.setdefault(drawing.table, []).append(Drawn(files, picture))
+    return by_table

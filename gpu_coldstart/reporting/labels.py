@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from gpu_coldstart.evaluation.report import LABELS, SPACE_LABELS
-
 __all__ = [
     "ARM_LABELS",
+    "LABELS",
     "MEASURE_LABELS",
     "RATE_LABELS",
     "SHOWN",
+    "SPACE_LABELS",
     "STRATA_LABELS",
     "arm_name",
     "space_name",
     "strategy_name",
 ]
+
+LABELS = {
+    "popularity": "Popularity",
+    "registration-day": "Registration Day Streams",
+    "input-features": "Input Features Clustering",
+    "full": "Full-Pers.",
+    "semi": "Semi-Pers.",
+    "soft": "Soft Allocation",
+}
+"""Names of the strategies as the paper prints them."""
+
+SPACE_LABELS = {"tt-svd": "TT-SVD", "ut-als": "UT-ALS"}
+"""Names of the spaces likewise."""
 
 MEASURE_LABELS = {"precision": "Precision", "recall": "Recall", "ndcg": "NDCG"}
 
@@ -28,7 +41,7 @@ STRATA_LABELS = {
     "country": "Country",
     "age": "Age",
 }
-"""What users are told apart by."""
+"""What users are grouped by."""
 
 RATE_LABELS = {
     "display-to-stream": "Display to stream",

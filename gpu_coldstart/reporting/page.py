@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from gpu_coldstart.names import visible
 from gpu_coldstart.reporting.blocks import Section
 from gpu_coldstart.reporting.palette import DARK, LIGHT
 
@@ -26,7 +27,7 @@ def page(
     warnings: Sequence[str] = (),
     beside: Sequence[str] = (),
 ) -> bytes:
-    """A page as UTF-8.
+    """A page as UTF-8, without control characters.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def page(
         files=beside,
         css=_style(),
     )
-    return (text + "\n").encode()
+    return (visible(text) + "\n").encode()
 
 
 @cache

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from gpu_coldstart.evaluation.tables import Table
+from gpu_coldstart.names import visible
 
 __all__ = ["Line", "distinct", "lines_of", "where"]
 
@@ -14,8 +15,15 @@ Line: TypeAlias = dict[str, Any]
 
 
 def lines_of(table: Table) -> list[Line]:
-    """A table row by row."""
-    return [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
+    """A table row by row, the control characters of its text made visible."""
+    columns = [[_shown(value) for value in column] for column in table.values()]
+    return [dict(zip(table, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_shown(each) for each in value]
+    return visible(value) if isinstance(value, str) else value
 
 
 def distinct(lines: Iterable[Line], column: str) -> list[Any]:

@@ -26,11 +26,11 @@ from gpu_coldstart.reporting.labels import MEASURE_LABELS, space_name, strategy_
 from gpu_coldstart.reporting.page import page
 from gpu_coldstart.runs.progress import StageTime
 
-__all__ = ["RunFacts", "run_page", "statistics"]
+__all__ = ["RunSummary", "run_page", "statistics"]
 
 
 @dataclass(frozen=True)
-class RunFacts:
+class RunSummary:
     """What a run says of itself.
 
     Attributes
@@ -94,17 +94,17 @@ def statistics(logs: Logs, truth: GroundTruth) -> list[tuple[str, str]]:
     ]
 
 
-def run_page(run: RunFacts, drawn: Mapping[str, Sequence[Drawn]]) -> bytes:
+def run_page(run: RunSummary, drawn: Mapping[str, Sequence[Drawn]]) -> bytes:
     """``report.html``.
 
     Parameters
     ----------
-    run : RunFacts
+    run : RunSummary
     drawn : mapping of table to its figures
         Empty when figures were left out.
     """
     sections = [
-        _what(run),
+        _identity(run),
         _data(run),
         Section("results", "Results", [*_pictures(drawn, "results"), *_results(run.rows)]),
         *_evaluation(run, drawn),
@@ -122,11 +122,11 @@ def _pictures(drawn: Mapping[str, Sequence[Drawn]], table: str) -> list[Block]:
 # -- the run -----------------------------------------------------------------------------------
 
 
-def _what(run: RunFacts) -> Section:
+def _identity(run: RunSummary) -> Section:
     config = run.config
     spaces = [space_name(space) for space in config["spaces"]]
     strategies = [strategy_name(name) for name in config["strategies.names"]]
-    facts = [
+    lines = [
         ("data set", config["dataset"]),
         *([("directory", config["data"])] if config["data"] else []),
         ("preset", config["preset"]),
@@ -138,11 +138,11 @@ def _what(run: RunFacts) -> Section:
         ("strategies", ", ".join(strategies)),
         ("versions", ", ".join(f"{name} {which}" for name, which in run.versions.items())),
     ]
-    grid = Grid("run-table", "The run", ("what", "value"), facts, frozenset({1}))
+    grid = Grid("run-table", "The run", ("what", "value"), lines, frozenset({1}))
     return Section("run", "What was run", [grid])
 
 
-def _data(run: RunFacts) -> Section:
+def _data(run: RunSummary) -> Section:
     grid = Grid("data-table", "Size of the data", ("what", "count"), run.statistics)
     return Section("data", "Data", [grid, Text(f"Who is cold: {run.split_rule}.")])
 
@@ -158,26 +158,25 @@ def _results(rows: Sequence[Row]) -> Iterator[Grid]:
         for row in chosen:
             line = [strategy_name(row.strategy), space_name(row.space)]
             for measure in MEASURES:
-                found = getattr(row, measure)
-                line.append(f"{percent(found.mean)} ± {percent(found.std)}")
-                line.append(interval(found.low, found.high))
+                summary = getattr(row, measure)
+                line.append(f"{percent(summary.mean)} ± {percent(summary.std)}")
+                line.append(interval(summary.low, summary.high))
             cells.append(line)
         yield Grid(
             f"results-{k}",
             f"Top {k}, in per cent: mean ± standard deviation over parts of the {chosen[0].users} "
-            "test users, and bootstrap interval of the mean",
+            "test users, and bootstrap interval of the mean; precision is of "
+            f"min({k}, truth): hits over the most there can be",
             columns,
             cells,
             frozenset({1}),
         )
 
 
-def _evaluation(run: RunFacts, drawn: Mapping[str, Sequence[Drawn]]) -> Iterator[Section]:
+def _evaluation(run: RunSummary, drawn: Mapping[str, Sequence[Drawn]]) -> Iterator[Section]:
     """The evaluation's tables that have something to say, or why there are none."""
     if not run.tables:
-        why = (
-            "It was left out (evaluation.analysis = false); without that setting the run makes it."
-        )
+        why = "Left out, because evaluation.analysis = false."
         yield Section("evaluation", "Further evaluation", [Text(why)])
         return
     for name, (title, make) in table_grids.SECTIONS.items():
@@ -187,7 +186,7 @@ def _evaluation(run: RunFacts, drawn: Mapping[str, Sequence[Drawn]]) -> Iterator
             yield Section(name, title, [*_pictures(drawn, name), *blocks])
 
 
-def _times(run: RunFacts) -> Section:
+def _times(run: RunSummary) -> Section:
     """What each stage took; memory of the device only where there is one."""
     on_device = any(stage.peak_gpu_mb for stage in run.stages)
     columns = ["stage", "seconds", "peak memory, MB", *(["peak on the device, MB"] * on_device)]
@@ -204,16 +203,16 @@ def _times(run: RunFacts) -> Section:
     caption = f"{number(total, 1)} seconds in all; memory is the most that was held during a stage"
     blocks: list[Block] = [Grid("times-table", caption, columns, rows)]
     for space, losses in run.losses.items():
-        told = ", ".join(f"{loss:.5g}" for loss in losses)
-        blocks.append(Text(f"{space_name(space)}, loss after each iteration: {told}."))
+        curve = ", ".join(f"{loss:.5g}" for loss in losses)
+        blocks.append(Text(f"{space_name(space)}, loss after each iteration: {curve}."))
     return Section("times", "Stages", blocks)
 
 
-def _configuration(run: RunFacts) -> Section:
+def _configuration(run: RunSummary) -> Section:
     rows = [(key, _value(value)) for key, value in run.config.items()]
     grid = Grid("settings", "Every setting by its key", ("setting", "value"), rows, frozenset({1}))
-    told = "The same as a file: config.toml, which --config takes."
-    return Section("configuration", "Configuration", [Text(told), Fold("All settings", [grid])])
+    text = "The same as a file: config.toml, which --config takes."
+    return Section("configuration", "Configuration", [Text(text), Fold("All settings", [grid])])
 
 
 def _value(value: Any) -> str:

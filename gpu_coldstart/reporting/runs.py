@@ -74,7 +74,7 @@ def load_run(path: Path) -> FinishedRun:
         When there is none, it is not finished, or one of its files is damaged or not as expected.
     """
     directory = RunDirectory.finished(path)
-    told = _told(path / "results.json")
+    stated = _results(path / "results.json")
     directory.read("config")  # for its hash
     measures: dict[tuple[str, str], dict[tuple[str, int], HostArray]] = {}
     user_ids: HostArray | None = None
@@ -96,9 +96,9 @@ def load_run(path: Path) -> FinishedRun:
     return FinishedRun(
         path,
         config,
-        told["engine"],
-        told["device"],
-        {stage["name"]: float(stage["seconds"]) for stage in told["stages"]},
+        stated["engine"],
+        stated["device"],
+        {stage["name"]: float(stage["seconds"]) for stage in stated["stages"]},
         user_ids,
         _truth(path, directory.read("logs"), user_ids),
         _ordered(measures, config),
@@ -120,20 +120,20 @@ def _ordered(
     return {place: measures[place] for place in there}
 
 
-def _told(path: Path) -> dict[str, Any]:
+def _results(path: Path) -> dict[str, Any]:
     """``results.json``, which no manifest vouches for."""
     try:
-        told: Any = json.loads(path.read_bytes())
+        stated: Any = json.loads(path.read_bytes())
         fine = (
-            all(isinstance(told[key], str) for key in ("engine", "device"))
-            and all(isinstance(stage["name"], str) for stage in told["stages"])
-            and all(float(stage["seconds"]) >= 0 for stage in told["stages"])
+            all(isinstance(stated[key], str) for key in ("engine", "device"))
+            and all(isinstance(stage["name"], str) for stage in stated["stages"])
+            and all(float(stage["seconds"]) >= 0 for stage in stated["stages"])
         )
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         fine = False
     if not fine:
         raise UserError(f"{path} is damaged or not of this version: {_AGAIN}, or give it --resume")
-    return dict(told)
+    return dict(stated)
 
 
 def _measured(path: Path, content: bytes) -> tuple[HostArray, dict[tuple[str, int], HostArray]]:
@@ -141,7 +141,7 @@ def _measured(path: Path, content: bytes) -> tuple[HostArray, dict[tuple[str, in
     try:
         table = pq.read_table(io.BytesIO(content))
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path} is no Parquet file: {_AGAIN}") from error
+        raise UserError(f"{path} is not a Parquet file: {_AGAIN}") from error
     if "user_id" not in table.column_names:
         raise UserError(f"{path} has no column 'user_id': {_AGAIN}")
     ids = _column(path, table, "user_id", pa.int64())

@@ -87,9 +87,9 @@ def inline(svg: bytes, name: str, title: str) -> str:
     for key in ("width", "height", "version"):
         root.attrib.pop(key, None)
     root.attrib |= {"role": "img", "aria-labelledby": f"{name}-title"}
-    told = ElementTree.Element("title", {"id": f"{name}-title"})
-    told.text = title
-    root.insert(0, told)
+    label = ElementTree.Element("title", {"id": f"{name}-title"})
+    label.text = title
+    root.insert(0, label)
     return ElementTree.tostring(root, encoding="unicode")
 
 
@@ -109,16 +109,16 @@ def _strip(root: ElementTree.Element) -> None:
 
 def _referred(root: ElementTree.Element) -> set[str]:
     """Ids that something in the drawing refers to."""
-    found = set()
+    ids = set()
     for element in root.iter():
         if _LINK in element.attrib:
-            found.add(element.attrib[_LINK][1:])
+            ids.add(element.attrib[_LINK][1:])
         for value in element.attrib.values():
-            found |= set(_REFERENCE.findall(value))
-    return found
+            ids |= set(_REFERENCE.findall(value))
+    return ids
 
 
 def _themed(value: str, name: str) -> str:
     """An attribute with the page's ids, font and colours."""
     value = _FONT.sub("", _REFERENCE.sub(rf"url(#{name}-\1)", value))
-    return _COLOR.sub(lambda found: _VARIABLES[found.group()], value)
+    return _COLOR.sub(lambda match: _VARIABLES[match.group()], value)

@@ -85,15 +85,15 @@ def _comparisons(table: Table) -> Iterator[Block]:
 
 def _beaten(lines: Sequence[Line], name: str) -> list[str]:
     """Names of the strategies that one is significantly better than."""
-    found = []
+    beaten = []
     for line in lines:
         if line["p_holm"] is None or line["p_holm"] >= LEVEL:
             continue
         if line["strategy_a"] == name and line["difference"] > 0:
-            found.append(strategy_name(line["strategy_b"]))
+            beaten.append(strategy_name(line["strategy_b"]))
         if line["strategy_b"] == name and line["difference"] < 0:
-            found.append(strategy_name(line["strategy_a"]))
-    return found
+            beaten.append(strategy_name(line["strategy_a"]))
+    return beaten
 
 
 def _pairs(name: str, lines: Sequence[Line], place: str) -> Grid:
@@ -138,7 +138,8 @@ def _strata(table: Table) -> Iterator[Block]:
                 rows.append(head + [means.get(name, "") for name in strategies])
         grid = Grid(
             f"strata-table-{space}",
-            f"{space_name(space)}: precision@{k} in per cent, with 95 % bootstrap intervals",
+            f"{space_name(space)}: precision@{k} (of min({k}, truth)) in per cent, "
+            "with 95 % bootstrap intervals",
             ["users by", "users", *map(strategy_name, strategies)],
             rows,
             file="tables/strata.csv",
@@ -326,12 +327,12 @@ def _learning(table: Table) -> Iterator[Block]:
 
 
 SECTIONS: dict[str, tuple[str, Callable[[Table], Iterator[Block]]]] = {
-    "comparisons": ("Which strategy is better", _comparisons),
-    "strata": ("For whom it is good", _strata),
+    "comparisons": ("Comparison of strategies", _comparisons),
+    "strata": ("Quality by user group", _strata),
     "exposure": ("What is recommended", _exposure),
-    "replay": ("Carousels, replayed", _replay),
+    "replay": ("Carousel replay", _replay),
     "segments": ("Segments", _segments),
-    "calibration": ("How near predictions come", _calibration),
-    "learning": ("How training went", _learning),
+    "calibration": ("Accuracy of predictions", _calibration),
+    "learning": ("Training", _learning),
 }
 """Heading and blocks of each table's section, in the order of the page."""

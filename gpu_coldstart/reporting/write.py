@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -9,14 +10,17 @@ from gpu_coldstart.config.parameters import Config, flat
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.environment import versions
-from gpu_coldstart.evaluation import report, tables
+from gpu_coldstart.evaluation import tables
 from gpu_coldstart.reporting.blocks import Drawn
-from gpu_coldstart.reporting.run_page import RunFacts, run_page, statistics
+from gpu_coldstart.reporting.results import results_json, results_markdown
+from gpu_coldstart.reporting.run_page import RunSummary, run_page, statistics
 from gpu_coldstart.runs.artifacts import RunDirectory, write_atomically
 from gpu_coldstart.runs.pipeline import Outcome
 from gpu_coldstart.runs.progress import StageTime
 
 __all__ = ["write_report"]
+
+_LOG = logging.getLogger(__name__)
 
 
 def write_report(
@@ -27,8 +31,15 @@ def write_report(
     *,
     stages: Sequence[StageTime],
     notes: Sequence[str],
-) -> None:
-    """Write ``results.md`` and the figures, then ``results.json``, then ``report.html``.
+) -> list[str]:
+    """Write ``results.md`` and ``results.json``, then the figures and ``report.html``.
+
+    Drawing comes last: where it fails, everything else is on disk.
+
+    Returns
+    -------
+    list of str
+        What went wrong with figures or page; empty where all is well.
 
     Raises
     ------
@@ -39,19 +50,11 @@ def write_report(
         f"{config.dataset}, preset {config.preset}, protocol {config.evaluation.protocol}, "
         f"seed {config.seed}, engine {engine.name}"
     )
-    text = report.results_markdown(
-        outcome.rows, config.evaluation.k, title, _facts(outcome.logs), notes
-    )
-    drawn = _drawn(config, outcome)
-    figures = {
-        name: content
-        for several in drawn.values()
-        for each in several
-        for name, content in each.files.items()
-    }
-    directory.write("report", {"results.md": text.encode(), **figures})
+    text = results_markdown(outcome.rows, config.evaluation.k, title, _size(outcome.logs), notes)
+    written = {"results.md": text.encode()}
+    directory.write("report", written)
     installed = versions()
-    content = report.results_json(
+    content = results_json(
         outcome.rows,
         stages=[asdict(entry) for entry in stages],
         engine=engine.name,
@@ -66,7 +69,12 @@ def write_report(
         warnings=list(notes),
     )
     write_atomically(directory.path / "results.json", content.encode())
-    facts = RunFacts(
+    drawn, failures = _drawn(config, outcome)
+    figures = [each.files for several in drawn.values() for each in several]
+    for files in figures:
+        written |= files
+    directory.write("report", written)
+    summary = RunSummary(
         title=title,
         config=flat(config),
         engine=engine.name,
@@ -78,30 +86,42 @@ def write_report(
         tables=outcome.tables,
         losses=outcome.losses,
         stages=stages,
-        warnings=notes,
-        files=_beside(outcome),
+        warnings=[*notes, *failures],
+        files=_files(outcome),
     )
-    write_atomically(directory.path / "report.html", run_page(facts, drawn))
+    write_atomically(directory.path / "report.html", run_page(summary, drawn))
+    return failures
 
 
-def _drawn(config: Config, outcome: Outcome) -> dict[str, list[Drawn]]:
-    """The figures; without the evaluation's tables that of the results alone."""
+def _drawn(config: Config, outcome: Outcome) -> tuple[dict[str, list[Drawn]], list[str]]:
+    """The figures, and why there are none where drawing fails.
+
+    Without the evaluation's tables there is one of the results alone.
+    """
     if not config.evaluation.figures:
-        return {}
-    # Not at the top: Matplotlib takes a second, which runs without figures need not wait for.
-    from gpu_coldstart.reporting.drawn import draw
+        return {}, []
+    results = {"results": tables.assemble("results", tables.results(outcome.rows))}
+    try:
+        # Not at the top: Matplotlib takes a second, which runs without figures need not wait for.
+        from gpu_coldstart.reporting.drawn import draw
 
-    found = {"results": tables.assemble("results", tables.results(outcome.rows))}
-    return draw(found | outcome.tables)
+        return draw(results | outcome.tables), []
+    except Exception as error:  # whatever a drawing library may raise, the results are safe
+        _LOG.info("drawing failed", exc_info=True)
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return {}, [
+            f"the figures could not be drawn ({reason}); all results are written, and the same "
+            "command with --resume draws again"
+        ]
 
 
-def _beside(outcome: Outcome) -> list[str]:
+def _files(outcome: Outcome) -> list[str]:
     """Files that the page points to at its end."""
     named = ("results.md", "results.json", "config.toml", "manifest.json", "run.log")
     return [*named, *(f"tables/{name}.csv" for name in outcome.tables)]
 
 
-def _facts(logs: Logs) -> list[str]:
+def _size(logs: Logs) -> list[str]:
     """The size of the data, for ``results.md``."""
     return [
         f"{logs.n_warm} warm, {logs.n_validation} validation, {logs.n_test} test and "

@@ -24,7 +24,7 @@ from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Array, Engine, HostArray
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.evaluation.analysis import analyse, facts_of
+from gpu_coldstart.evaluation.analysis import RunResults, analyse, observe
 from gpu_coldstart.evaluation.protocol import MEASURES, Protocol, Row, Sample
 from gpu_coldstart.evaluation.replay import notes as replay_notes
 from gpu_coldstart.evaluation.tables import Table, files_of, read_tables
@@ -32,6 +32,7 @@ from gpu_coldstart.fitting import context_of, past_of, train_network
 from gpu_coldstart.models import Network, check_batches, predict
 from gpu_coldstart.runs.artifacts import RunDirectory, decode, encode, parquet_bytes
 from gpu_coldstart.runs.progress import Reporter, StageTime
+from gpu_coldstart.runs.results import space_results
 from gpu_coldstart.strategies import Context, Past, Users, carousels
 
 __all__ = ["Outcome", "Pipeline"]
@@ -129,10 +130,10 @@ class Pipeline:
             if shown:
                 self._carousels(context, past, users)
         with reporter.stage("evaluation"):
-            sample, rows = self._evaluate(measures)
-        found = self._analysis(indexed, truth, sample, rows) if analysed else {}
+            protocol, sample, rows = self._evaluate(measures)
+        tables = self._analysis(indexed, truth, protocol, sample, rows) if analysed else {}
         self._save_times()
-        return Outcome(rows, indexed, truth, notes, losses, found)
+        return Outcome(rows, indexed, truth, notes, losses, tables)
 
     # -- stages --------------------------------------------------------------------------------
 
@@ -368,7 +369,9 @@ class Pipeline:
 
         self._stage(f"{space}/carousels", make, files, load)
 
-    def _evaluate(self, measures: Mapping[tuple[str, str], HostArray]) -> tuple[Sample, list[Row]]:
+    def _evaluate(
+        self, measures: Mapping[tuple[str, str], HostArray]
+    ) -> tuple[Protocol, Sample, list[Row]]:
         """4.1.4: means, deviations and intervals over the test users."""
         options = self.config.evaluation
         protocol = Protocol(
@@ -379,25 +382,34 @@ class Pipeline:
             deviation=options.deviation,
         )
         sample = protocol.sample(measures, options.k)
-        return sample, protocol.rows(sample)
+        return protocol, sample, protocol.rows(sample)
 
     def _analysis(
-        self, indexed: Logs, truth: GroundTruth, sample: Sample, rows: list[Row]
+        self,
+        indexed: Logs,
+        truth: GroundTruth,
+        protocol: Protocol,
+        sample: Sample,
+        rows: list[Row],
     ) -> dict[str, Table]:
         """Comparisons of strategies, Figures 4 and 5, Table 2, and how training went."""
-        return self._stage(
-            "analysis",
-            lambda: analyse(
-                facts_of(self.engine, indexed, truth, self.config),
-                self.config,
-                sample,
-                rows,
-                read=self.directory.read,
+        config = self.config
+
+        def make() -> dict[str, Table]:
+            made = {
+                space: space_results(config, space, self.directory.read, indexed)
+                for space in config.spaces
+            }
+            return analyse(
+                observe(self.engine, indexed, truth, config.features.age_classes),
+                RunResults(made, protocol, sample, rows),
+                config.evaluation,
+                config.carousels,
+                seed=config.seed,
                 progress=self.reporter.step,
-            ),
-            files_of,
-            read_tables,
-        )
+            )
+
+        return self._stage("analysis", make, files_of, read_tables)
 
     # -- how a stage runs ----------------------------------------------------------------------
 

@@ -234,3 +234,16 @@ def test_rank_metrics_by_hand(engine: Engine) -> None:
     assert_array_equal(host["precision"][1], [0, 1, 0])
     assert_array_equal(host["recall"][1], [0, 1 / 4, 0])
     assert_array_equal(host["ndcg"][1], [0, 1, 0])
+
+
+def test_no_measure_exceeds_one(engine: Engine) -> None:
+    """Perfect lists of every length, where rounding would lift NDCG an ulp above 1."""
+    longest = 100
+    tracks = np.tile(np.arange(longest, dtype=np.int32), (longest, 1))
+    truth = sparse(engine, np.tril(np.ones((longest, longest))))
+    found = engine.rank_metrics(engine.asarray(tracks), truth, range(1, longest + 1))
+    for name in ("precision", "recall", "ndcg"):
+        values = np.array([engine.to_host(each) for each in getattr(found, name)])
+        assert values.max() == 1
+        assert values.min() > 0
+    assert_allclose(engine.to_host(found.ndcg[-1]), np.ones(longest), rtol=1e-14)

@@ -10,7 +10,21 @@ import pytest
 from numpy.testing import assert_allclose
 
 from gpu_coldstart.engine.base import HostArray
-from gpu_coldstart.evaluation.protocol import MEASURES, Place, Protocol, Row, interval
+from gpu_coldstart.evaluation.measures import MEASURES
+from gpu_coldstart.evaluation.protocol import (
+    Place,
+    Protocol,
+    Row,
+    Sample,
+    Summary,
+    interval,
+)
+
+
+def summarise(protocol: Protocol, values: HostArray) -> Summary:
+    """The summary of one series [users]."""
+    sample = Sample((Place("s", "a", 5, "ndcg"),), values[None], protocol.resample(values[None]))
+    return protocol.summaries(sample)[0]
 
 
 def only(users: int, *ones: int) -> HostArray:
@@ -34,7 +48,7 @@ def parts_of(protocol: Protocol, users: int, folds: int) -> list[set[int]]:
         home = [
             part
             for part in parts
-            if abs(protocol.summarise(only(users, user, min(part))).std - together) < 1e-9
+            if abs(summarise(protocol, only(users, user, min(part))).std - together) < 1e-9
         ]
         assert len(home) < 2
         if home:
@@ -58,7 +72,7 @@ def test_std_is_of_the_means_over_parts() -> None:
     parts = parts_of(protocol, 20, 5)
     values = np.random.default_rng(0).random(20)
     means = [float(np.mean([values[user] for user in part])) for part in parts]
-    found = protocol.summarise(values)
+    found = summarise(protocol, values)
     assert_allclose(found.std, deviation(means), rtol=1e-9)
     assert_allclose(found.mean, values.sum() / 20, rtol=1e-12)
 
@@ -66,22 +80,22 @@ def test_std_is_of_the_means_over_parts() -> None:
 def test_parts_of_unequal_size_weigh_the_same() -> None:
     # 7 users in 3 parts of 3, 2 and 2: the mean of a lone 1 is 1/3 or 1/2.
     protocol = Protocol(7, folds=3, bootstrap=1, seed=0)
-    stds = sorted(round(protocol.summarise(only(7, user)).std, 9) for user in range(7))
+    stds = sorted(round(summarise(protocol, only(7, user)).std, 9) for user in range(7))
     thirds, halves = (round(deviation([1 / size, 0.0, 0.0]), 9) for size in (3, 2))
     assert stds == [thirds] * 3 + [halves] * 4
 
 
 def test_more_parts_than_users() -> None:
-    found = Protocol(3, folds=10, bootstrap=5, seed=0).summarise(np.array([0.0, 0.5, 1.0]))
+    found = summarise(Protocol(3, folds=10, bootstrap=5, seed=0), np.array([0.0, 0.5, 1.0]))
     assert_allclose(found.std, 0.5)
-    lone = Protocol(1, folds=10, bootstrap=5, seed=0).summarise(np.array([0.25]))
+    lone = summarise(Protocol(1, folds=10, bootstrap=5, seed=0), np.array([0.25]))
     assert (lone.mean, lone.std, lone.low, lone.high) == (0.25, 0.0, 0.25, 0.25)
 
 
 def test_bootstrap_interval_is_that_of_the_mean() -> None:
     users = 400
     values = np.random.default_rng(1).exponential(size=users)
-    found = Protocol(users, folds=10, bootstrap=4000, seed=0).summarise(values)
+    found = summarise(Protocol(users, folds=10, bootstrap=4000, seed=0), values)
     half = 1.96 * values.std() / users**0.5
     assert_allclose(found.low, values.mean() - half, atol=0.15 * half)
     assert_allclose(found.high, values.mean() + half, atol=0.15 * half)
@@ -90,19 +104,19 @@ def test_bootstrap_interval_is_that_of_the_mean() -> None:
 
 def test_bootstrap_draws_with_replacement() -> None:
     # The mean of two users with 0 and 1 is 0, 1/2 or 1; without replacement it would be 1/2.
-    found = Protocol(2, folds=2, bootstrap=300, seed=0).summarise(np.array([0.0, 1.0]))
+    found = summarise(Protocol(2, folds=2, bootstrap=300, seed=0), np.array([0.0, 1.0]))
     assert (found.low, found.high) == (0.0, 1.0)
 
 
 def test_resamples_are_paired() -> None:
     values = np.random.default_rng(1).random(30)
     protocol = Protocol(30, folds=3, bootstrap=50, seed=0)
-    one, shifted, again = (protocol.summarise(v) for v in (values, values + 2, values))
+    one, shifted, again = (summarise(protocol, v) for v in (values, values + 2, values))
     assert one == again
     for name in ("mean", "low", "high"):
         assert_allclose(getattr(shifted, name), getattr(one, name) + 2, rtol=1e-12)
     assert_allclose(shifted.std, one.std, rtol=1e-9)
-    other = Protocol(30, folds=3, bootstrap=50, seed=1).summarise(values)
+    other = summarise(Protocol(30, folds=3, bootstrap=50, seed=1), values)
     assert (other.low, other.high) != (one.low, one.high)
 
 
@@ -111,21 +125,21 @@ def test_summaries_do_not_depend_on_what_came_before(bootstrap: int) -> None:
     values = np.random.default_rng(1).random((2, 30))
     one = Protocol(30, folds=3, bootstrap=bootstrap, seed=0)
     other = Protocol(30, folds=3, bootstrap=bootstrap, seed=0)
-    one.summarise(values[0])
-    assert one.summarise(values[1]) == other.summarise(values[1])
+    summarise(one, values[0])
+    assert summarise(one, values[1]) == summarise(other, values[1])
 
 
 def test_row() -> None:
     random = np.random.default_rng(0)
-    measures = {name: random.random(20) for name in MEASURES}
+    values = random.random((1, 3, 20))
     protocol = Protocol(20, folds=10, bootstrap=20, seed=0)
-    row = protocol.row("tt-svd", "semi", 50, measures)
+    (row,) = protocol.rows(protocol.sample({("tt-svd", "semi"): values}, [50]))
     assert isinstance(row, Row)
     assert (row.space, row.strategy, row.k, row.users) == ("tt-svd", "semi", 50, 20)
     flat = json.loads(json.dumps(row.flat()))
     assert list(flat)[:4] == ["space", "strategy", "k", "users"]
-    for name in MEASURES:
-        summary = protocol.summarise(measures[name])
+    for name, series in zip(MEASURES, values[0], strict=True):
+        summary = summarise(protocol, series)
         assert getattr(row, name) == summary
         assert flat[name] == summary.mean
         assert flat[f"{name}_std"] == summary.std
@@ -136,11 +150,11 @@ def test_row() -> None:
 def test_repeated_parts_are_two_cuts_into_five() -> None:
     """Each user is once in each cut: alone in a part of 4, they weigh 1/4 in two of ten means."""
     protocol = Protocol(20, folds=3, bootstrap=1, seed=0, deviation="repeated")
-    stds = {round(protocol.summarise(only(20, user)).std, 12) for user in range(20)}
+    stds = {round(summarise(protocol, only(20, user)).std, 12) for user in range(20)}
     assert stds == {round(deviation([1 / 4] * 2 + [0.0] * 8), 12)}
     # Two users share a part in both cuts, in one or in neither, as chance has it.
     pairs = {
-        round(protocol.summarise(only(20, *pair)).std, 12) for pair in combinations(range(20), 2)
+        round(summarise(protocol, only(20, *pair)).std, 12) for pair in combinations(range(20), 2)
     }
     together, once, never = (
         round(deviation([2 / 4] * n + [1 / 4] * (4 - 2 * n) + [0.0] * (6 + n)), 12)
@@ -152,18 +166,18 @@ def test_repeated_parts_are_two_cuts_into_five() -> None:
 def test_repeated_leaves_folds_aside_and_moves_no_interval() -> None:
     values = np.random.default_rng(1).random(50)
     one, other = (
-        Protocol(50, folds=folds, bootstrap=30, seed=0, deviation="repeated").summarise(values)
+        summarise(Protocol(50, folds=folds, bootstrap=30, seed=0, deviation="repeated"), values)
         for folds in (2, 10)
     )
     assert one == other
-    disjoint = Protocol(50, folds=10, bootstrap=30, seed=0).summarise(values)
+    disjoint = summarise(Protocol(50, folds=10, bootstrap=30, seed=0), values)
     assert (one.mean, one.low, one.high) == (disjoint.mean, disjoint.low, disjoint.high)
     assert one.std != disjoint.std
 
 
 def test_repeated_with_fewer_users_than_parts() -> None:
     found = Protocol(2, folds=10, bootstrap=5, seed=0, deviation="repeated")
-    assert_allclose(found.summarise(np.array([0.0, 1.0])).std, deviation([0.0, 1.0] * 2))
+    assert_allclose(summarise(found, np.array([0.0, 1.0])).std, deviation([0.0, 1.0] * 2))
 
 
 def test_resamples_are_drawn_one_after_the_other() -> None:
@@ -188,7 +202,7 @@ def test_interval_covers_the_true_mean() -> None:
     covered = 0
     for seed in range(400):
         values = np.random.default_rng((seed, 9)).exponential(size=100)
-        found = Protocol(100, folds=10, bootstrap=250, seed=seed).summarise(values)
+        found = summarise(Protocol(100, folds=10, bootstrap=250, seed=seed), values)
         covered += found.low <= 1 <= found.high
     assert 0.90 < covered / 400 < 0.98
 
@@ -205,7 +219,7 @@ def test_rows_are_those_of_each_strategy_alone() -> None:
     assert (sample.values.shape, sample.means.shape) == ((36, 20), (36, 20))
     rows = protocol.rows(sample)
     assert rows == [
-        protocol.row(*place, k, dict(zip(MEASURES, values[i], strict=True)))
+        Row(*place, k, 20, *(summarise(protocol, series) for series in values[i]))
         for place, values in measures.items()
         for i, k in enumerate((5, 10))
     ]

@@ -118,6 +118,31 @@ def test_rank_metrics(seed: int, n: int, m: int, size: int) -> None:
         assert_allclose(values, getattr(wanted, name), rtol=1e-12)
 
 
+def test_rank_metrics_never_exceed_one() -> None:
+    """An ideal that was summed in another order may be an ulp less than a perfect list's gain."""
+    m = 40
+    discounts = 1 / np.log2(np.arange(2, m + 2))
+    ndcg = np.full((1, 1), np.nan)
+    launch(
+        "rank_metrics",
+        written=("precision", "recall", "ndcg"),
+        shared=4 * -(-m // 32),
+        tracks=np.arange(m, dtype=np.int32)[None],
+        indptr=np.array([0, m], np.int64),
+        indices=np.arange(m, dtype=np.int32),
+        ks=np.array([m], np.int32),
+        discounts=discounts,
+        ideals=np.nextafter(np.cumsum(discounts), 0),
+        n=1,
+        m=m,
+        n_ks=1,
+        precision=np.full((1, 1), np.nan),
+        recall=np.full((1, 1), np.nan),
+        ndcg=ndcg,
+    )
+    assert ndcg.item() == 1
+
+
 @given(
     seed=st.integers(0, 999),
     n=st.integers(1, 9),

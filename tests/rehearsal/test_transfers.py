@@ -35,8 +35,8 @@ TO_HOST = {
     "runs/pipeline.py:Pipeline._recommend.<locals>.files": "the recommendations, to be saved",
     "runs/pipeline.py:Pipeline._network.<locals>.files": "the network's weights, to be saved",
     "strategies/carousels.py:columns": "the carousels, to be saved",
-    "evaluation/analysis.py:facts_of": "what the tables of the evaluation group by",
-    "evaluation/analysis.py:facts_of.<locals>.rows": "playlists and truth, for the same tables",
+    "evaluation/analysis.py:observe": "what the tables of the evaluation group by",
+    "evaluation/analysis.py:observe.<locals>.rows": "playlists and truth, for the same tables",
     "engine/cuda/read.py:_strings": "the distinct words of a column, which are names",
 }
 """Who may bring arrays to the host, and what for."""

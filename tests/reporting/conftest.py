@@ -14,8 +14,12 @@ from gpu_coldstart.reporting.runs import FinishedRun, load_run
 from gpu_coldstart.runs.artifacts import RunDirectory
 from tests.runs.helpers import WORLD, column, command, events, synthetic, with_column, write
 
-COUNTRIES = {"FR": "<script>alert(1)</script>", "BR": "$x_$ & 中", "DE": '"><img src=x onerror=y>'}
-GENRE = "</td><b>&amp;"
+COUNTRIES = {
+    "FR": "=<script>alert(1)\x01</script>",
+    "BR": "$x_$ & 中",
+    "DE": '"><i\x0cmg src=x onerror=y>',
+}
+GENRE = "</td><b>&amp;\x00\x1b"
 
 
 @pytest.fixture(scope="package")

@@ -20,10 +20,10 @@ from scipy.stats import mannwhitneyu, rankdata, wilcoxon
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation.comparisons import holm
-from gpu_coldstart.evaluation.report import aligned
 from gpu_coldstart.reporting.blocks import NOT_KNOWN, Grid, Section, Text
 from gpu_coldstart.reporting.comparison import compare, names_of, pairing
 from gpu_coldstart.reporting.comparison_page import differing_settings, markdown
+from gpu_coldstart.reporting.results import aligned
 from gpu_coldstart.reporting.rows import lines_of
 from gpu_coldstart.reporting.runs import FinishedRun, load_run
 from tests.reporting.reading import comparing, sound
@@ -166,7 +166,7 @@ def test_the_terminal_shows_all_of_it(runs: dict[str, Path]) -> None:
     assert not result.err
     assert "other: paired over the 30 users" in result.out
     assert "world: unpaired" in result.out
-    assert "Left out, as not all runs were measured there: k = 5." in result.out
+    assert "Left out, because not all runs measured it: k = 5." in result.out
     assert re.search(r"\| segments\.k +\| +6 \| +3 \| +6 \|", result.out)
     assert re.search(r"\| seed +\| +0 \| +0 \| +1 \|", result.out)
     assert re.search(r"\| evaluation\.k +\| +5, 10 \| +10 \| +10 \|", result.out)

@@ -65,7 +65,7 @@ def test_nothing_in_common(loaded: dict[str, FinishedRun]) -> None:
         ([run, other(config=run.config | {"dataset": "tafeng"})], "run on tafeng.*same data set"),
         (
             [other(measures=short), replace(run, measures=long)],
-            "same length of list.*k = 5.*k = 10",
+            "no length of list in common.*k = 5.*k = 10",
         ),
         ([run, other(measures={("x", "semi"): series})], "no strategy in the same space"),
         ([run], "nothing to be compared with"),
@@ -254,13 +254,21 @@ def test_measures_that_are_none(
     refused(spoiled(MEASURED, with_measures(change), vouched=True), MEASURED, *words)
 
 
-@pytest.mark.parametrize("name", [MEASURED, "artifacts/logs.safetensors", "config.toml"])
+@pytest.mark.parametrize("name", [MEASURED, "artifacts/truth.safetensors", "config.toml"])
 def test_vouched_for_but_something_else(spoiled: Spoiled, name: str) -> None:
     refused(spoiled(name, lambda content: b"[[something else", vouched=True), name)
 
 
-@pytest.mark.parametrize("name", ["user_ids", "truth.indptr", "truth.indices", "track_ids"])
-def test_logs_without_the_truth(spoiled: Spoiled, name: str) -> None:
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("truth", "user_ids"),
+        ("truth", "tracks.indptr"),
+        ("truth", "tracks.indices"),
+        ("logs", "track_ids"),
+    ],
+)
+def test_without_the_truth(spoiled: Spoiled, file: str, name: str) -> None:
     def without(content: bytes) -> bytes:
         arrays = load(content)
         del arrays[name]
@@ -270,5 +278,5 @@ def test_logs_without_the_truth(spoiled: Spoiled, name: str) -> None:
         return save({key: v[:3] if key == name else v for key, v in load(content).items()})
 
     for change in (without, shorter):
-        told = refused(spoiled("artifacts/logs.safetensors", change, vouched=True))
+        told = refused(spoiled(f"artifacts/{file}.safetensors", change, vouched=True))
         assert "does not hold the truth" in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from dataclasses import replace
@@ -14,9 +15,10 @@ import pytest
 from gpu_coldstart.config.parameters import Config, flat
 from gpu_coldstart.evaluation.protocol import Row, Summary
 from gpu_coldstart.evaluation.tables import SCHEMAS, Table, assemble
+from gpu_coldstart.names import visible
 from gpu_coldstart.reporting.blocks import NOT_KNOWN
 from gpu_coldstart.reporting.drawn import draw
-from gpu_coldstart.reporting.run_page import RunFacts, run_page
+from gpu_coldstart.reporting.run_page import RunSummary, run_page
 from gpu_coldstart.runs.progress import StageTime
 from tests.reporting.conftest import COUNTRIES, GENRE
 from tests.reporting.reading import Read, sound
@@ -26,7 +28,7 @@ EMPTY: dict[str, Table] = {
     name: {column: [] for column in schema} for name, schema in SCHEMAS.items()
 }
 ROW = Row("tt-svd", "semi", 50, 7, *[Summary(0.25, 0.5, 0.125, 0.375)] * 3)
-FACTS = RunFacts(
+SUMMARY = RunSummary(
     title="a run",
     config=flat(Config()),
     engine="cpu",
@@ -44,7 +46,7 @@ FACTS = RunFacts(
 
 
 def page(**changes: Any) -> Read:
-    facts = replace(FACTS, **changes)
+    facts = replace(SUMMARY, **changes)
     return sound(run_page(facts, draw(facts.tables)).decode())
 
 
@@ -126,12 +128,12 @@ def test_the_tables_have_their_sections(read: Read, name: str) -> None:
 def test_names_are_data(hostile: Path, read: Read) -> None:
     """Reading it at all has shown that no element came of a name."""
     text = "".join(e.text for e in read.all("table"))
-    assert all(name in text for name in COUNTRIES.values())
-    assert GENRE in text
+    assert all(visible(name) in text for name in COUNTRIES.values())
+    assert visible(GENRE) in text
     drawn = "".join(e.text for e in read.all("svg"))
     assert "$x_$ & 中" in drawn
     for country in COUNTRIES.values():
-        assert country[:7] in drawn
+        assert visible(country)[:7] in drawn
     assert "<script" not in (hostile / "report.html").read_text("utf-8")
 
 
@@ -157,6 +159,15 @@ def test_contents_name_every_section(read: Read) -> None:
     assert [e.text for e in inside] == [e.text for e in sections]
 
 
+def test_names_in_csv_are_neither_formulas_nor_controls(hostile: Path) -> None:
+    with (hostile / "tables/strata.csv").open(encoding="utf-8", newline="") as file:
+        groups = {line["group"] for line in csv.DictReader(file) if line["by"] == "country"}
+    assert "'" + visible(COUNTRIES["FR"]) in groups
+    assert {visible(COUNTRIES["BR"]), visible(COUNTRIES["DE"])} <= groups
+    stored = pq.read_table(hostile / "artifacts/analysis/strata.parquet")["group"].to_pylist()
+    assert set(COUNTRIES.values()) <= set(stored)
+
+
 # -- odd runs ----------------------------------------------------------------------------------
 
 
@@ -178,11 +189,41 @@ def test_without_analysis_it_says_why(tmp_path: Path) -> None:
     assert "report.html" in result.out
 
 
+def test_a_failure_in_drawing_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = ("--space", "ut-als", "--strategies", "popularity", "--out", tmp_path / "run")
+    options = [*synthetic(evaluation__figures="true"), *few]
+
+    def broken(*_: Any) -> None:
+        raise ValueError("no ink\nat all")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gpu_coldstart.reporting.drawn.svg_bytes", broken)
+        result = command(*options)
+    assert result.status == 0, result.err
+    assert "figures could not be drawn (ValueError: no ink)" in result.out
+    assert "figures/" not in result.out.split("written to")[1]
+    made = listed(tmp_path / "run")
+    assert {"results.md", "tables/results.csv"} <= made.keys()
+    assert json.loads((tmp_path / "run/results.json").read_bytes())["rows"]
+    assert "recommendations/ut-als/popularity.parquet" in made
+    read = sound((tmp_path / "run/report.html").read_text("utf-8"))
+    assert any("could not be drawn" in e.text for e in read.all("li"))
+    again = command(*options, "--resume")
+    assert again.status == 0, again.err
+    assert "could not be drawn" not in again.out
+    assert "figures/" in again.out.split("written to")[1]
+    redrawn = listed(tmp_path / "run")
+    assert {"figures/results.svg", "figures/strata-ut-als.png"} <= redrawn.keys()
+    assert redrawn["tables/results.csv"] == made["tables/results.csv"]
+
+
 def test_empty_tables_have_no_section() -> None:
     read = page()
     headings = [e.text for e in read.all("h2")]
     assert "Segments" not in headings
-    assert "For whom it is good" not in headings
+    assert "Quality by user group" not in headings
     assert not read.all("svg")
     assert any("nothing to compare" in e.text for e in read.all("p"))
     assert read.cells("results-50")[1][2:4] == ["25.00 ± 50.00", "[12.50, 37.50]"]

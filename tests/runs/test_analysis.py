@@ -22,8 +22,11 @@ from safetensors.numpy import load
 from gpu_coldstart.config.parameters import SPACES, STRATEGIES
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.signals import SIGNALS
+from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.engine.cpu.engine import CpuEngine
+from gpu_coldstart.evaluation import evaluate
+from gpu_coldstart.evaluation.measures import TEXTBOOK
 from gpu_coldstart.evaluation.tables import SCHEMAS
 from gpu_coldstart.runs.artifacts import decode
 from tests.runs.helpers import (
@@ -111,7 +114,31 @@ def test_results_are_those_of_results_json(done: Done) -> None:
             assert row["users"] == wanted["users"]
             assert (row["mean"], row["std"]) == (wanted[measure], wanted[f"{measure}_std"])
             assert [row["low"], row["high"]] == wanted[f"{measure}_ci95"]
+        assert [next(rows)["measure"] for _ in TEXTBOOK] == [*TEXTBOOK]
     assert next(rows, None) is None
+
+
+def test_results_hold_the_textbooks_measures(done: Done) -> None:
+    """Of the saved lists, as a notebook would measure them."""
+    files = learned(done[0])
+    logs = decode(CpuEngine(), files["artifacts/logs.safetensors"], Logs)
+    truth = decode(CpuEngine(), files["artifacts/truth.safetensors"], GroundTruth)
+    tested = truth.of(CpuEngine(), "test")
+    users = np.repeat(logs.user_ids[logs.users("test")], np.diff(tested.indptr))
+    tracks = {"user_id": users, "track_id": logs.track_ids[tested.indices]}
+    for space in SPACES:
+        saved = {
+            name: pq.read_table(done[0] / f"recommendations/{space}/{name}.parquet")
+            for name in STRATEGIES
+        }
+        wanted = evaluate(saved, tracks, k=10, bootstrap=10)
+        for row in wanted.summary.to_pylist():
+            (mine,) = chosen(
+                table(done[0], "results"),
+                **{"space": space} | {key: row[key] for key in ("strategy", "k", "measure")},
+            )
+            assert_allclose(mine["mean"], row["mean"], rtol=1e-12)
+            assert mine["users"] == row["users"]
 
 
 def test_comparisons_are_of_each_users_measures(done: Done) -> None:

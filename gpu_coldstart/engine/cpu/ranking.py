@@ -212,5 +212,7 @@ def rank_metrics(tracks: HostArray, truth: Csr, ks: Sequence[int]) -> RankMetric
         found = hits[:, :k].sum(axis=1)
         result.precision.append(found / reachable)
         result.recall.append(found / sizes)
-        result.ndcg.append(hits[:, :k] @ discounts[:k] / ideals[reachable - 1])
+        # Gain and ideal are summed in different orders, so a perfect list could exceed 1 by an ulp.
+        ndcg = hits[:, :k] @ discounts[:k] / ideals[reachable - 1]
+        result.ndcg.append(np.minimum(ndcg, 1.0))
     return result

@@ -69,7 +69,8 @@ def results(lines: list[Line]) -> Iterator[Drawing]:
         "results",
         "results",
         "Quality of every strategy",
-        "Mean over the test users with its 95 % bootstrap interval, in per cent.",
+        "Mean over the test users with its 95 % bootstrap interval, in per cent; precision@K is of "
+        "min(K, truth).",
         figure,
     )
 
@@ -98,9 +99,10 @@ def strata(lines: list[Line]) -> Iterator[Drawing]:
         yield Drawing(
             "strata",
             f"strata-{space}",
-            f"For whom it is good, in {space_name(space)} (the paper's Figure 4)",
-            f"Mean precision@{k} over the test users by what is known of them at the end of the "
-            "registration day, with 95 % bootstrap intervals; below each group its users.",
+            f"Quality by user group, in {space_name(space)} (the paper's Figure 4)",
+            f"Mean precision@{k} (of min({k}, truth)) over the test users, by what is known of "
+            "them at the end of the registration day, with 95 % bootstrap intervals; the number of "
+            "users stands below each group.",
             figure,
         )
 

@@ -94,11 +94,11 @@ def _spread(axes: Axes, ys: Sequence[float], lines: Sequence[Line], look: Mark) 
 
 def replay(lines: list[Line]) -> Iterator[Drawing]:
     """Rates of the arms relative to the first arm's: a panel for each measure and design."""
-    told = [line for line in lines if line["relative"] is not None]
-    if not told:
+    known = [line for line in lines if line["relative"] is not None]
+    if not known:
         return
-    measures, designs = distinct(told, "measure"), distinct(told, "design")
-    spaces, arms = distinct(told, "space"), distinct(told, "arm")
+    measures, designs = distinct(known, "measure"), distinct(known, "design")
+    spaces, arms = distinct(known, "space"), distinct(known, "arm")
     marks = {arm: mark(4 - place) for place, arm in enumerate(arms)}
     height = 0.24 * len(spaces) * len(arms) + 0.25
     figure, panels = grid_of_panels(
@@ -108,7 +108,7 @@ def replay(lines: list[Line]) -> Iterator[Drawing]:
         for design, axes in zip(designs, row, strict=True):
             tidy(axes, f"{RATE_LABELS.get(measure, measure)}, {design}", lines="x")
             for place, (arm, look) in enumerate(marks.items()):
-                chosen = where(told, measure=measure, design=design, arm=arm)
+                chosen = where(known, measure=measure, design=design, arm=arm)
                 ys = [
                     spaces.index(line["space"]) + dodged(place, len(arms), 0.4) for line in chosen
                 ]

@@ -48,14 +48,14 @@ def calibration(lines: list[Line]) -> Iterator[Drawing]:
         axes.yaxis.set_major_locator(round_ticks(5))
     panels[0].set_ylabel("cosine")
     legend_of(figure, handles(marks, space_name, line=True), len(marks))
-    told = "; ".join(f"{line['cohort']} users, {line['against']}" for line in
+    targets = "; ".join(f"{line['cohort']} users, {line['against']}" for line in
                      {line["cohort"]: line for line in lines}.values())  # fmt: skip
     yield Drawing(
         "calibration",
         "calibration",
         "How near predictions come",
         "Mean cosine of predictions to where they should land, with 95 % bootstrap intervals: "
-        f"{told}.",
+        f"{targets}.",
         figure,
     )
 

@@ -6,9 +6,10 @@ import json
 
 from gpu_coldstart.config.parameters import SPACES, STRATEGIES
 from gpu_coldstart.evaluation.protocol import Row, Summary
-from gpu_coldstart.evaluation.report import (
-    LABELS,
+from gpu_coldstart.reporting.labels import LABELS
+from gpu_coldstart.reporting.results import (
     below_popularity,
+    not_measured,
     results_json,
     results_markdown,
     table,
@@ -95,6 +96,7 @@ def test_markdown() -> None:
     text = results_markdown(ROWS, (50,), "Results", ["seed 0", "1 fact"], ["a note"])
     assert text.startswith("# Results\n")
     assert table(ROWS, 50) in text
+    assert "(P, of min(50, truth))" in text
     assert "- seed 0\n- 1 fact\n" in text
     assert "- a note\n" in text
     assert "Notes" not in results_markdown(ROWS, (50,), "Results", ["seed 0"], [])
@@ -106,3 +108,9 @@ def test_json() -> None:
     assert found["seed"] == 3
     assert found["rows"] == [one.flat() for one in ROWS]
     assert text.endswith("\n")
+
+
+def test_targets_are_counted() -> None:
+    assert not_measured(0) == []
+    assert not_measured(1)[0].startswith("1 user of cohort target gets recommendations")
+    assert not_measured(25)[0].startswith("25 users of cohort target get recommendations")
