@@ -23,15 +23,14 @@ from gpu_coldstart.config.parameters import (
     SPACES,
     STRATEGIES,
     Config,
-    flat,
 )
-from gpu_coldstart.config.resolve import resolve, to_toml
+from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation import report
 from gpu_coldstart.reporting.write import write_report
-from gpu_coldstart.runs.artifacts import RunDirectory
+from gpu_coldstart.runs.lock import locked
 from gpu_coldstart.runs.pipeline import Outcome, Pipeline
 from gpu_coldstart.runs.progress import Reporter
 
@@ -118,7 +117,13 @@ def _parser() -> argparse.ArgumentParser:
         "lists all keys",
     )
     add("--out", metavar="DIR", type=Path, help="where to write (default: runs/DATASET-PRESET)")
-    add("--resume", action="store_true", help="go on with an interrupted run in --out")
+    add(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out; where settings differ, only what depends on them is "
+        "made again",
+    )
+    add("--overwrite", action="store_true", help="replace the run in --out")
     add("--version", action="version", version=f"gpu_coldstart {version('gpu-coldstart')}")
     return parser
 
@@ -182,68 +187,63 @@ def _dataset(config: Config) -> Dataset:
     if config.dataset == "tafeng":
         from gpu_coldstart.datasets import tafeng
 
-        return Dataset(tafeng.source, "tafeng")
+        return Dataset(tafeng.source, "tafeng", files=tafeng.files)
     from gpu_coldstart.datasets.synthetic import generate as synthetic
 
-    return Dataset(lambda: synthetic.generate(config.world, config.seed), "synthetic")
+    return Dataset(
+        lambda: synthetic.generate(config.world, config.seed),
+        "synthetic",
+        parameters=("world", "seed"),
+    )
 
 
-def run(config: Config, engine: Engine, out: Path, reporter: Reporter, *, resume: bool) -> Outcome:
+def run(
+    config: Config,
+    engine: Engine,
+    out: Path,
+    reporter: Reporter,
+    *,
+    resume: bool,
+    overwrite: bool = False,
+) -> Outcome:
     """Run a configuration and write everything into ``out``.
+
+    A run of the same configuration on the same data that is there already is gone on with; of a
+    finished one the results are printed again.
 
     Parameters
     ----------
     resume : bool
-        Go on with an interrupted run of the same configuration, if there is one.
+        Go on with the earlier run there even where settings differ; what depends on them is made
+        again.
+    overwrite : bool
+        Replace the earlier run there.
 
     Raises
     ------
     UserError
         For any mistake in the input, the options or the surroundings.
     """
-    identity = {
-        "engine": engine.name,
-        "threads": engine.threads,
-        "config": _jsonable(flat(config)),
-    }
-    directory = RunDirectory(out, identity, {"config.toml": to_toml(config).encode()})
-    if resume and directory.resume(lambda earlier: _difference(earlier, identity)):
-        reporter.log_to(out / "run.log")
-    else:
-        directory.check()
-        if resume:
-            reporter.say(f"{out} holds no finished stage to resume: starting from the beginning")
-    outcome = Pipeline(engine, config, directory, reporter, _dataset(config)).run()
-    ks = config.evaluation.k
-    notes = [*outcome.notes, *report.below_popularity(outcome.rows)]
-    write_report(directory, engine, config, outcome, stages=reporter.times, notes=notes)
-    for k in ks:
-        reporter.say(f"\nTop {k}, in per cent:\n{report.table(outcome.rows, k)}")
-    reporter.say("\n" + "\n".join([f"split: {outcome.logs.split_rule}", *notes]))
-    places = ["report.html", "results.md", "results.json", "recommendations/", "artifacts/"]
-    if outcome.tables:
-        places.append("tables/")
-    if config.evaluation.figures:
-        places.append("figures/")
-    reporter.say(f"written to {out}: {', '.join(places)}")
+    with locked(out):
+        pipeline = Pipeline(engine, config, out, reporter, _dataset(config))
+        pipeline.open(resume=resume, overwrite=overwrite)
+        directory = pipeline.directory
+        if directory.complete:
+            reporter.say(f"{out} holds this run already, finished: there is nothing to do")
+        outcome = pipeline.run()
+        notes = [*outcome.notes, *report.below_popularity(outcome.rows)]
+        if not directory.complete:
+            write_report(directory, engine, config, outcome, stages=reporter.times, notes=notes)
+        for k in config.evaluation.k:
+            reporter.say(f"\nTop {k}, in per cent:\n{report.table(outcome.rows, k)}")
+        reporter.say("\n" + "\n".join([f"split: {outcome.logs.split_rule}", *notes]))
+        places = ["report.html", "results.md", "results.json", "recommendations/", "artifacts/"]
+        if outcome.tables:
+            places.append("tables/")
+        if config.evaluation.figures:
+            places.append("figures/")
+        reporter.say(f"written to {out}: {', '.join(places)}")
     return outcome
-
-
-def _jsonable(values: dict[str, Any]) -> dict[str, Any]:
-    """Tuples as lists, so that a value read back from JSON compares equal."""
-    return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
-
-
-def _difference(earlier: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """What forbids to resume: the keys whose values differ."""
-    before, after = dict(earlier.get("config", {})), dict(now["config"])
-    for key, name in (("engine", "--engine"), ("threads", "OMP_NUM_THREADS")):
-        before[name], after[name] = earlier.get(key), now[key]
-    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    if not keys:
-        return None
-    told = ", ".join(f"{key} (was {before.get(key)!r}, now {after.get(key)!r})" for key in keys)
-    return f"the configuration differs in {told}; use the earlier values, or leave out --resume"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -257,7 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         engine, reason = engines.choose(options.engine, _bytes(options.memory_budget))
         reporter = Reporter(engine)
         reporter.say(f"gpu_coldstart {version('gpu-coldstart')}: {reason}")
-        run(config, engine, out, reporter, resume=options.resume)
+        run(config, engine, out, reporter, resume=options.resume, overwrite=options.overwrite)
     except UserError as error:
         return _refuse(str(error))
     except OSError as error:

@@ -6,7 +6,7 @@ and so is a data set of its own (:mod:`gpu_coldstart.datasets.deezer.dataset`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,12 @@ class Dataset:
     ----------
     source : callable
         Makes or opens the tables.
+    description : str
+        For people.
+    files : callable
+        The files that it reads, by the names to call them in messages.
+    parameters : sequence of str
+        Sections and keys of the configuration that the tables are made with.
 
     Examples
     --------
@@ -37,9 +43,18 @@ class Dataset:
     Dataset(users, tracks, interactions)
     """
 
-    def __init__(self, source: Callable[[], tables.Source], description: str = ""):
+    def __init__(
+        self,
+        source: Callable[[], tables.Source],
+        description: str = "",
+        *,
+        files: Callable[[], Mapping[str, Path]] = dict,
+        parameters: tuple[str, ...] = (),
+    ):
         self._source = source
         self._description = description
+        self.files = files
+        self.parameters = parameters
 
     def __repr__(self) -> str:
         return f"Dataset({self._description})"
@@ -69,7 +84,10 @@ class Dataset:
         """The files of a directory, as the data contract names them."""
         from gpu_coldstart.datasets import events
 
-        return cls(lambda: events.source(Path(directory)), str(directory))
+        place = Path(directory)
+        return cls(
+            lambda: events.source(place), str(directory), files=lambda: events.files(place)
+        )
 
     def index(
         self, engine: Engine, config: Config, progress: spaces.Progress, *, tested: bool = True

@@ -179,8 +179,8 @@ def _exposure(facts: Facts, config: Config, read: Read) -> Iterator[dict[str, An
 def _segments(facts: Facts, config: Config, read: Read) -> Iterator[dict[str, Any]]:
     """Table 2."""
     for space in config.spaces:
-        saved = read(f"{space}/segments")
         place = f"artifacts/{space}/segments"
+        saved = {**read(f"{space}/segments"), **read(f"{space}/descriptions")}
         arrays = load(saved[f"{place}.safetensors"])
         parts = tuple(arrays[f"shares.{part}"] for part in ("data", "indices", "indptr"))
         shape = (len(arrays["centroids"]), len(facts.track_ids))
@@ -203,7 +203,7 @@ def _calibration(
     found: dict[str, dict[str, HostArray]] = {"warm": {}, "validation": {}}
     for space in config.spaces:
         truth = load(read(f"{space}/space")[f"artifacts/{space}/space.safetensors"])
-        saved = read(f"{space}/network")
+        saved = {**read(f"{space}/predictions"), **read(f"{space}/predictions.warm")}
         warm, cold = (
             load(saved[f"artifacts/{space}/predictions{of}.safetensors"])["embeddings"]
             for of in (".warm", "")

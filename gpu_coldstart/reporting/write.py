@@ -14,9 +14,10 @@ from gpu_coldstart.engine import Engine
 from gpu_coldstart.evaluation import report, tables
 from gpu_coldstart.reporting.blocks import Drawn
 from gpu_coldstart.reporting.run_page import RunFacts, run_page, statistics
-from gpu_coldstart.runs.artifacts import RunDirectory, write_atomically
+from gpu_coldstart.runs.artifacts import write_atomically
 from gpu_coldstart.runs.pipeline import Outcome
 from gpu_coldstart.runs.progress import StageTime
+from gpu_coldstart.runs.store import RunDirectory
 
 __all__ = ["write_report"]
 
