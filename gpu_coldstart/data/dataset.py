@@ -85,9 +85,7 @@ class Dataset:
         from gpu_coldstart.datasets import events
 
         place = Path(directory)
-        return cls(
-            lambda: events.source(place), str(directory), files=lambda: events.files(place)
-        )
+        return cls(lambda: events.source(place), str(directory), files=lambda: events.files(place))
 
     def index(
         self, engine: Engine, config: Config, progress: spaces.Progress, *, tested: bool = True

@@ -28,7 +28,7 @@ class FileCheckpoint:
     """Between two saves; the state of the paper's largest network is about 40 MB."""
 
     def __init__(self, path: Path, key: str):
-        self._path = path
+        self.path = path
         self._key = key
         self._last = time.monotonic()
 
@@ -45,17 +45,17 @@ class FileCheckpoint:
         UserError
             When the file is damaged.
         """
-        if not self._path.exists():
+        if not self.path.exists():
             return None
-        with guarded(self._path, "delete it, and the network is trained from its first epoch"):
-            content = self._path.read_bytes()
+        with guarded(self.path, "delete it, and the network is trained from its first epoch"):
+            content = self.path.read_bytes()
             tensors = load(content)
             length = int.from_bytes(content[:8], "little")
             metadata = json.loads(content[8 : 8 + length])["__metadata__"]
             values = json.loads(metadata["values"])
             fits = metadata["key"] == self._key
         if not fits:
-            self._path.unlink()
+            self.path.unlink()
             return None
         return TrainingState({name: tensor.clone() for name, tensor in tensors.items()}, values)
 
@@ -72,5 +72,5 @@ class FileCheckpoint:
             for name, tensor in state.tensors.items()
         }
         metadata = {"key": self._key, "values": json.dumps(state.values)}
-        write_atomically(self._path, save(tensors, metadata))
+        write_atomically(self.path, save(tensors, metadata))
         self._last = time.monotonic()

@@ -178,9 +178,7 @@ class Flow:
         engine, config, data = self.engine, self.config, self.data
         space = Stage(
             f"{name}/space",
-            lambda given: self._dataset.space(
-                name, engine, given[data][0], config, self._progress
-            ),
+            lambda given: self._dataset.space(name, engine, given[data][0], config, self._progress),
             self._arrays(paths.space(name), spaces.Space),
             (data,),
             self._section(name.replace("-", "_"), "seed"),
@@ -205,9 +203,10 @@ class Flow:
             lambda given: making.network(
                 engine,
                 config,
-                *given[data],
-                given[space],
-                given[inputs],
+                logs=given[data][0],
+                truth=given[data][1],
+                space=given[space],
+                inputs=given[inputs],
                 progress=self._progress,
                 checkpoint=self._checkpoint(f"{name}/network"),
             ),
@@ -220,12 +219,18 @@ class Flow:
         prepared = Stage(
             f"{name}/prepared",
             lambda given: making.prepare(
-                engine, config, *given[data], given[space], given[cut], given[inputs],
-                given[predictions],
+                engine,
+                config,
+                logs=given[data][0],
+                truth=given[data][1],
+                space=given[space],
+                cut=given[cut],
+                inputs=given[inputs],
+                predicted=given[predictions],
             ),
             inputs=(data, space, cut, inputs, predictions),
             parameters=self._section("segments", "strategies.similarity", "seed"),
-        )  # fmt: skip
+        )
         ways = config.strategies.names
         states = {
             way: self._fitting(name, way, prepared)
@@ -325,9 +330,7 @@ class Flow:
             },
             _TABLES,
             (prepared,),
-            self._section(
-                "carousels.playlists", "carousels.least_tracks", "features.age_classes"
-            ),
+            self._section("carousels.playlists", "carousels.least_tracks", "features.age_classes"),
         )
 
 

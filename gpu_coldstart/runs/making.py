@@ -113,11 +113,11 @@ def check_settings(config: Config, logs: Logs) -> None:
 def network(
     engine: Engine,
     config: Config,
+    *,
     logs: Logs,
     truth: GroundTruth,
     space: Space,
     inputs: Inputs,
-    *,
     progress: Progress,
     checkpoint: Checkpoint,
 ) -> Network:
@@ -179,6 +179,7 @@ def predictions(
 def prepare(
     engine: Engine,
     config: Config,
+    *,
     logs: Logs,
     truth: GroundTruth,
     space: Space,

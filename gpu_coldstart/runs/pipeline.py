@@ -81,7 +81,9 @@ class Pipeline:
     directory : RunDirectory
     """
 
-    def __init__(self, engine: Engine, config: Config, out: Path, reporter: Reporter, dataset: Dataset):
+    def __init__(
+        self, engine: Engine, config: Config, out: Path, reporter: Reporter, dataset: Dataset
+    ):
         self.engine = engine
         self.config = config
         self.reporter = reporter

@@ -281,7 +281,7 @@ class RunDirectory:
         (self.path / paths.checkpoint(stage)).unlink(missing_ok=True)
 
     def _save_manifest(self, stale: set[str] | None = None) -> None:
-        manifest = {
+        manifest: dict[str, Any] = {
             "identity": self.identity,
             "keys": {name: self.keys[name] for name in self.stages if name in self.keys},
             "stages": self.stages,
