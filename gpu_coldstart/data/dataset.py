@@ -17,6 +17,7 @@ from gpu_coldstart.data.frames import to_arrow
 from gpu_coldstart.data.logs import Logs, index
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Engine
+from gpu_coldstart.errors import UserError
 
 __all__ = ["Dataset"]
 
@@ -109,6 +110,21 @@ class Dataset:
         progress(2, 3, "indexing")
         days = config.segments.popularity_days
         return index(engine, loaded, config.split, popularity_days=days, tested=tested)
+
+    def check(self, config: Config, logs: Logs) -> None:
+        """Refuse settings of spaces that the data cannot serve, before any is learned.
+
+        Raises
+        ------
+        UserError
+            When TT-SVD is to have more dimensions than there are tracks.
+        """
+        dimension = config.tt_svd.dimension
+        if "tt-svd" in config.spaces and dimension > logs.n_tracks:
+            raise UserError(
+                f"setting 'tt_svd.dimension' is {dimension}, more than the {logs.n_tracks} "
+                "tracks: set it lower"
+            )
 
     def space(
         self, name: str, engine: Engine, logs: Logs, config: Config, progress: spaces.Progress

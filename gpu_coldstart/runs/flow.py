@@ -18,6 +18,7 @@ from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Engine
 from gpu_coldstart.features import Inputs
+from gpu_coldstart.fitting import train_network
 from gpu_coldstart.models import Checkpoint, Network
 from gpu_coldstart.runs import making, paths
 from gpu_coldstart.runs.artifacts import decode, encode, parquet_bytes, read_table
@@ -152,7 +153,7 @@ class Flow:
         def make(given: Given) -> tuple[Logs, GroundTruth]:
             del given
             logs, truth = self._dataset.index(engine, config, self._progress)
-            making.check_settings(config, logs)
+            making.check_settings(config, self._dataset, logs)
             return logs, truth
 
         return Stage(
@@ -200,13 +201,12 @@ class Flow:
         )
         network = Stage(
             f"{name}/network",
-            lambda given: making.network(
+            lambda given: train_network(
                 engine,
-                config,
-                logs=given[data][0],
-                truth=given[data][1],
+                *given[data],
                 space=given[space],
                 inputs=given[inputs],
+                config=config,
                 progress=self._progress,
                 checkpoint=self._checkpoint(f"{name}/network"),
             ),
@@ -255,11 +255,12 @@ class Flow:
         """What is known of the segments, for people."""
 
         def make(given: Given) -> Tables:
-            of = self.engine, given[self.data][0], given[cut]
-            depth = max(self.config.evaluation.k)
+            engine, logs, cut_up = self.engine, given[self.data][0], given[cut]
+            ages, depth = self.config.features.age_classes, max(self.config.evaluation.k)
+            popular = segments.favourites(engine, logs.track_ids, cut_up.shares, depth)
             return {
-                paths.descriptions(name): segments.describe(*of, self.config.features.age_classes),
-                paths.favourites(name): dict(segments.favourites(*of, depth)),
+                paths.descriptions(name): segments.describe(engine, logs, cut_up, ages),
+                paths.favourites(name): dict(popular),
             }
 
         return Stage(
@@ -286,7 +287,7 @@ class Flow:
     def _fitting(self, space: str, name: str, prepared: Stage[Prepared]) -> Stage[Any]:
         """What a strategy learns of its own."""
         kind = strategies.STRATEGIES[name]
-        parameters = making.strategy_parameters(kind, self.config)
+        parameters = strategies.parameters_of(name, self.config)
         state: Any = kind.State
 
         def make(given: Given) -> Any:

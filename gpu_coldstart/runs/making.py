@@ -12,42 +12,33 @@ from safetensors.torch import save as save_weights
 
 from gpu_coldstart import segments, strategies
 from gpu_coldstart.config.parameters import Config
+from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Array, Engine, HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation.protocol import MEASURES
 from gpu_coldstart.features import Inputs
-from gpu_coldstart.models import (
-    Checkpoint,
-    Network,
-    check_batches,
-    predict,
-    restore,
-    train,
-    validation_targets,
-)
+from gpu_coldstart.fitting import context_of, past_of
+from gpu_coldstart.models import Network, check_batches, predict, restore
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.artifacts import json_bytes, parquet_bytes, read_json, read_table
 from gpu_coldstart.runs.stages import Codec, Given
 from gpu_coldstart.runs.store import Files
 from gpu_coldstart.spaces import Progress, Space
 from gpu_coldstart.strategies import Context, Past, Users, carousels
-from gpu_coldstart.strategies.base import StrategyParameters
 
 __all__ = [
     "Predictions",
     "Prepared",
     "Recommendations",
     "check_settings",
-    "network",
     "network_codec",
     "predictions",
     "prepare",
     "recommend",
     "recommendations_codec",
     "show",
-    "strategy_parameters",
 ]
 
 
@@ -92,14 +83,16 @@ class Recommendations:
     measures: dict[str, HostArray]
 
 
-def check_settings(config: Config, logs: Logs) -> None:
+def check_settings(config: Config, dataset: Dataset, logs: Logs) -> None:
     """Refuse settings that the data cannot serve before anything is written.
 
     Raises
     ------
     UserError
-        For lists longer than the catalogue, more segments than warm users, or no full batch.
+        For lists longer than the catalogue, more segments than warm users, no full batch, or
+        what the data set refuses.
     """
+    dataset.check(config, logs)
     longest = max(config.evaluation.k)
     if longest > logs.n_tracks:
         raise UserError(
@@ -108,35 +101,6 @@ def check_settings(config: Config, logs: Logs) -> None:
         )
     segments.number_of_segments(config.segments.k, logs.n_warm)
     check_batches(config.mlp, logs.n_warm)
-
-
-def network(
-    engine: Engine,
-    config: Config,
-    *,
-    logs: Logs,
-    truth: GroundTruth,
-    space: Space,
-    inputs: Inputs,
-    progress: Progress,
-    checkpoint: Checkpoint,
-) -> Network:
-    """Train the network of a space (3.2.3)."""
-    options = config.mlp
-    epochs = {"tt-svd": options.epochs_tt_svd, "ut-als": options.epochs_ut_als}[space.name]
-    every = engine.xp.arange(logs.n_users)
-    targets = validation_targets(engine, truth.of(engine, "validation"), space)
-    return train(
-        engine,
-        inputs,
-        warm=(every[logs.users("warm")], space.users),
-        validation=(every[logs.users("validation")], targets),
-        options=options,
-        epochs=epochs,
-        seed=config.seed,
-        progress=progress,
-        checkpoint=checkpoint,
-    )
 
 
 def network_codec(engine: Engine, config: Config, space: str) -> Codec[Network]:
@@ -188,37 +152,12 @@ def prepare(
     predicted: Predictions,
 ) -> Prepared:
     """Gather what strategies work with; of the truth, that of the validation users."""
-    context = Context.of(
-        engine,
-        logs,
-        space,
-        cut,
-        popularity=config.segments.popularity,
-        similarity=config.strategies.similarity,
-        seed=config.seed,
-    )
     cold = engine.xp.arange(logs.n_warm, logs.n_users)
     users = Users(logs.registrations, inputs, cold, predicted.embeddings)
     validation = users.take(slice(logs.n_validation))
-    known = truth.of(engine, "validation")
-
-    def score(ranking: strategies.Ranking) -> float:
-        k = int(ranking.tracks.shape[1])
-        return float(engine.rank_metrics(ranking.tracks, known, [k]).ndcg[0].mean())
-
-    past = Past(logs, space, cut, inputs, config.segments, validation, score)
+    past = past_of(engine, logs, truth, space=space, cut=cut, validation=validation, config=config)
+    context = context_of(engine, logs, space, cut, config)
     return Prepared(context, past, users.take(slice(logs.n_validation, None)))
-
-
-def strategy_parameters(kind: type[strategies.Strategy], config: Config) -> StrategyParameters:
-    """A strategy's own settings: ``strategies.x_y_p`` is the parameter p of the strategy x-y."""
-    prefix = kind.name.replace("-", "_")
-    return kind.Parameters(
-        **{
-            name: getattr(config.strategies, f"{prefix}_{name}")
-            for name in kind.Parameters.model_fields
-        }
-    )
 
 
 def recommend(
@@ -235,7 +174,7 @@ def recommend(
     engine, ks = context.engine, config.evaluation.k
     kind = strategies.STRATEGIES[name]
     ranking = strategies.recommend(
-        kind(context, strategy_parameters(kind, config), state),
+        kind(context, strategies.parameters_of(name, config), state),
         users,
         max(ks),
         exclude_seen=config.strategies.exclude_seen,

@@ -87,6 +87,7 @@ class Pipeline:
         self.engine = engine
         self.config = config
         self.reporter = reporter
+        self._dataset = dataset
         self._out = out
         values = _jsonable(flat(config))
         data = fingerprint(dataset.files())
@@ -136,7 +137,7 @@ class Pipeline:
         reporter.expect(1 + analysed + sum(stage.codec is not None for stage in flow))
         runner.do(flow.data)
         logs, truth = runner.value(flow.data)
-        check_settings(config, logs)
+        check_settings(config, self._dataset, logs)
         notes = [*logs.notes, *carousels.notes(self.engine, logs, config.carousels)]
         if config.carousels.playlists:
             notes += replay_notes(self.engine, truth)
@@ -235,7 +236,7 @@ class Pipeline:
     def _save_times(self) -> None:
         self.reporter.log_to(self.directory.path / paths.LOG)
         content = json_bytes([asdict(entry) for entry in self.reporter.times])
-        (self.directory.path / paths.TIMES).write_bytes(content)
+        (self.directory.path / paths.TIMES).write_text(content.decode(), encoding="utf-8")
 
 
 def _numbers(entry: StageTime) -> tuple[float, float, float]:

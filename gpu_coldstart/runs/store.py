@@ -157,9 +157,15 @@ class RunDirectory:
 
     @property
     def complete(self) -> bool:
-        """Whether the run is finished: every stage, and the results."""
+        """Whether the run is finished: every stage, and the results as they were written."""
         there = all((self.path / name).exists() for name in (paths.RESULTS, paths.REPORT))
-        return there and all(self.has(name) for name in self.keys)
+        if not there or not all(self.has(name) for name in self.keys):
+            return False
+        try:
+            self.verify("report")
+        except UserError:
+            return False  # nothing is read from it, so it is simply written again
+        return True
 
     @classmethod
     def finished(cls, path: Path) -> RunDirectory:

@@ -403,9 +403,11 @@ def test_with_other_threads_it_refuses(run: Path) -> None:
 
 # -- damaged -----------------------------------------------------------------------------------
 
-KINDS = (
+FILES = (
     "config.toml",
     "artifacts/logs.safetensors",
+    "artifacts/truth.safetensors",
+    "artifacts/tt-svd/input-features.state.safetensors",
     "artifacts/tt-svd/space.safetensors",
     "artifacts/tt-svd/segments.safetensors",
     "artifacts/tt-svd/segments.parquet",
@@ -445,7 +447,7 @@ def make_a_directory(path: Path) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", [flip, truncate, empty, delete, make_a_directory])
 def test_a_damaged_file_is_named(run: Path, name: str, damage: Callable[[Path], None]) -> None:
     damage(run / name)
@@ -459,7 +461,7 @@ def test_a_damaged_file_is_named(run: Path, name: str, damage: Callable[[Path], 
 def test_every_file_of_the_manifest_is_of_a_kind_tested(done: Done) -> None:
     names = {*listed(done[0])} - {"results.md"} - tabled()
     assert tabled() < set(listed(done[0]))
-    tested = {Path(kind).name.replace("semi", "") for kind in KINDS}
+    tested = {Path(kind).name.replace("semi", "").replace("input-features", "") for kind in FILES}
     strategies = sorted(STRATEGIES, key=len, reverse=True)
     for name in names:
         plain = Path(name).name
@@ -470,10 +472,12 @@ def test_every_file_of_the_manifest_is_of_a_kind_tested(done: Done) -> None:
         assert plain in tested, name
 
 
-def test_a_damaged_report_is_written_again(run: Path, done: Done) -> None:
+@pytest.mark.parametrize("lost", ["results.json", "report.html", ""])
+def test_a_damaged_report_is_written_again(run: Path, done: Done, lost: str) -> None:
     """Nothing is read from it."""
     flip(run / "results.md")
-    (run / "results.json").unlink()
+    if lost:
+        (run / lost).unlink()
     assert command(*synthetic(), "--out", run, "--resume").status == 0
     assert not differing(lasting(run), lasting(done[0]))
 
