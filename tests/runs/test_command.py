@@ -37,7 +37,7 @@ from tests.runs.helpers import (
 MEASURES = ("precision", "recall", "ndcg")
 OPTIONS = (
     *("--dataset", "--data", "--preset", "--space", "--engine", "--config", "--set", "--out"),
-    *("--resume", "--seed", "--k", "--strategies", "--help", "--version", "--protocol"),
+    *("--resume", "--overwrite", "--seed", "--k", "--strategies", "--help", "--version", "--protocol"),
 )
 FEW = ("--space", "tt-svd", "--strategies", "popularity")
 Done = tuple[Path, Result]
