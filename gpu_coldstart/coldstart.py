@@ -77,9 +77,11 @@ class ColdStart:
         **parameters: Any,
     ):
         settings: dict[str, Any] = {"spaces": [space], "seed": seed}
-        if strategies and not isinstance(strategies, Mapping):
-            strategies = {"names": list(strategies)}
-        for key, value in {**parameters, "strategies": dict(strategies)}.items():
+        if isinstance(strategies, Mapping):
+            parameters["strategies"] = dict(strategies)
+        elif strategies:
+            parameters["strategies"] = {"names": list(strategies)}
+        for key, value in parameters.items():
             if isinstance(value, dict):
                 settings |= {f"{key}.{name}": inner for name, inner in value.items()}
             else:

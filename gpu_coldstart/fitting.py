@@ -20,7 +20,14 @@ from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import Inputs
-from gpu_coldstart.models import Network, check_batches, predict, train, validation_targets
+from gpu_coldstart.models import (
+    Checkpoint,
+    Network,
+    check_batches,
+    predict,
+    train,
+    validation_targets,
+)
 from gpu_coldstart.spaces import Progress, Space
 from gpu_coldstart.strategies import Context, Past, Ranking, Strategy, Users
 from gpu_coldstart.strategies.carousels import Offer
@@ -149,6 +156,7 @@ def train_network(
     inputs: Inputs,
     config: Config,
     progress: Progress,
+    checkpoint: Checkpoint | None = None,
 ) -> Network:
     """Train the network on the warm users (3.2.3); validation users' truth stops it early."""
     options = config.mlp
@@ -164,6 +172,7 @@ def train_network(
         epochs=epochs,
         seed=config.seed,
         progress=progress,
+        checkpoint=checkpoint,
     )
 
 

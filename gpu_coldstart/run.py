@@ -15,7 +15,7 @@ if __name__ == "__main__":
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gpu_coldstart.config.parameters import Config
@@ -40,19 +40,37 @@ def _dataset(config: Config) -> Dataset:
     if config.dataset == "tafeng":
         from gpu_coldstart.datasets import tafeng
 
-        return Dataset(tafeng.source, "tafeng")
+        return Dataset(tafeng.source, "tafeng", files=tafeng.files)
     from gpu_coldstart.datasets.synthetic import generate as synthetic
 
-    return Dataset(lambda: synthetic.generate(config.world, config.seed), "synthetic")
+    return Dataset(
+        lambda: synthetic.generate(config.world, config.seed),
+        "synthetic",
+        parameters=("world", "seed"),
+    )
 
 
-def run(config: Config, engine: Engine, out: Path, reporter: Reporter, *, resume: bool) -> Outcome:
+def run(
+    config: Config,
+    engine: Engine,
+    out: Path,
+    reporter: Reporter,
+    *,
+    resume: bool,
+    overwrite: bool = False,
+) -> Outcome:
     """Run a configuration and write everything into ``out``.
+
+    A run of the same configuration on the same data that is there already is gone on with; of a
+    finished one the results are printed again.
 
     Parameters
     ----------
     resume : bool
-        Go on with an interrupted run of the same configuration, if there is one.
+        Go on with the earlier run there even where settings differ; what depends on them is made
+        again.
+    overwrite : bool
+        Replace the earlier run there.
 
     Raises
     ------
@@ -60,60 +78,38 @@ def run(config: Config, engine: Engine, out: Path, reporter: Reporter, *, resume
         For any mistake in the input, the options or the surroundings.
     """
     # Not at the top: they take seconds, which --help need not wait for.
-    from gpu_coldstart.config.parameters import flat
-    from gpu_coldstart.config.resolve import to_toml
     from gpu_coldstart.reporting import results
     from gpu_coldstart.reporting.write import write_report
-    from gpu_coldstart.runs.artifacts import RunDirectory
+    from gpu_coldstart.runs.lock import locked
     from gpu_coldstart.runs.pipeline import Pipeline
 
-    identity = {
-        "engine": engine.name,
-        "threads": engine.threads,
-        "config": _jsonable(flat(config)),
-    }
-    directory = RunDirectory(out, identity, {"config.toml": to_toml(config).encode()})
-    if resume and directory.resume(lambda earlier: _difference(earlier, identity)):
-        reporter.log_to(out / "run.log")
-    else:
-        directory.check()
-        if resume:
-            reporter.say(f"{out} holds no finished stage to resume: starting from the beginning")
-    outcome = Pipeline(engine, config, directory, reporter, _dataset(config)).run()
-    ks = config.evaluation.k
-    notes = [
-        *outcome.notes,
-        *results.not_measured(outcome.logs.n_target),
-        *results.below_popularity(outcome.rows),
-    ]
-    failures = write_report(directory, engine, config, outcome, stages=reporter.times, notes=notes)
-    for k in ks:
-        reporter.say(f"\nTop {k}, in per cent:\n{results.table(outcome.rows, k)}")
-    reporter.say("\n" + "\n".join([f"split: {outcome.logs.split_rule}", *notes, *failures]))
-    places = ["report.html", "results.md", "results.json", "recommendations/", "artifacts/"]
-    if outcome.tables:
-        places.append("tables/")
-    if config.evaluation.figures and not failures:
-        places.append("figures/")
-    reporter.say(f"written to {out}: {', '.join(places)}")
+    with locked(out):
+        pipeline = Pipeline(engine, config, out, reporter, _dataset(config))
+        pipeline.open(resume=resume, overwrite=overwrite)
+        directory = pipeline.directory
+        if directory.complete:
+            reporter.say(f"{out} holds this run already, finished: there is nothing to do")
+        outcome = pipeline.run()
+        notes = [
+            *outcome.notes,
+            *results.not_measured(outcome.logs.n_target),
+            *results.below_popularity(outcome.rows),
+        ]
+        failures: list[str] = []
+        if not directory.complete:
+            failures = write_report(
+                directory, engine, config, outcome, stages=reporter.times, notes=notes
+            )
+        for k in config.evaluation.k:
+            reporter.say(f"\nTop {k}, in per cent:\n{results.table(outcome.rows, k)}")
+        reporter.say("\n" + "\n".join([f"split: {outcome.logs.split_rule}", *notes, *failures]))
+        places = ["report.html", "results.md", "results.json", "recommendations/", "artifacts/"]
+        if outcome.tables:
+            places.append("tables/")
+        if config.evaluation.figures and not failures:
+            places.append("figures/")
+        reporter.say(f"written to {out}: {', '.join(places)}")
     return outcome
-
-
-def _jsonable(values: dict[str, Any]) -> dict[str, Any]:
-    """Tuples as lists, so that a value read back from JSON compares equal."""
-    return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items()}
-
-
-def _difference(earlier: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """What forbids to resume: the keys whose values differ."""
-    before, after = dict(earlier.get("config", {})), dict(now["config"])
-    for key, name in (("engine", "--engine"), ("threads", "OMP_NUM_THREADS")):
-        before[name], after[name] = earlier.get(key), now[key]
-    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    if not keys:
-        return None
-    told = ", ".join(f"{key} (was {before.get(key)!r}, now {after.get(key)!r})" for key in keys)
-    return f"the configuration differs in {told}; use the earlier values, or leave out --resume"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

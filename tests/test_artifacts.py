@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import json
 import os
@@ -17,18 +16,20 @@ import pytest
 from numpy.testing import assert_array_equal
 from safetensors import safe_open
 from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
 
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array, Csr
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.runs import artifacts
 from gpu_coldstart.runs.artifacts import (
-    RunDirectory,
     decode,
     encode,
+    guarded,
     parquet_bytes,
+    read_json,
+    read_table,
     write_atomically,
 )
 from tests.worlds import dense, some_world, sparse
@@ -192,197 +193,58 @@ def test_the_content_is_on_the_disk_before_the_name(
     assert order == ["sync", "rename", "sync"]
 
 
-# -- a run directory -------------------------------------------------------------------------------
-
-IDENTITY = {"seed": 3}
+# -- damaged files ---------------------------------------------------------------------------------
 
 
-def begun(path: Path) -> RunDirectory:
-    run = RunDirectory(path, IDENTITY, {"config.toml": b"seed = 3\n"})
-    run.check()
-    return run
-
-
-def same(earlier: dict[str, Any]) -> str | None:
-    return None if earlier == IDENTITY else "the seed differs"
-
-
-def test_nothing_is_written_before_the_first_stage(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "run"
-    begun(path)
-    assert not (tmp_path / "deep").exists()
-
-
-def test_manifest(tmp_path: Path) -> None:
-    run = begun(tmp_path / "run")
-    assert not run.has("logs")
-    run.write("logs", {"artifacts/logs.bin": b"abc"})
-    assert run.has("logs")
-    run.write("x/space", {"artifacts/x/space.bin": b"def", "artifacts/x/more.bin": b""})
-    found = json.loads((tmp_path / "run" / "manifest.json").read_bytes())
-    assert found["identity"] == IDENTITY
-    assert found["stages"] == {
-        "config": {"config.toml": hashlib.sha256(b"seed = 3\n").hexdigest()},
-        "logs": {"artifacts/logs.bin": hashlib.sha256(b"abc").hexdigest()},
-        "x/space": {
-            "artifacts/x/space.bin": hashlib.sha256(b"def").hexdigest(),
-            "artifacts/x/more.bin": hashlib.sha256(b"").hexdigest(),
-        },
+def safetensors(**changes: np.ndarray[Any, Any]) -> bytes:
+    """A matrix of two rows and three columns, with parts replaced."""
+    parts: dict[str, np.ndarray[Any, Any]] = {
+        "matrix.indptr": np.array([0, 1, 2], np.int64),
+        "matrix.indices": np.array([0, 2], np.int32),
+        "matrix.data": np.array([1, 1], np.float32),
     }
-    assert set(files_of(tmp_path / "run")) == {
-        "manifest.json",
-        "config.toml",
-        "artifacts/logs.bin",
-        "artifacts/x/space.bin",
-        "artifacts/x/more.bin",
-    }
+    parts |= {f"matrix.{name}": value for name, value in changes.items()}
+    return save_tensors(parts, {"values": json.dumps({"matrix.shape": [2, 3], "words": []})})
 
 
-def test_resume(tmp_path: Path) -> None:
-    run = begun(tmp_path)
-    run.write("logs", {"a/logs.bin": b"abc"})
-    (tmp_path / "a" / "space.bin.part").write_bytes(b"half")
-    again = begun(tmp_path)
-    assert again.resume(same)
-    assert again.has("logs")
-    assert not again.has("space")
-    assert again.read("logs") == {"a/logs.bin": b"abc"}
-    assert not (tmp_path / "a" / "space.bin.part").exists()
-    again.write("space", {"a/space.bin": b"def"})
-    assert set(json.loads((tmp_path / "manifest.json").read_bytes())["stages"]) == {
-        "config",
-        "logs",
-        "space",
-    }
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x00" * 8,
+        b"\xff" * 64,
+        safetensors()[:-1],
+        safetensors()[:20],
+        safetensors(indptr=np.array([0, 2], np.int64)),
+        safetensors(indptr=np.array([0, 2, 1], np.int64)),
+        safetensors(indptr=np.array([0, 1, 2**40], np.int64)),
+        safetensors(indices=np.array([0, 3], np.int32)),
+        safetensors(indices=np.array([-1, 2], np.int32)),
+        safetensors(data=np.ones(3, np.float32)),
+        save_tensors({}, {"values": "[" * 100_000}),
+        save_tensors({}, {"values": "1" * 10_000}),
+        save_tensors({}, {"values": "{}"}),
+        save_tensors({}),
+    ],
+)
+def test_a_damaged_value_is_one_sentence(engine: Engine, content: bytes) -> None:
+    assert decode(engine, safetensors(), Inner).matrix.shape == (2, 3)
+    sentence = "^x is damaged or of another version: do it again$"
+    with pytest.raises(UserError, match=sentence), guarded("x", "do it again"):
+        decode(engine, content, Inner)
 
 
-def test_a_stage_killed_before_the_manifest_is_not_finished(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = begun(tmp_path)
-    run.write("logs", {"logs.bin": b"abc"})
-
-    def killed(path: Path, content: bytes) -> None:
-        if path.name == "manifest.json":
-            raise KeyboardInterrupt
-        write_atomically(path, content)
-
-    monkeypatch.setattr(artifacts, "write_atomically", killed)
-    with pytest.raises(KeyboardInterrupt):
-        run.write("space", {"space.bin": b"def"})
-    monkeypatch.undo()
-    again = begun(tmp_path)
-    again.resume(same)
-    assert again.has("logs")
-    assert not again.has("space")
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"null", b"1" * 5000, b"[" * 100_000, b"\xff", b'"x"']
+)
+def test_damaged_json_is_one_sentence(content: bytes) -> None:
+    with pytest.raises(UserError, match="x is damaged"), guarded("x", "again"):
+        read_json(content, dict)
 
 
-def test_resume_without_a_run_starts_one(tmp_path: Path) -> None:
-    run = begun(tmp_path)
-    assert not run.resume(same)
-    assert files_of(tmp_path) == {}
-    run.write("logs", {"logs.bin": b"abc"})
-    assert begun(tmp_path).resume(same)
-
-
-def test_a_run_killed_at_any_write_can_be_resumed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stages = {"logs": {"logs.bin": b"abc"}, "space": {"a/b.bin": b"d", "a/c.bin": b"e"}}
-    kills = 0
-    while True:
-        path = tmp_path / str(kills)
-        left = [kills]
-
-        def until_killed(place: Path, content: bytes, left: list[int] = left) -> None:
-            if place.name.startswith("probe"):
-                return write_atomically(place, content)
-            if not left[0]:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.with_name(place.name + ".part").write_bytes(content[:1])
-                raise KeyboardInterrupt
-            left[0] -= 1
-            return write_atomically(place, content)
-
-        monkeypatch.setattr(artifacts, "write_atomically", until_killed)
-        run, finished = begun(path), True
-        try:
-            for name, files in stages.items():
-                run.write(name, files)
-        except KeyboardInterrupt:
-            finished = False
-        monkeypatch.undo()
-        again = begun(path)
-        again.resume(same)
-        for name, files in stages.items():
-            if not again.has(name):
-                again.write(name, files)
-            assert again.read(name) == files
-        found = files_of(path)
-        assert found.pop("manifest.json")
-        assert found == {
-            "config.toml": b"seed = 3\n",
-            "logs.bin": b"abc",
-            "a/b.bin": b"d",
-            "a/c.bin": b"e",
-        }
-        if finished:
-            break
-        kills += 1
-    assert kills >= 8
-
-
-def test_resume_refuses_what_differs(tmp_path: Path) -> None:
-    begun(tmp_path).write("logs", {})
-    with pytest.raises(UserError, match="because you said so"):
-        begun(tmp_path).resume(lambda earlier: f"because you said so: {earlier['seed']}")
-
-
-@pytest.mark.parametrize("damage", ["change", "delete", "cut"])
-def test_reading_a_damaged_file(tmp_path: Path, damage: str) -> None:
-    run = begun(tmp_path)
-    run.write("logs", {"logs.bin": b"abc"})
-    path = tmp_path / "logs.bin"
-    if damage == "delete":
-        path.unlink()
-    else:
-        path.write_bytes(b"abd" if damage == "change" else b"ab")
-    with pytest.raises(UserError, match=r"logs\.bin is damaged or missing"):
-        run.read("logs")
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"stages": {}}', b"\xff\xfe"])
-def test_a_damaged_manifest(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "manifest.json").write_bytes(content)
-    with pytest.raises(UserError, match=r"manifest\.json is damaged"):
-        RunDirectory(tmp_path, IDENTITY, {}).resume(same)
-
-
-def test_a_new_run_replaces_an_earlier_one_and_nothing_else(tmp_path: Path) -> None:
-    run = begun(tmp_path)
-    run.write("logs", {"logs.bin": b"abc"})
-    run.write("old", {"old/thing.bin": b"abc"})
-    (tmp_path / "results.json").write_bytes(b"{}")
-    (tmp_path / "mine.txt").write_bytes(b"keep")
-    fresh = begun(tmp_path)
-    assert not fresh.has("logs")
-    fresh.write("logs", {"logs.bin": b"new"})
-    found = files_of(tmp_path)
-    assert found.pop("manifest.json")
-    assert found == {"logs.bin": b"new", "config.toml": b"seed = 3\n", "mine.txt": b"keep"}
-    assert set(fresh.stages) == {"config", "logs"}
-
-
-def test_places_that_will_not_do(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(UserError, match="not a directory"):
-        begun(tmp_path / "file")
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "mine.txt").write_bytes(b"keep")
-    with pytest.raises(UserError, match="not empty and holds no run"):
-        begun(tmp_path / "full")
-    with pytest.raises(UserError, match="cannot be written"):
-        begun(tmp_path / "file" / "below")
-    (tmp_path / "empty").mkdir()
-    begun(tmp_path / "empty")
-    assert files_of(tmp_path) == {"file": b"", "full/mine.txt": b"keep"}
+@pytest.mark.parametrize("cut", [0, 4, -1, -9])
+def test_damaged_parquet_is_one_sentence(cut: int) -> None:
+    content = parquet_bytes({"a": np.arange(3)})
+    assert read_table(content, ["a"]).num_rows == 3
+    with pytest.raises(UserError, match="x is damaged"), guarded("x", "again"):
+        read_table(content[:cut])

@@ -147,8 +147,13 @@ def run(
         options.path("--out", "DIR", "Where to write (default: runs/DATASET-PRESET)."),
     ] = None,
     resume: Annotated[
-        bool, options.flag("--resume", "Continue an interrupted run in --out.")
+        bool,
+        options.flag(
+            "--resume",
+            "Continue the run in --out; where settings differ, redo only what depends on them.",
+        ),
     ] = False,
+    overwrite: Annotated[bool, options.flag("--overwrite", "Replace the run in --out.")] = False,
     version: Annotated[bool, options.version] = False,
 ) -> int:
     """Run the flow; returns the exit status."""
@@ -169,7 +174,15 @@ def run(
     budget = _bytes(memory_budget)
     configured = _configuration(config, settings)
     place = out or Path("runs") / f"{configured.dataset}-{configured.preset}"
-    return _run(configured, place, engine=engine, budget=budget, resume=resume, line=context.obj)
+    return _run(
+        configured,
+        place,
+        engine=engine,
+        budget=budget,
+        resume=resume,
+        overwrite=overwrite,
+        line=context.obj,
+    )
 
 
 def _assigned(assignments: list[str]) -> dict[str, Any]:
@@ -227,7 +240,14 @@ def _bytes(size: str | None) -> int | None:
 
 
 def _run(
-    config: Config, out: Path, *, engine: str, budget: int | None, resume: bool, line: str
+    config: Config,
+    out: Path,
+    *,
+    engine: str,
+    budget: int | None,
+    resume: bool,
+    overwrite: bool,
+    line: str,
 ) -> int:
     """Choose the engine, run, and put into words what stops it."""
     from gpu_coldstart import engine as engines
@@ -241,7 +261,7 @@ def _run(
             reporter.say(f"gpu_coldstart {__version__}: {reason}")
             _log.info("command line: %s", line)
             reporter.log_environment()
-            run(config, chosen, out, reporter, resume=resume)
+            run(config, chosen, out, reporter, resume=resume, overwrite=overwrite)
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -6,7 +6,7 @@ and so is a data set of its own (:mod:`gpu_coldstart.datasets.deezer.dataset`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from gpu_coldstart.data.frames import to_arrow
 from gpu_coldstart.data.logs import Logs, index
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Engine
+from gpu_coldstart.errors import UserError
 
 __all__ = ["Dataset"]
 
@@ -30,6 +31,12 @@ class Dataset:
     ----------
     source : callable
         Makes or opens the tables.
+    description : str
+        For people.
+    files : callable
+        The files that it reads, by the names to call them in messages.
+    parameters : sequence of str
+        Sections and keys of the configuration that the tables are made with.
 
     Examples
     --------
@@ -37,9 +44,18 @@ class Dataset:
     Dataset(users, tracks, interactions)
     """
 
-    def __init__(self, source: Callable[[], tables.Source], description: str = ""):
+    def __init__(
+        self,
+        source: Callable[[], tables.Source],
+        description: str = "",
+        *,
+        files: Callable[[], Mapping[str, Path]] = dict,
+        parameters: tuple[str, ...] = (),
+    ):
         self._source = source
         self._description = description
+        self.files = files
+        self.parameters = parameters
 
     def __repr__(self) -> str:
         return f"Dataset({self._description})"
@@ -69,7 +85,8 @@ class Dataset:
         """The files of a directory, as the data contract names them."""
         from gpu_coldstart.datasets import events
 
-        return cls(lambda: events.source(Path(directory)), str(directory))
+        place = Path(directory)
+        return cls(lambda: events.source(place), str(directory), files=lambda: events.files(place))
 
     def index(
         self, engine: Engine, config: Config, progress: spaces.Progress, *, tested: bool = True
@@ -93,6 +110,21 @@ class Dataset:
         progress(2, 3, "indexing")
         days = config.segments.popularity_days
         return index(engine, loaded, config.split, popularity_days=days, tested=tested)
+
+    def check(self, config: Config, logs: Logs) -> None:
+        """Refuse settings of spaces that the data cannot serve, before any is learned.
+
+        Raises
+        ------
+        UserError
+            When TT-SVD is to have more dimensions than there are tracks.
+        """
+        dimension = config.tt_svd.dimension
+        if "tt-svd" in config.spaces and dimension > logs.n_tracks:
+            raise UserError(
+                f"setting 'tt_svd.dimension' is {dimension}, more than the {logs.n_tracks} "
+                "tracks: set it lower"
+            )
 
     def space(
         self, name: str, engine: Engine, logs: Logs, config: Config, progress: spaces.Progress

@@ -7,7 +7,7 @@ from pathlib import Path
 from gpu_coldstart.data.tables import Source, contents
 from gpu_coldstart.errors import UserError
 
-__all__ = ["source"]
+__all__ = ["files", "source"]
 
 _REQUIRED = ("users", "tracks", "interactions")
 
@@ -44,3 +44,15 @@ def source(directory: Path) -> Source:
     if not paths["playlists"].exists():
         del paths["playlists"]
     return paths
+
+
+def files(directory: Path) -> dict[str, Path]:
+    """The files of :func:`source`, by name.
+
+    Raises
+    ------
+    UserError
+        When the directory or one of the three files is missing.
+    """
+    opened = source(directory)
+    return {path.name: path for path in opened.values() if isinstance(path, Path)}

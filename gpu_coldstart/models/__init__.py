@@ -2,20 +2,26 @@
 
 from gpu_coldstart.models.mlp import Mlp
 from gpu_coldstart.models.training import (
+    Checkpoint,
     Network,
+    TrainingState,
     check_batches,
     predict,
     predict_vectors,
+    restore,
     train,
     validation_targets,
 )
 
 __all__ = [
+    "Checkpoint",
     "Mlp",
     "Network",
+    "TrainingState",
     "check_batches",
     "predict",
     "predict_vectors",
+    "restore",
     "train",
     "validation_targets",
 ]

@@ -8,9 +8,10 @@ stopping reads the validation users' following days.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -24,7 +25,17 @@ from gpu_coldstart.features import Inputs
 from gpu_coldstart.models.mlp import Mlp
 from gpu_coldstart.spaces import Progress, Space, unit_rows
 
-__all__ = ["Network", "check_batches", "predict", "predict_vectors", "train", "validation_targets"]
+__all__ = [
+    "Checkpoint",
+    "Network",
+    "TrainingState",
+    "check_batches",
+    "predict",
+    "predict_vectors",
+    "restore",
+    "train",
+    "validation_targets",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +65,36 @@ class Network:
     train_loss: tuple[float, ...]
     validation_cosine: tuple[float, ...]
     best_epoch: int
+
+
+class TrainingState(NamedTuple):
+    """All that the epochs to come depend on.
+
+    Attributes
+    ----------
+    tensors : dict of name to Tensor
+        The network's (batch normalisation included), the optimizer's, and the best network's so
+        far.
+    values : dict
+        Curves and the best epoch, as JSON can hold them.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    values: dict[str, Any]
+
+
+class Checkpoint(Protocol):
+    """Where training leaves its state, so that it can go on after a kill to the same bits."""
+
+    @property
+    def due(self) -> bool:
+        """Whether the state should be saved now."""
+
+    def load(self) -> TrainingState | None:
+        """The state saved last; None where there is none."""
+
+    def save(self, state: TrainingState) -> None:
+        """Keep a state in place of the one before."""
 
 
 def check_batches(options: Options, n_warm: int) -> None:
@@ -96,6 +137,7 @@ def train(
     epochs: int,
     seed: int,
     progress: Progress,
+    checkpoint: Checkpoint | None = None,
 ) -> Network:
     """Fit the network to warm users' embeddings.
 
@@ -108,16 +150,17 @@ def train(
         At most so many.
     seed : int
         Of the initial weights and of the order of the users in each epoch.
+    checkpoint : Checkpoint, optional
+        Where to go on from, if something was saved, and to save epochs to.
     """
     device = engine.to_torch(warm[1][:1]).device
     dimension = int(warm[1].shape[1])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Mlp(
+        model = _network(
+            options,
             inputs.width,
-            options.hidden,
             dimension,
-            normalize=options.normalize_output,
             input_layer=partial(engine.input_layer, block=dimension),
         ).to(device)
     optimizer = _optimizer(model, options)
@@ -125,7 +168,12 @@ def train(
     losses: list[float] = []
     cosines: list[float] = []
     best, best_weights = 0, _copy(model)
-    for epoch in range(epochs):
+    saved = checkpoint.load() if checkpoint else None
+    if saved is not None:
+        best_weights = _go_on(saved, model, optimizer)
+        losses, cosines = saved.values["losses"], saved.values["cosines"]
+        best = saved.values["best"]
+    for epoch in range(len(losses), epochs):
         batches = _batches(engine, len(warm[0]), options, seed=seed, epoch=epoch)
         loss = _epoch(engine, vectors, warm[1], model=model, optimizer=optimizer, batches=batches)
         losses.append(loss)
@@ -139,15 +187,89 @@ def train(
             best, best_weights = epoch, _copy(model)
         elif epoch - best >= options.patience:
             break
+        if checkpoint and checkpoint.due:
+            values = {"losses": losses, "cosines": cosines, "best": best}
+            checkpoint.save(TrainingState(_tensors(model, optimizer, best_weights), values))
     if options.patience:
         model.load_state_dict(best_weights)
     # Without the skipping of null blocks, which makes last bits depend on the batch.
     with torch.random.fork_rng(devices=[]):  # its first weights are drawn, though not kept
-        whole = Mlp(inputs.width, options.hidden, dimension, normalize=options.normalize_output).to(
-            device
-        )
+        whole = _network(options, inputs.width, dimension).to(device)
     whole.load_state_dict(model.state_dict())
     return Network(whole.eval(), tuple(losses), tuple(cosines), best + 1)
+
+
+def _network(
+    options: Options,
+    width: int,
+    dimension: int,
+    *,
+    input_layer: Callable[[int, int], nn.Linear] = nn.Linear,
+) -> Mlp:
+    return Mlp(
+        width,
+        options.hidden,
+        dimension,
+        normalize=options.normalize_output,
+        input_layer=input_layer,
+    )
+
+
+def restore(engine: Engine, options: Options, weights: Mapping[str, torch.Tensor]) -> Mlp:
+    """A trained network from its saved weights, ready to predict.
+
+    Raises
+    ------
+    ValueError
+        When the weights are not those of such a network.
+    """
+    matrices = {
+        int(name.split(".")[1]): tensor.shape
+        for name, tensor in weights.items()
+        if tensor.ndim == 2
+    }
+    width, dimension = matrices[min(matrices)][1], matrices[max(matrices)][0]
+    with torch.random.fork_rng(devices=[]):
+        model = _network(options, width, dimension)
+    try:
+        model.load_state_dict(dict(weights))
+    except RuntimeError as error:  # what PyTorch says of other names and shapes
+        raise ValueError("weights of another network") from error
+    device = engine.to_torch(engine.xp.zeros(1, dtype=engine.xp.float32)).device
+    return model.to(device).eval()
+
+
+def _tensors(
+    model: Mlp, optimizer: torch.optim.Optimizer, best: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """The tensors of a :class:`TrainingState`."""
+    tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
+    tensors |= {f"best/{name}": value for name, value in best.items()}
+    for number, state in optimizer.state_dict()["state"].items():
+        # Before its first step the momentum is None.
+        kept = {name: value for name, value in state.items() if value is not None}
+        tensors |= {f"optimizer/{number}/{name}": value for name, value in kept.items()}
+    return tensors
+
+
+def _go_on(
+    saved: TrainingState, model: Mlp, optimizer: torch.optim.Optimizer
+) -> dict[str, torch.Tensor]:
+    """Put a saved state into network and optimizer; returns the best weights so far."""
+    device = next(model.parameters()).device
+    parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "best": {}}
+    states: dict[int, dict[str, torch.Tensor]] = {}
+    for place, tensor in saved.tensors.items():
+        part, _, name = place.partition("/")
+        if part == "optimizer":
+            number, _, name = name.partition("/")
+            states.setdefault(int(number), {})[name] = tensor.to(device)
+        else:
+            parts[part][name] = tensor.to(device)
+    model.load_state_dict(parts["model"])
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": states, "param_groups": groups})
+    return parts["best"]
 
 
 def _optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:

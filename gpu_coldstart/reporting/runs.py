@@ -21,7 +21,7 @@ from gpu_coldstart.config.resolve import from_toml
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation.protocol import MEASURES
-from gpu_coldstart.runs.artifacts import RunDirectory
+from gpu_coldstart.runs.store import RunDirectory
 
 __all__ = ["FinishedRun", "load_run"]
 

@@ -14,9 +14,11 @@ from gpu_coldstart.evaluation import tables
 from gpu_coldstart.reporting.blocks import Drawn
 from gpu_coldstart.reporting.results import results_json, results_markdown
 from gpu_coldstart.reporting.run_page import RunSummary, run_page, statistics
-from gpu_coldstart.runs.artifacts import RunDirectory, write_atomically
+from gpu_coldstart.runs import paths
+from gpu_coldstart.runs.artifacts import write_atomically
 from gpu_coldstart.runs.pipeline import Outcome
 from gpu_coldstart.runs.progress import StageTime
+from gpu_coldstart.runs.store import RunDirectory
 
 __all__ = ["write_report"]
 
@@ -51,8 +53,7 @@ def write_report(
         f"seed {config.seed}, engine {engine.name}"
     )
     text = results_markdown(outcome.rows, config.evaluation.k, title, _size(outcome.logs), notes)
-    written = {"results.md": text.encode()}
-    directory.write("report", written)
+    directory.write(paths.RESULTS_STAGE, {paths.RESULTS_TEXT: text.encode()})
     installed = versions()
     content = results_json(
         outcome.rows,
@@ -68,12 +69,14 @@ def write_report(
         versions=installed,
         warnings=list(notes),
     )
-    write_atomically(directory.path / "results.json", content.encode())
+    write_atomically(directory.path / paths.RESULTS, content.encode())
     drawn, failures = _drawn(config, outcome)
-    figures = [each.files for several in drawn.values() for each in several]
-    for files in figures:
-        written |= files
-    directory.write("report", written)
+    figures: dict[str, bytes] = {}
+    for several in drawn.values():
+        for each in several:
+            figures |= each.files
+    if not failures:
+        directory.write(paths.REPORT_STAGE, figures)
     summary = RunSummary(
         title=title,
         config=flat(config),
@@ -89,7 +92,7 @@ def write_report(
         warnings=[*notes, *failures],
         files=_files(outcome),
     )
-    write_atomically(directory.path / "report.html", run_page(summary, drawn))
+    write_atomically(directory.path / paths.REPORT, run_page(summary, drawn))
     return failures
 
 

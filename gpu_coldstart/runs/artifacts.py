@@ -1,42 +1,105 @@
-"""What a run leaves on disk: written whole or not at all, listed with its hash, never pickled.
-
-A run directory holds ``manifest.json``, which names each finished stage, its files and their
-SHA-256. A file is written under a temporary name, flushed to the disk and renamed, and the
-manifest only then; so a run killed anywhere can go on from its last whole stage.
-"""
+"""Values as files: safetensors, Parquet and JSON, written whole or not at all, never pickled."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import errno
-import hashlib
+import io
 import json
 import os
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from gpu_coldstart.engine.base import Csr, Engine, HostArray
 from gpu_coldstart.errors import UserError
 
-__all__ = ["OTHER_FILES", "RunDirectory", "decode", "encode", "parquet_bytes", "write_atomically"]
+__all__ = [
+    "TEMPORARY",
+    "decode",
+    "encode",
+    "guarded",
+    "json_bytes",
+    "parquet_bytes",
+    "read_json",
+    "read_table",
+    "write_atomically",
+]
 
 T = TypeVar("T")
-_MANIFEST = "manifest.json"
-OTHER_FILES = ("results.json", "report.html", "times.json", "run.log")
-"""Files of a run that tell when and how long, and so differ from run to run."""
 
-_TEMPORARY = ".part"
-_PROBE = f"probe{_TEMPORARY}"
-_LEFT_BY_A_KILL = frozenset((_PROBE, f"{_MANIFEST}{_TEMPORARY}"))
+TEMPORARY = ".part"
+"""Suffix of a file that is being written."""
+
+# What parsers raise on files that are empty, cut, nested too deep or of other shapes and sizes.
+_DAMAGE = (
+    SafetensorError,
+    pa.ArrowException,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    EOFError,
+)
+
+
+@contextmanager
+def guarded(place: object, remedy: str) -> Iterator[None]:
+    """Turn whatever a parser makes of a damaged file into one sentence.
+
+    Parameters
+    ----------
+    place : path
+        The file, for the sentence.
+    remedy : str
+        What to do about it, such as "run again with --overwrite".
+
+    Raises
+    ------
+    UserError
+        For a file that is empty, truncated, of another shape or type, or not there.
+
+    Examples
+    --------
+    >>> with guarded("results.json", "run again"):
+    ...     json.loads(b"{")
+    Traceback (most recent call last):
+    gpu_coldstart.errors.UserError: results.json is damaged or of another version: run again
+    """
+    try:
+        yield
+    except (*_DAMAGE, OSError) as error:
+        raise UserError(f"{place} is damaged or of another version: {remedy}") from error
+
+
+def read_json(content: bytes, kind: type[T]) -> T:
+    """A JSON document whose top is a ``dict`` or ``list``; for use under :func:`guarded`."""
+    value = json.loads(content)
+    if not isinstance(value, kind):
+        raise TypeError(f"{type(value).__name__} where {kind.__name__} is needed")
+    return value
+
+
+def read_table(content: bytes, columns: Sequence[str] | None = None) -> pa.Table:
+    """A Parquet table, or some of its columns; for use under :func:`guarded`."""
+    return pq.read_table(io.BytesIO(content), columns=None if columns is None else [*columns])
+
+
+def json_bytes(value: Any) -> bytes:
+    """A JSON file that people can read."""
+    return (json.dumps(value, indent=1) + "\n").encode()
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -47,7 +110,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     UserError
         When the disk is full or the place cannot be written.
     """
-    temporary = path.with_name(path.name + _TEMPORARY)
+    temporary = path.with_name(path.name + TEMPORARY)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -134,200 +197,24 @@ def _build(
             fields[item.name] = _tuples(values[name])
     if kind is Csr:
         fields["shape"] = tuple(fields["shape"])
+        _check_matrix(prefix, tensors, fields["shape"])
     return kind(**fields)
+
+
+def _check_matrix(prefix: str, tensors: dict[str, HostArray], shape: tuple[int, int]) -> None:
+    """Refuse a matrix whose parts do not fit together: engines read without looking."""
+    indptr, indices, data = (tensors[f"{prefix}{part}"] for part in ("indptr", "indices", "data"))
+    fits = (
+        indptr.shape == (shape[0] + 1,)
+        and indptr[0] == 0
+        and bool((np.diff(indptr) >= 0).all())
+        and indices.shape == data.shape == (int(indptr[-1]),)
+        and (not len(indices) or (indices.min() >= 0 and indices.max() < shape[1]))
+    )
+    if not fits:
+        raise ValueError(f"the parts of the matrix {prefix.rstrip('.')} do not fit together")
 
 
 def _tuples(value: Any) -> Any:
     """JSON lists back to tuples."""
     return tuple(_tuples(inner) for inner in value) if isinstance(value, list) else value
-
-
-class RunDirectory:
-    """A run's files and the manifest of its finished stages.
-
-    Nothing is written before the first stage is done, so a mistake in the input leaves no trace.
-
-    Parameters
-    ----------
-    path : Path
-    identity : dict
-        What must be the same for stages to be taken over: compared when a run is resumed.
-    preamble : dict of file name to content
-        Files that belong to the run as a whole, written with the first stage.
-    """
-
-    def __init__(self, path: Path, identity: dict[str, Any], preamble: dict[str, bytes]):
-        self.path = path
-        self.identity = identity
-        self.stages: dict[str, dict[str, str]] = {}
-        self._preamble = preamble
-        self._begun = False
-
-    # -- opening -------------------------------------------------------------------------------
-
-    def check(self) -> None:
-        """See that a run can be started here, without leaving a trace.
-
-        Raises
-        ------
-        UserError
-            When the place holds something that is not a run, or cannot be written.
-        """
-        if self.path.exists():
-            if not self.path.is_dir():
-                raise UserError(f"{self.path} is not a directory: choose another place with --out")
-            there = {entry.name for entry in self.path.iterdir()} - _LEFT_BY_A_KILL
-            if there and self._read_manifest() is None:
-                raise UserError(
-                    f"{self.path} is not empty and holds no run: choose another place with --out"
-                )
-        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-        try:
-            write_atomically(self.path / _PROBE, b"")
-            (self.path / _PROBE).unlink()
-        finally:
-            for folder in made:
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
-
-    def _begin(self) -> None:
-        """Start a run from the beginning, in place of an earlier one."""
-        self._begun = True
-        earlier = self._read_manifest()
-        # First of all the manifest: from then on a kill leaves a run that can be resumed.
-        self._save_manifest()
-        self._remove_temporaries()
-        if earlier is not None:
-            self._remove_files(earlier)
-        self.write("config", self._preamble)
-
-    def resume(self, explain: Callable[[dict[str, Any]], str | None]) -> bool:
-        """Take over the finished stages of an interrupted run.
-
-        Parameters
-        ----------
-        explain : callable
-            Given the earlier identity, says in a sentence what differs, or None.
-
-        Returns
-        -------
-        bool
-            False where there is no run, as after an interruption in the very first stage.
-
-        Raises
-        ------
-        UserError
-            When something differs or is damaged.
-        """
-        manifest = self._read_manifest()
-        if manifest is None:
-            return False
-        difference = explain(manifest["identity"])
-        if difference:
-            raise UserError(f"{self.path} cannot be resumed: {difference}")
-        self.stages = manifest["stages"]
-        self._begun = True
-        self._remove_temporaries()
-        if self.has("config"):
-            self.read("config")
-        else:
-            self.write("config", self._preamble)
-        return True
-
-    @classmethod
-    def finished(cls, path: Path) -> RunDirectory:
-        """A finished run, to read from.
-
-        Raises
-        ------
-        UserError
-            When there is no run, or one that was interrupted.
-        """
-        run = cls(path, {}, {})
-        if not path.is_dir():
-            raise UserError(f"{path} is no directory: name the directory that a run was written to")
-        manifest = run._read_manifest()
-        if manifest is None:
-            raise UserError(
-                f"{path} holds no run, as {_MANIFEST} is missing: name the directory that a run "
-                "was written to"
-            )
-        run.identity, run.stages = manifest["identity"], manifest["stages"]
-        if not (run.has("report") and (path / "results.json").exists()):
-            raise UserError(
-                f"{path} holds a run that is not finished: give its command again with --resume"
-            )
-        return run
-
-    def _read_manifest(self) -> dict[str, Any] | None:
-        path = self.path / _MANIFEST
-        if not path.exists():
-            return None
-        try:
-            manifest: dict[str, Any] = json.loads(path.read_bytes())
-            dict(manifest["identity"])
-            for files in manifest["stages"].values():
-                dict(files)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"{path} is damaged: delete {self.path} and run again without --resume"
-            ) from error
-        return manifest
-
-    def _remove_temporaries(self) -> None:
-        """Delete what a kill left half-written."""
-        for leftover in self.path.rglob(f"*{_TEMPORARY}"):
-            leftover.unlink()
-
-    def _remove_files(self, manifest: dict[str, Any]) -> None:
-        """Delete an earlier run's files."""
-        for files in manifest["stages"].values():
-            for name in files:
-                (self.path / name).unlink(missing_ok=True)
-        for name in OTHER_FILES:
-            (self.path / name).unlink(missing_ok=True)
-
-    # -- stages --------------------------------------------------------------------------------
-
-    def has(self, stage: str) -> bool:
-        """Whether the stage is finished."""
-        return stage in self.stages
-
-    def read(self, stage: str) -> dict[str, bytes]:
-        """The files of a finished stage, by name.
-
-        Raises
-        ------
-        UserError
-            When a file is missing or its content is not what was written.
-        """
-        contents = {}
-        for name, digest in self.stages[stage].items():
-            path = self.path / name
-            try:
-                content = path.read_bytes()
-            except OSError:
-                content = b""
-            if hashlib.sha256(content).hexdigest() != digest:
-                raise UserError(
-                    f"{path} is damaged or missing (its SHA-256 is not the one in {_MANIFEST}): "
-                    "run again without --resume"
-                )
-            contents[name] = content
-        return contents
-
-    def write(self, stage: str, files: dict[str, bytes]) -> None:
-        """Save a stage's files, then note the stage as finished."""
-        if not self._begun:
-            self._begin()
-        for name, content in files.items():
-            write_atomically(self.path / name, content)
-        self.stages[stage] = {
-            name: hashlib.sha256(content).hexdigest() for name, content in files.items()
-        }
-        self._save_manifest()
-
-    def _save_manifest(self) -> None:
-        manifest = {"identity": self.identity, "stages": self.stages}
-        text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
-        write_atomically(self.path / _MANIFEST, text.encode())

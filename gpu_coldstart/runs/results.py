@@ -1,64 +1,61 @@
-"""What a run's stages left, as the values that the evaluation takes."""
+"""What the stages of a space came to, as the values that the evaluation takes."""
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Callable, Mapping
+from typing import Any
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from safetensors.numpy import load
+import numpy as np
 from scipy import sparse
 
-from gpu_coldstart.config.parameters import Config
-from gpu_coldstart.data.logs import Logs
-from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.engine.base import Engine, HostArray
 from gpu_coldstart.evaluation.analysis import Curve, SpaceResults
+from gpu_coldstart.runs import paths
+from gpu_coldstart.runs.flow import Learned
+from gpu_coldstart.runs.stages import Given
 from gpu_coldstart.strategies.carousels import ARMS
 
 __all__ = ["space_results"]
 
-Read = Callable[[str], Mapping[str, bytes]]
-"""From the name of a finished stage to its files."""
 
+def space_results(
+    engine: Engine, given: Given, name: str, learned: Learned, *, n_validation: int, n_test: int
+) -> SpaceResults:
+    """Everything one embedding space led to, on the host, for the users who are measured.
 
-def space_results(config: Config, space: str, read: Read, logs: Logs) -> SpaceResults:
-    """Everything one embedding space led to, for the users who are measured."""
-    n_test = logs.n_test
-    cut, network = read(f"{space}/segments"), read(f"{space}/network")
-    place = f"artifacts/{space}"
-    embeddings = load(read(f"{space}/space")[f"{place}/space.safetensors"])
-    arrays = load(cut[f"{place}/segments.safetensors"])
-    shares = tuple(arrays[f"shares.{part}"] for part in ("data", "indices", "indptr"))
-    shape = (len(arrays["centroids"]), len(embeddings["tracks"]))
-    cold = load(network[f"{place}/predictions.safetensors"])["embeddings"]
-    warm = load(network[f"{place}/predictions.warm.safetensors"])["embeddings"]
-    lists = {
-        name: read(f"{space}/{name}")[f"recommendations/{space}/{name}.parquet"]
-        for name in config.strategies.names
-    }
-    shown = read(f"{space}/carousels") if config.carousels.playlists else {}
+    Raises
+    ------
+    ValueError
+        When the predictions of warm users were not asked for.
+    """
+    if learned.warm is None:
+        raise ValueError("the evaluation needs the predictions of warm users")
+    host = engine.to_host
+    space, cut, network = given[learned.space], given[learned.segments], given[learned.network]
+    shares = tuple(map(host, (cut.shares.data, cut.shares.indices, cut.shares.indptr)))
+    shown = {} if learned.carousels is None else given[learned.carousels]
+
+    def tested(columns: dict[str, Any], column: str) -> HostArray:
+        """A column of the test users' lists [test users, K]; they come before the targets'."""
+        k = int(np.max(columns["rank"]))
+        return np.asarray(columns[column])[: n_test * k].reshape(n_test, k)
+
     return SpaceResults(
-        users=embeddings["users"],
-        tracks=embeddings["tracks"],
-        predictions={"warm": warm, "validation": cold[: logs.n_validation]},
-        curve=Curve(**json.loads(network[f"{place}/network.json"])),
-        segments=pq.read_table(io.BytesIO(cut[f"{place}/segments.parquet"])).to_pydict(),
-        shares=sparse.csr_array(shares, shape=shape),
-        lists={name: _of_test_users(lists[name], "track_id", n_test) for name in lists},
+        users=host(space.users),
+        tracks=host(space.tracks),
+        predictions={
+            "warm": host(given[learned.warm].embeddings),
+            "validation": host(given[learned.predictions].embeddings[:n_validation]),
+        },
+        curve=Curve(network.train_loss, network.validation_cosine, network.best_epoch),
+        segments=given[learned.descriptions][paths.descriptions(name)],
+        shares=sparse.csr_array(shares, shape=cut.shares.shape),
+        lists={
+            strategy: tested(given[stage].lists, "track_id")
+            for strategy, stage in learned.strategies.items()
+        },
         carousels={
-            arm: _of_test_users(
-                shown[f"recommendations/{space}/carousel-{arm}.parquet"], "playlist_id", n_test
-            )
+            arm: tested(shown[paths.carousel(name, arm)], "playlist_id")
             for arm in ARMS
-            if shown
+            if paths.carousel(name, arm) in shown
         },
     )
-
-
-def _of_test_users(content: bytes, column: str, n_test: int) -> HostArray:
-    """A column of the test users' lists [test users, K]."""
-    table = pq.read_table(io.BytesIO(content), columns=[column, "cohort"])
-    cells: HostArray = table.filter(pc.field("cohort") == "test")[column].to_numpy()
-    return cells.reshape(n_test, -1)

@@ -28,7 +28,8 @@ from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.datasets.synthetic.generate import generate
 from gpu_coldstart.engine.base import HostArray, Kmeans, KmeansOptions
 from gpu_coldstart.engine.cpu.engine import CpuEngine
-from gpu_coldstart.runs.artifacts import RunDirectory, decode
+from gpu_coldstart.runs.artifacts import decode
+from gpu_coldstart.runs.store import RunDirectory
 from gpu_coldstart.segments import Segments
 from gpu_coldstart.spaces import Space
 from tests.rehearsal.install import rehearsed

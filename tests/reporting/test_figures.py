@@ -215,7 +215,7 @@ def test_files_are_what_their_names_say(hostile: Path) -> None:
 AGAIN = """
 import hashlib, json, sys
 from pathlib import Path
-from gpu_coldstart.runs.artifacts import RunDirectory
+from gpu_coldstart.runs.store import RunDirectory
 from gpu_coldstart.evaluation.measures import TEXTBOOK
 from gpu_coldstart.evaluation.tables import read_tables
 from gpu_coldstart.reporting.drawn import draw

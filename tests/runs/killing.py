@@ -18,7 +18,11 @@ from typing import Any
 import torch
 
 from gpu_coldstart.run import main
-from gpu_coldstart.runs import artifacts
+from gpu_coldstart.runs.checkpoint import FileCheckpoint
+from gpu_coldstart.runs.store import Files, RunDirectory
+
+EPOCH = "epoch"
+"""Not a moment of writing: after the first epoch of a network's training was saved."""
 
 MOMENTS = ("before", "half", "unlisted", "listing", "after")
 """Before a stage's files are written, amid the first, after the last but before the manifest, amid
@@ -45,31 +49,41 @@ class _Stop:
         self._stage, self._moment = stage, moment
         self._signal = signal.Signals[how]
         self._inside = self._listing = False
-        self._write = artifacts.RunDirectory.write
-        self._save = artifacts.RunDirectory._save_manifest
+        self._write = RunDirectory.write
+        self._save = RunDirectory._save_manifest
 
     def install(self) -> None:
-        changed: Any = artifacts.RunDirectory
+        changed: Any = RunDirectory
         changed.write = lambda place, name, files: self.write(place, name, files)
-        changed._save_manifest = lambda place: self.save(place)
+        changed._save_manifest = lambda place, stale=None: self.save(place, stale)
         system: Any = os
         system.fsync = self.fsync
+        checkpoints: Any = FileCheckpoint
+        save = FileCheckpoint.save
+
+        def saved(place: FileCheckpoint, state: Any) -> None:
+            save(place, state)
+            if self._moment == EPOCH and self._stage in str(place.path):
+                os.kill(os.getpid(), self._signal)
+
+        checkpoints.save = saved
+        checkpoints.SECONDS = 0.0
 
     def now(self, moment: str) -> None:
         if self._inside and moment == self._moment:
             os.kill(os.getpid(), self._signal)
 
-    def write(self, place: artifacts.RunDirectory, name: str, files: dict[str, bytes]) -> None:
+    def write(self, place: RunDirectory, name: str, files: Files) -> None:
         self._inside = self._inside or name == self._stage
         self.now("before")
         self._write(place, name, files)
         self.now("after")
         self._inside = self._inside and name != self._stage
 
-    def save(self, place: artifacts.RunDirectory) -> None:
+    def save(self, place: RunDirectory, stale: set[str] | None = None) -> None:
         self.now("unlisted")
         self._listing = True
-        self._save(place)
+        self._save(place, stale)
         self._listing = False
 
     def fsync(self, handle: int) -> None:

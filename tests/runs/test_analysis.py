@@ -302,7 +302,7 @@ def test_made_from_what_an_earlier_run_saved(done: Done, tmp_path: Path) -> None
         (out / name).unlink()
     result = command(*synthetic(), "--out", out, "--resume")
     assert result.status == 0, result.err
-    assert result.out.count("kept from before") == 21
+    assert result.out.count("kept from before") == 29
     assert listed(out) == listed(done[0])
 
 
@@ -310,7 +310,7 @@ def test_left_out_it_leaves_the_rest_as_it_is(done: Done, tmp_path: Path) -> Non
     out = tmp_path / "run"
     result = command(*synthetic(evaluation__analysis="false"), "--out", out)
     assert result.status == 0, result.err
-    assert "[22/22] evaluation" in result.out
+    assert "[28/28] evaluation" in result.out
     assert "tables/" not in result.out
     warm = {f"artifacts/{space}/predictions.warm.safetensors" for space in SPACES}
     whole = learned(done[0])

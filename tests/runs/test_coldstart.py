@@ -143,7 +143,7 @@ def test_only_the_day_of_registration_counts_where_moments_are_given(
 
 
 def shares(rows: list[dict[str, Any]]) -> float:
-    return sum(row["share"] for row in rows)
+    return sum(float(row["share"]) for row in rows)
 
 
 @pytest.mark.parametrize("strategy", ["semi", "soft", "popularity"])

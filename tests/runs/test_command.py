@@ -15,7 +15,7 @@ import pytest
 from gpu_coldstart import __version__
 from gpu_coldstart.config.parameters import SPACES, STRATEGIES
 from gpu_coldstart.config.resolve import resolve
-from gpu_coldstart.runs.artifacts import OTHER_FILES
+from gpu_coldstart.runs.paths import VOLATILE
 from gpu_coldstart.strategies.carousels import ARMS
 from tests.runs.helpers import (
     SIZES,
@@ -37,7 +37,16 @@ from tests.runs.helpers import (
 MEASURES = ("precision", "recall", "ndcg")
 OPTIONS = (
     *("--dataset", "--data", "--preset", "--space", "--engine", "--config", "--set", "--out"),
-    *("--resume", "--seed", "--k", "--strategies", "--help", "--version", "--protocol"),
+    *(
+        "--resume",
+        "--overwrite",
+        "--seed",
+        "--k",
+        "--strategies",
+        "--help",
+        "--version",
+        "--protocol",
+    ),
 )
 FEW = ("--space", "tt-svd", "--strategies", "popularity")
 Done = tuple[Path, Result]
@@ -119,7 +128,7 @@ def test_it_leaves_what_it_promises(done: Done) -> None:
     assert {str(path.relative_to(out)) for path in out.glob("*/*.csv")} <= tabled()
     assert "artifacts/, tables/" in done[1].out.splitlines()[-1]
     unlisted = {path.name for path in out.iterdir() if path.is_file()} - set(listed(out))
-    assert unlisted == {"manifest.json", *OTHER_FILES}
+    assert unlisted == {"manifest.json", *VOLATILE}
 
 
 def test_the_log_holds_what_was_said(done: Done) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ import pytest
 
 from gpu_coldstart.cli.main import main as whole_command
 from gpu_coldstart.config.parameters import SPACES, STRATEGIES
+from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.datasets import tafeng
 from gpu_coldstart.run import main
+from gpu_coldstart.runs.lock import locked
 from tests.runs.helpers import (
     SIZES,
     Tables,
@@ -148,12 +151,12 @@ def test_tafeng_without_its_package_names_the_install_command(
 # -- one place, several runs -------------------------------------------------------------------
 
 
-def test_a_run_in_the_same_place_replaces_the_earlier_one(done: Done, tmp_path: Path) -> None:
+def test_to_overwrite_replaces_the_earlier_run_and_nothing_else(done: Done, tmp_path: Path) -> None:
     out = tmp_path / "run"
     shutil.copytree(done[0], out)
     (out / "mine.txt").write_text("keep")
     (out / "artifacts/left.safetensors.part").write_text("half")
-    assert command(*synthetic(), *FEW, "--out", out).status == 0
+    assert command(*synthetic(), *FEW, "--out", out, "--overwrite").status == 0
     alone = tmp_path / "alone"
     assert command(*synthetic(), *FEW, "--out", alone).status == 0
     assert listed(out) == listed(alone)
@@ -163,6 +166,61 @@ def test_a_run_in_the_same_place_replaces_the_earlier_one(done: Done, tmp_path: 
     assert there == fresh | {"mine.txt"}
     log = (out / "run.log").read_text()
     assert log.count("gpu_coldstart ") == 1
+
+
+def test_one_command_at_a_time(tmp_path: Path) -> None:
+    """The other one is a process of its own; a lock is between processes or open files."""
+    out = tmp_path / "deep/run"
+    with locked(out):
+        sentence = refused(command(*synthetic(), *FEW, "--out", out), str(out), "--out")
+        assert f"process {os.getpid()} on {socket.gethostname()} since 20" in sentence
+        assert [path.name for path in out.iterdir()] == ["run.lock"]
+    assert not (tmp_path / "deep").exists()
+    assert command(*synthetic(), *FEW, "--out", out).status == 0
+    assert not (out / "run.lock").exists()
+
+
+def test_a_lock_left_by_a_kill_holds_nobody_up(tmp_path: Path) -> None:
+    (tmp_path / "run.lock").write_text("half")
+    assert command(*synthetic(), *FEW, "--out", tmp_path).status == 0
+    assert not (tmp_path / "run.lock").exists()
+
+
+# -- data that changes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [["--resume"], [], ["--k", "5", "--resume"]])
+def test_other_data_is_refused_and_named(
+    tables: Tables, tmp_path: Path, options: list[str]
+) -> None:
+    data, out = write(tables, tmp_path / "data"), tmp_path / "run"
+    command(*events(data), *FEW, "--out", out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    write({"tracks": tables["tracks"].slice(0, tables["tracks"].num_rows - 1)}, data)
+    sentence = refused(
+        command(*events(data), *FEW, *options, "--out", out), "tracks.parquet has changed", "--out"
+    )
+    assert "users.parquet" not in sentence
+    (data / "playlists.parquet").unlink()
+    refused(command(*events(data), *FEW, *options, "--out", out), "playlists.parquet is gone")
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    write(tables, data)
+    assert command(*events(data), *FEW, *options, "--out", out).status == 0
+
+
+def test_data_may_move_and_be_touched(tables: Tables, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert command(*events(write(tables, tmp_path / "a")), *FEW, "--out", out).status == 0
+    result = command(*events(write(tables, tmp_path / "b")), *FEW, "--out", out, "--resume")
+    assert result.status == 0, result.err
+    assert "made again: report" in result.out
+
+
+def test_ta_feng_says_which_file_it_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "ta_feng.csv.zip"
+    file.write_bytes(b"one")
+    monkeypatch.setattr(tafeng, "_locate", lambda: file)
+    assert Dataset(tafeng.source, files=tafeng.files).files() == {file.name: file}
 
 
 def test_a_place_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
@@ -181,7 +239,8 @@ def test_a_refused_input_leaves_an_earlier_run_whole(done: Done, tmp_path: Path)
     shutil.copytree(done[0], out)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     for setting in ("segments.k=100000", "evaluation.k=100000", "tt_svd.dimension=100000"):
-        refused(command(*synthetic(), "--set", setting, "--out", out), setting.split("=")[0])
+        result = command(*synthetic(), "--set", setting, "--out", out, "--overwrite")
+        refused(result, setting.split("=")[0])
     refused(command("--dataset", "events", "--data", tmp_path / "none", "--out", out), "none")
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 

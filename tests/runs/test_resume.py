@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gpu_coldstart.config.parameters import SPACES, STRATEGIES
+from gpu_coldstart.strategies import STRATEGIES as KINDS
 from gpu_coldstart.strategies.carousels import ARMS
 from tests.runs.helpers import (
     Result,
@@ -29,11 +30,18 @@ from tests.runs.helpers import (
     synthetic,
     tabled,
 )
-from tests.runs.killing import MOMENTS
+from tests.runs.killing import EPOCH, MOMENTS
 
-PARTS = ("space", "segments", "network", *STRATEGIES, "carousels")
+LEARNED = ("space", "segments", "descriptions", "network", "predictions", "predictions.warm")
+STATES = tuple(f"{name}.state" for name, kind in KINDS.items() if kind.State is not None)
+PARTS = (*LEARNED, *STATES, *STRATEGIES, "carousels")
 STAGES = ("config", "logs", *(f"{a}/{b}" for a in SPACES for b in PARTS), "analysis", "report")
 KILLED = -9
+
+
+def _stages(*parts: str) -> set[str]:
+    return {f"{space}/{part}" for space in SPACES for part in parts}
+
 
 Stopper = Callable[..., Result]
 Done = tuple[Path, Result]
@@ -95,7 +103,7 @@ def test_the_stages_are_all_there(done: Done) -> None:
 def test_killed_in_every_stage_at_every_moment_it_ends_the_same(
     stopper: Stopper, done: Done, tmp_path: Path
 ) -> None:
-    """One run that dies a hundred times on its way."""
+    """One run that dies a hundred times on its way, once in every stage and moment."""
     out = tmp_path / "run"
     left = set()
     for stage in STAGES:
@@ -139,7 +147,8 @@ def test_killed_and_started_anew_it_ends_the_same(
 ) -> None:
     out = tmp_path / "run"
     assert stopper(*synthetic(), "--out", out, stage=stage, moment=moment).status == KILLED
-    result = command(*synthetic(), "--space", "tt-svd", "--strategies", "semi", "--out", out)
+    options = [*synthetic(), "--space", "tt-svd", "--strategies", "semi", "--overwrite"]
+    result = command(*options, "--out", out)
     assert result.status == 0, result.err
     assert not {name for name in files_below(out) if name.endswith(".part")}
     assert set(results(out)["rows"][0]) == set(results(done[0])["rows"][0])
@@ -150,8 +159,10 @@ def test_killed_while_it_replaces_another_run_it_ends_the_same(
     stopper: Stopper, run: Path, done: Done, moment: str
 ) -> None:
     options = [*synthetic(segments__k=5), "--space", "tt-svd", "--strategies", "semi"]
-    assert stopper(*options, "--out", run, stage="config", moment=moment).status == KILLED
-    assert command(*options, "--out", run, "--resume").status == 0
+    killed = stopper(*options, "--out", run, "--overwrite", stage="config", moment=moment)
+    assert killed.status == KILLED
+    again = "--overwrite" if moment == "before" else "--resume"
+    assert command(*options, "--out", run, again).status == 0
     alone = run.parent / "alone"
     assert command(*options, "--out", alone).status == 0
     assert not differing(lasting(run), lasting(alone))
@@ -167,7 +178,7 @@ def test_what_is_done_is_not_done_again(stopper: Stopper, tmp_path: Path) -> Non
     assert result.status == 0, result.err
     lines = [line for line in result.out.splitlines() if line.startswith("[")]
     kept = [line for line in lines if line.endswith("kept from before")]
-    assert kept == lines[:4]
+    assert kept == lines[:5]
     assert {path: path.stat().st_mtime_ns for path in before} == before
     log = (out / "run.log").read_text()
     assert log.count("engine cpu") == 2
@@ -201,16 +212,18 @@ def test_interrupted_it_says_how_to_go_on_and_can(
 # -- resumed -----------------------------------------------------------------------------------
 
 
-def test_a_finished_run_can_be_resumed(run: Path, done: Done) -> None:
-    before = lasting(run)
-    result = command(*synthetic(), "--out", run, "--resume")
+@pytest.mark.parametrize("options", [["--resume"], []])
+def test_a_finished_run_is_told_again(run: Path, done: Done, options: list[str]) -> None:
+    before = snapshot(run)
+    result = command(*synthetic(), "--out", run, *options)
     assert result.status == 0, result.err
-    assert result.out.count("kept from before") == 22
-    assert lasting(run) == before
-    content, first = results(run), results(done[0])
-    for found in (content, first):  # done anew each time, as nothing is kept of it
-        assert found["stages"].pop(-2)["name"] == "evaluation"
-    assert content == first  # the times too: those of the stages as they ran
+    assert "finished: there is nothing to do" in result.out
+    assert result.out.count("kept from before") == len(STAGES) - 2
+    assert snapshot(run) == before
+    tables = "Top 10, in per cent"
+    assert result.out.partition(tables)[2] == done[1].out.partition(tables)[2].replace(
+        str(done[0]), str(run)
+    )
 
 
 def test_with_nothing_to_resume_it_says_so_and_starts(tmp_path: Path, done: Done) -> None:
@@ -229,28 +242,151 @@ def test_a_place_that_holds_something_else_is_not_resumed(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-@pytest.mark.parametrize(
-    ("changes", "keys"),
-    [
-        (["--seed", "1"], {"seed": "(was 0, now 1)"}),
-        (["--set", "segments.k=5"], {"segments.k": "(was 6, now 5)"}),
-        (
-            ["--set", "mlp.hidden=4", "--k", "5"],
-            {"mlp.hidden": "(was [16, 8], now [4])", "evaluation.k": "(was [10], now [5])"},
-        ),
-        (["--space", "tt-svd"], {"spaces": "(was ['tt-svd', 'ut-als'], now ['tt-svd'])"}),
-        (["--set", "world.n_tracks=201"], {"world.n_tracks": "(was 200, now 201)"}),
-    ],
-)
-def test_with_another_configuration_it_names_the_keys(
-    run: Path, changes: list[str], keys: dict[str, str]
+CHANGES: list[tuple[list[str], dict[str, str], set[str]]] = [
+    (["--seed", "1"], {"seed": "(was 0, now 1)"}, {*STAGES}),
+    (
+        ["--set", "segments.k=5"],
+        {"segments.k": "(was 6, now 5)"},
+        {*STAGES} - {"logs", *_stages("space", "network", "predictions", "predictions.warm")},
+    ),
+    (
+        ["--set", "mlp.hidden=4", "--k", "5"],
+        {"mlp.hidden": "(was [16, 8], now [4])", "evaluation.k": "(was [10], now [5])"},
+        {*STAGES} - {"logs", *_stages("space", "segments")},
+    ),
+    (
+        ["--k", "5,10"],
+        {"evaluation.k": "(was [10], now [5, 10])"},
+        {*_stages("descriptions", *STRATEGIES), "analysis", "report", "config"},
+    ),
+    (
+        ["--set", "strategies.soft_segments=2"],
+        {"strategies.soft_segments": "(was 5, now 2)"},
+        {*_stages("soft"), "analysis", "report", "config"},
+    ),
+    (
+        ["--set", "evaluation.bootstrap=30"],
+        {"evaluation.bootstrap": "(was 20, now 30)"},
+        {"analysis", "report", "config"},
+    ),
+    (
+        ["--set", "mlp.epochs_ut_als=1"],
+        {"mlp.epochs_ut_als": "(was 2, now 1)"},
+        {
+            *(f"ut-als/{part}" for part in PARTS if part not in LEARNED[:3]),
+            *("analysis", "report", "config"),
+        },
+    ),
+    (["--set", "world.n_tracks=201"], {"world.n_tracks": "(was 200, now 201)"}, {*STAGES}),
+]
+"""Other settings, how they are named, and the stages that are made again."""
+
+
+@pytest.mark.parametrize(("changes", "keys", "again"), CHANGES)
+def test_other_settings_make_again_only_what_depends_on_them(
+    run: Path, changes: list[str], keys: dict[str, str], again: set[str]
 ) -> None:
     before = snapshot(run)
-    sentence = refused(command(*synthetic(), *changes, "--out", run, "--resume"), str(run))
-    for key, values in keys.items():
-        assert f"{key} {values}" in sentence
-    assert sentence.count("(was") == len(keys)
+    sentence = refused(command(*synthetic(), *changes, "--out", run), str(run))
+    for remedy in ("--out DIR", "--overwrite", "--resume"):
+        assert remedy in sentence
     assert snapshot(run) == before
+    earlier = manifest(run)["keys"]
+    result = command(*synthetic(), *changes, "--out", run, "--resume")
+    assert result.status == 0, result.err
+    for output in (sentence, result.out):
+        for key, values in keys.items():
+            assert f"{key} {values}" in output
+        assert output.count("(was") == len(keys)
+    kept = {line.split("] ")[1].split()[0] for line in result.out.splitlines() if "kept" in line}
+    assert kept == {*STAGES} - again - {"config"}
+    now = manifest(run)["keys"]
+    assert {name for name in now if now[name] != earlier[name]} == again
+    alone = run.parent / "alone"
+    assert command(*synthetic(), *changes, "--out", alone).status == 0
+    assert not differing(lasting(run), lasting(alone))
+    assert files_below(run) == files_below(alone)
+
+
+def test_what_is_not_asked_for_any_more_is_removed(run: Path, tmp_path: Path) -> None:
+    fewer = ["--space", "ut-als", "--strategies", "semi,full"]
+    result = command(*synthetic(), *fewer, "--out", run, "--resume")
+    assert result.status == 0, result.err
+    removed = next(line for line in result.out.splitlines() if line.startswith("no longer asked"))
+    assert "tt-svd/network" in removed
+    assert "ut-als/soft" in removed
+    assert command(*synthetic(), *fewer, "--out", tmp_path / "alone").status == 0
+    assert not differing(lasting(run), lasting(tmp_path / "alone"))
+    assert files_below(run) == files_below(tmp_path / "alone")
+
+
+def test_settings_the_data_cannot_serve_leave_the_run_whole(run: Path) -> None:
+    before = snapshot(run)
+    for setting in ("segments.k=100000", "evaluation.k=100000", "tt_svd.dimension=100000"):
+        result = command(*synthetic(), "--set", setting, "--out", run, "--resume")
+        refused(result, setting.split("=")[0])
+    del before[str(run / "run.log")]
+    assert {name: content for name, content in snapshot(run).items() if name in before} == before
+
+
+def test_to_resume_and_to_overwrite_is_one_too_many(run: Path) -> None:
+    refused(command(*synthetic(), "--out", run, "--resume", "--overwrite"), "give one")
+
+
+def test_a_run_of_an_older_version_is_left_alone(run: Path) -> None:
+    content = manifest(run)
+    del content["keys"]
+    (run / "manifest.json").write_text(json.dumps(content))
+    before = snapshot(run)
+    refused(command(*synthetic(), "--out", run, "--resume"), "older version", "--overwrite")
+    assert snapshot(run) == before
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_killed_amid_its_epochs_it_ends_the_same(
+    stopper: Stopper, tmp_path: Path, optimizer: str
+) -> None:
+    """The state is saved after every epoch here, and the kill comes after each."""
+    options = [
+        *synthetic(mlp__optimizer=optimizer, mlp__epochs_tt_svd=4, mlp__patience=3),
+        *("--space", "tt-svd", "--strategies", "full", "--set", "evaluation.analysis=false"),
+    ]
+    out, alone = tmp_path / "run", tmp_path / "alone"
+    for _ in range(3):
+        killed = stopper(*options, "--out", out, stage="tt-svd/network", moment=EPOCH)
+        assert killed == Result(KILLED, "", "")
+        assert (out / "artifacts/tt-svd/network.checkpoint").exists()
+        assert whole(out)
+    result = command(*options, "--out", out)
+    assert result.status == 0, result.err
+    assert command(*options, "--out", alone).status == 0
+    curve = json.loads((out / "artifacts/tt-svd/network.json").read_text())
+    assert len(curve["train_loss"]) == 4
+    assert not differing(lasting(out), lasting(alone))
+    assert files_below(out) == files_below(alone)
+
+
+def test_a_checkpoint_of_other_settings_is_not_used(stopper: Stopper, tmp_path: Path) -> None:
+    options = [*synthetic(), "--space", "tt-svd", "--strategies", "full"]
+    out, alone = tmp_path / "run", tmp_path / "alone"
+    stopper(*options, "--out", out, stage="tt-svd/network", moment=EPOCH)
+    other = [*options, "--set", "mlp.learning_rate=0.01"]
+    result = command(*other, "--out", out, "--resume")
+    assert result.status == 0, result.err
+    assert command(*other, "--out", alone).status == 0
+    assert not differing(lasting(out), lasting(alone))
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 100, b"\xff" * 8])
+def test_a_damaged_checkpoint_is_named(stopper: Stopper, tmp_path: Path, content: bytes) -> None:
+    options = [*synthetic(), "--space", "tt-svd", "--strategies", "full"]
+    out = tmp_path / "run"
+    stopper(*options, "--out", out, stage="tt-svd/network", moment=EPOCH)
+    path = out / "artifacts/tt-svd/network.checkpoint"
+    path.write_bytes(content)
+    refused(command(*options, "--out", out), str(path), "delete it")
+    path.unlink()
+    assert command(*options, "--out", out).status == 0
 
 
 def test_with_another_engine_it_refuses(run: Path) -> None:
@@ -270,20 +406,13 @@ def test_with_other_threads_it_refuses(run: Path) -> None:
     refused(result, "OMP_NUM_THREADS (was 7, now 1)")
 
 
-def test_a_key_of_another_version_is_named(run: Path) -> None:
-    content = manifest(run)
-    content["identity"]["config"]["mlp.dropout"] = 0.5
-    del content["identity"]["config"]["mlp.momentum"]
-    (run / "manifest.json").write_text(json.dumps(content))
-    result = command(*synthetic(), "--out", run, "--resume")
-    refused(result, "mlp.dropout (was 0.5, now None)", "mlp.momentum (was None, now 0.9)")
-
-
 # -- damaged -----------------------------------------------------------------------------------
 
-KINDS = (
+FILES = (
     "config.toml",
     "artifacts/logs.safetensors",
+    "artifacts/truth.safetensors",
+    "artifacts/tt-svd/input-features.state.safetensors",
     "artifacts/tt-svd/space.safetensors",
     "artifacts/tt-svd/segments.safetensors",
     "artifacts/tt-svd/segments.parquet",
@@ -323,13 +452,13 @@ def make_a_directory(path: Path) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", [flip, truncate, empty, delete, make_a_directory])
 def test_a_damaged_file_is_named(run: Path, name: str, damage: Callable[[Path], None]) -> None:
     damage(run / name)
     before = snapshot(run)
     result = command(*synthetic(), "--out", run, "--resume")
-    refused(result, str(run / name), "damaged or missing", "without --resume")
+    refused(result, str(run / name), "damaged or missing", "--overwrite")
     del before[str(run / "run.log")]  # may tell of the attempt
     assert {name: content for name, content in snapshot(run).items() if name in before} == before
 
@@ -337,7 +466,7 @@ def test_a_damaged_file_is_named(run: Path, name: str, damage: Callable[[Path], 
 def test_every_file_of_the_manifest_is_of_a_kind_tested(done: Done) -> None:
     names = {*listed(done[0])} - {"results.md"} - tabled()
     assert tabled() < set(listed(done[0]))
-    tested = {Path(kind).name.replace("semi", "") for kind in KINDS}
+    tested = {Path(kind).name.replace("semi", "").replace("input-features", "") for kind in FILES}
     strategies = sorted(STRATEGIES, key=len, reverse=True)
     for name in names:
         plain = Path(name).name
@@ -348,20 +477,31 @@ def test_every_file_of_the_manifest_is_of_a_kind_tested(done: Done) -> None:
         assert plain in tested, name
 
 
-def test_a_damaged_report_is_written_again(run: Path, done: Done) -> None:
+@pytest.mark.parametrize("lost", ["results.json", "report.html", ""])
+def test_a_damaged_report_is_written_again(run: Path, done: Done, lost: str) -> None:
     """Nothing is read from it."""
     flip(run / "results.md")
-    (run / "results.json").unlink()
+    if lost:
+        (run / lost).unlink()
     assert command(*synthetic(), "--out", run, "--resume").status == 0
     assert not differing(lasting(run), lasting(done[0]))
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b"null", b'"x"', b"[{}]", b'[{"name": 1}]', b"\xff"]
+    "content",
+    [
+        *(b"", b"{", b"[]", b"null", b'"x"', b"[{}]", b'[{"name": 1}]', b"\xff", b"[" * 100_000),
+        b'[{"name": "x", "seconds": "a", "peak_rss_mb": 1}]',
+        b'[{"name": "x", "seconds": 1' + b"0" * 400 + b', "peak_rss_mb": 1}]',
+    ],
 )
-def test_damaged_times_do_no_harm(run: Path, done: Done, content: bytes) -> None:
-    """They are for information only."""
-    (run / "times.json").write_bytes(content)
+def test_damaged_times_are_named(run: Path, done: Done, content: bytes) -> None:
+    """They are for information only, and so can be deleted."""
+    path = run / "times.json"
+    path.write_bytes(content)
+    if content != b"[]":
+        refused(command(*synthetic(), "--out", run, "--resume"), str(path), "damaged", "delete it")
+        path.unlink()
     result = command(*synthetic(), "--out", run, "--resume")
     assert result.status == 0, result.err
     assert not differing(lasting(run), lasting(done[0]))
@@ -392,8 +532,9 @@ def test_a_damaged_manifest_is_named(run: Path, content: bytes, options: list[st
     assert snapshot(run) == before
 
 
-def test_without_resume_a_damaged_run_is_replaced(run: Path, done: Done) -> None:
+def test_a_damaged_run_can_be_overwritten(run: Path, done: Done) -> None:
     flip(run / "artifacts/logs.safetensors")
     delete(run / "recommendations/tt-svd/semi.parquet")
-    assert command(*synthetic(), "--out", run).status == 0
+    refused(command(*synthetic(), "--out", run), "damaged or missing", "--overwrite")
+    assert command(*synthetic(), "--out", run, "--overwrite").status == 0
     assert not differing(lasting(run), lasting(done[0]))

@@ -17,7 +17,13 @@ from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.signals import BLOCKS, SCALAR_SIGNALS, SCALARS, SIGNALS
 from gpu_coldstart.data.truth import GroundTruth
-from gpu_coldstart.datasets.deezer.release import Release, UserFeatures, open_release
+from gpu_coldstart.datasets.deezer.release import (
+    PARTS,
+    SHORT,
+    Release,
+    UserFeatures,
+    open_release,
+)
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array, Csr, HostArray
 from gpu_coldstart.errors import UserError
@@ -25,8 +31,6 @@ from gpu_coldstart.features import FeatureBuilder, Inputs, Scaler
 from gpu_coldstart.spaces import Progress, Space
 
 __all__ = ["GivenVectors", "ReleasedDataset"]
-
-_PARTS = ("train", "validation", "test")
 
 
 class ReleasedDataset(Dataset):
@@ -40,7 +44,13 @@ class ReleasedDataset(Dataset):
     """
 
     def __init__(self, directory: Path, spaces: tuple[str, ...]):
-        super().__init__(dict, str(directory))
+        super().__init__(
+            dict,
+            str(directory),
+            files=lambda: _files(directory),
+            # The users are those of the first space; leaving out seen tracks is refused.
+            parameters=("spaces", "strategies.exclude_seen"),
+        )
         self._directory = directory
         self._spaces = spaces
         self._release: Release | None = None
@@ -61,9 +71,9 @@ class ReleasedDataset(Dataset):
         songs = self._open().songs(space).ids
         progress(1, 2, f"reading users ({space})")
         parts = self._features(space)
-        ids = np.concatenate([parts[part].ids for part in _PARTS])
-        sizes = [len(parts[part].ids) for part in _PARTS]
-        given = np.concatenate([parts[part].vectors[:, -len(SCALARS) :] for part in _PARTS])
+        ids = np.concatenate([parts[part].ids for part in PARTS])
+        sizes = [len(parts[part].ids) for part in PARTS]
+        given = np.concatenate([parts[part].vectors[:, -len(SCALARS) :] for part in PARTS])
         signals = np.empty((len(ids), len(SIGNALS)), np.float32)
         signals[:, list(SCALAR_SIGNALS)] = given[:, 1:]
 
@@ -109,6 +119,9 @@ class ReleasedDataset(Dataset):
         )
         return logs, truth
 
+    def check(self, config: Config, logs: Logs) -> None:
+        """Nothing to check: spaces are as released."""
+
     def space(
         self, name: str, engine: Engine, logs: Logs, config: Config, progress: Progress
     ) -> Space:
@@ -139,13 +152,13 @@ class ReleasedDataset(Dataset):
     ) -> tuple[Inputs, FeatureBuilder | None]:
         """The released input vectors, in the order of the logs."""
         parts = self._features(space.name)
-        ids = np.concatenate([parts[part].ids for part in _PARTS])
+        ids = np.concatenate([parts[part].ids for part in PARTS])
         if not np.array_equal(ids, engine.to_host(logs.user_ids)):
             raise UserError(
                 f"{self._directory}: the features of {space.name} are not of the same users as "
                 f"those of {self._spaces[0]}: download both again, or run one space at a time"
             )
-        vectors = np.concatenate([parts[part].vectors for part in _PARTS])
+        vectors = np.concatenate([parts[part].vectors for part in PARTS])
         self._loaded = None
         return GivenVectors(engine, logs, vectors, config.features), None
 
@@ -158,8 +171,15 @@ class ReleasedDataset(Dataset):
         """All parts of one space; only the space asked for last is held."""
         if self._loaded is None or self._loaded[0] != space:
             self._loaded = None
-            self._loaded = (space, {part: self._open().features(space, part) for part in _PARTS})
+            self._loaded = (space, {part: self._open().features(space, part) for part in PARTS})
         return self._loaded[1]
+
+
+def _files(directory: Path) -> dict[str, Path]:
+    """Whichever of the eight files are there; opening them tells which are missing."""
+    of_users = [f"user_features_{part}_{short}" for short in SHORT.values() for part in PARTS]
+    names = [f"{name}.parquet" for name in ("song_embeddings", "user_embeddings", *of_users)]
+    return {name: directory / name for name in names if (directory / name).is_file()}
 
 
 def _matrix(engine: Engine, parts: list[UserFeatures], songs: HostArray, place: HostArray) -> Csr:

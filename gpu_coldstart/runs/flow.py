@@ -1,0 +1,342 @@
+"""The stages of a run, in the order of the paper's Section 3.
+
+Each says what it takes, what it reads of the configuration and what it leaves;
+:mod:`gpu_coldstart.runs.pipeline` does them, and :mod:`gpu_coldstart.runs.making` has what some of
+them do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from gpu_coldstart import segments, spaces, strategies
+from gpu_coldstart.config.parameters import Config, flat
+from gpu_coldstart.data.dataset import Dataset
+from gpu_coldstart.data.logs import Logs
+from gpu_coldstart.data.truth import GroundTruth
+from gpu_coldstart.engine.base import Engine
+from gpu_coldstart.features import Inputs
+from gpu_coldstart.fitting import train_network
+from gpu_coldstart.models import Checkpoint, Network
+from gpu_coldstart.runs import making, paths
+from gpu_coldstart.runs.artifacts import decode, encode, parquet_bytes, read_table
+from gpu_coldstart.runs.making import Predictions, Prepared, Recommendations
+from gpu_coldstart.runs.stages import Codec, Given, Stage
+
+__all__ = ["Flow", "Learned"]
+
+T = TypeVar("T")
+Tables = dict[str, dict[str, Any]]
+"""Host columns by the path of their file."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The stages of one embedding space.
+
+    Attributes
+    ----------
+    states : dict of strategy to Stage
+        Of the strategies that learn something of their own.
+    warm, carousels : Stage or None
+        None where they are not asked for.
+    """
+
+    space: Stage[spaces.Space]
+    segments: Stage[segments.Segments]
+    descriptions: Stage[Tables]
+    inputs: Stage[Inputs]
+    network: Stage[Network]
+    predictions: Stage[Predictions]
+    warm: Stage[Predictions] | None
+    prepared: Stage[Prepared]
+    states: dict[str, Stage[Any]]
+    strategies: dict[str, Stage[Recommendations]]
+    carousels: Stage[Tables] | None
+
+    def __iter__(self) -> Iterator[Stage[Any]]:
+        """All of them, each after its inputs."""
+        yield from (self.space, self.segments, self.descriptions, self.inputs, self.network)
+        yield self.predictions
+        if self.warm is not None:
+            yield self.warm
+        yield self.prepared
+        for name, stage in self.strategies.items():
+            if name in self.states:
+                yield self.states[name]
+            yield stage
+        if self.carousels is not None:
+            yield self.carousels
+
+
+class Flow:
+    """Declares the stages of a configuration on a data set.
+
+    Parameters
+    ----------
+    engine : Engine
+    config : Config
+    dataset : Dataset
+    digests : mapping of name to SHA-256
+        Of the data set's files.
+    progress : callable
+        Told how a stage goes.
+    checkpoint : callable
+        From the name of a stage to where it keeps its state meanwhile.
+
+    Attributes
+    ----------
+    data : Stage of Logs and GroundTruth
+    learned : dict of space to Learned
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        config: Config,
+        dataset: Dataset,
+        digests: Mapping[str, str],
+        *,
+        progress: spaces.Progress,
+        checkpoint: Callable[[str], Checkpoint],
+    ):
+        self.engine = engine
+        self.config = config
+        self._dataset = dataset
+        self._progress = progress
+        self._checkpoint = checkpoint
+        self._keys = tuple(flat(config))
+        self.data = self._indexing(digests)
+        self.learned = {name: self._learn(name) for name in config.spaces}
+
+    def __iter__(self) -> Iterator[Stage[Any]]:
+        """Every stage, each after its inputs."""
+        yield self.data
+        for learned in self.learned.values():
+            yield from learned
+
+    # -- what they read of the configuration ---------------------------------------------------
+
+    def _section(self, *names: str) -> tuple[str, ...]:
+        """The configuration keys of some sections, or single ones."""
+        return tuple(
+            key for key in self._keys if any(key == n or key.startswith(f"{n}.") for n in names)
+        )
+
+    def _of_network(self, name: str) -> tuple[str, ...]:
+        mine = f"mlp.epochs_{name.replace('-', '_')}"
+        keys = self._section("mlp", "seed")
+        return tuple(key for key in keys if not key.startswith("mlp.epochs_") or key == mine)
+
+    def _of_strategy(self, name: str) -> tuple[str, ...]:
+        """The strategy's own parameters: of ``x-y``, the keys ``strategies.x_y_p``."""
+        parameters = strategies.STRATEGIES[name].Parameters.model_fields
+        return self._section(
+            *(f"strategies.{name.replace('-', '_')}_{parameter}" for parameter in parameters)
+        )
+
+    # -- declarations --------------------------------------------------------------------------
+
+    def _arrays(self, path: str, kind: type[T]) -> Codec[T]:
+        """A value that is one dataclass of arrays."""
+        return Codec(
+            lambda given, value: {path: encode(self.engine, value)},
+            lambda files: decode(self.engine, files[path], kind),
+        )
+
+    def _indexing(self, digests: Mapping[str, str]) -> Stage[tuple[Logs, GroundTruth]]:
+        """The data, checked and indexed."""
+        engine, config = self.engine, self.config
+
+        def make(given: Given) -> tuple[Logs, GroundTruth]:
+            del given
+            logs, truth = self._dataset.index(engine, config, self._progress)
+            making.check_settings(config, self._dataset, logs)
+            return logs, truth
+
+        return Stage(
+            "logs",
+            make,
+            Codec(
+                lambda given, made: {
+                    paths.LOGS: encode(engine, made[0]),
+                    paths.TRUTH: encode(engine, made[1]),
+                },
+                lambda files: (
+                    decode(engine, files[paths.LOGS], Logs),
+                    decode(engine, files[paths.TRUTH], GroundTruth),
+                ),
+            ),
+            parameters=self._section(
+                "dataset", "split", "segments.popularity_days", *self._dataset.parameters
+            ),
+            files=digests,
+        )
+
+    def _learn(self, name: str) -> Learned:
+        engine, config, data = self.engine, self.config, self.data
+        space = Stage(
+            f"{name}/space",
+            lambda given: self._dataset.space(name, engine, given[data][0], config, self._progress),
+            self._arrays(paths.space(name), spaces.Space),
+            (data,),
+            self._section(name.replace("-", "_"), "seed"),
+        )
+        cut = Stage(
+            f"{name}/segments",
+            lambda given: segments.fit(
+                engine, given[data][0], given[space], config.segments, config.seed
+            ),
+            self._arrays(paths.segments(name), segments.Segments),
+            (data, space),
+            self._section("segments", "seed"),
+        )
+        inputs = Stage(
+            f"{name}/inputs",
+            lambda given: self._dataset.inputs(engine, given[data][0], given[space], config)[0],
+            inputs=(data, space),
+            parameters=self._section("features"),
+        )
+        network = Stage(
+            f"{name}/network",
+            lambda given: train_network(
+                engine,
+                *given[data],
+                space=given[space],
+                inputs=given[inputs],
+                config=config,
+                progress=self._progress,
+                checkpoint=self._checkpoint(f"{name}/network"),
+            ),
+            making.network_codec(engine, config, name),
+            (data, space, inputs),
+            self._of_network(name),
+        )
+        predictions = self._predicting(name, inputs, network, warm=False)
+        analysed = config.evaluation.analysis
+        prepared = Stage(
+            f"{name}/prepared",
+            lambda given: making.prepare(
+                engine,
+                config,
+                logs=given[data][0],
+                truth=given[data][1],
+                space=given[space],
+                cut=given[cut],
+                inputs=given[inputs],
+                predicted=given[predictions],
+            ),
+            inputs=(data, space, cut, inputs, predictions),
+            parameters=self._section("segments", "strategies.similarity", "seed"),
+        )
+        ways = config.strategies.names
+        states = {
+            way: self._fitting(name, way, prepared)
+            for way in ways
+            if strategies.STRATEGIES[way].State is not None
+        }
+        return Learned(
+            space,
+            cut,
+            self._describing(name, cut),
+            inputs,
+            network,
+            predictions,
+            self._predicting(name, inputs, network, warm=True) if analysed else None,
+            prepared,
+            states,
+            {way: self._recommending(name, way, prepared, states.get(way)) for way in ways},
+            self._showing(name, prepared) if config.carousels.playlists else None,
+        )
+
+    def _describing(self, name: str, cut: Stage[segments.Segments]) -> Stage[Tables]:
+        """What is known of the segments, for people."""
+
+        def make(given: Given) -> Tables:
+            engine, logs, cut_up = self.engine, given[self.data][0], given[cut]
+            ages, depth = self.config.features.age_classes, max(self.config.evaluation.k)
+            popular = segments.favourites(engine, logs.track_ids, cut_up.shares, depth)
+            return {
+                paths.descriptions(name): segments.describe(engine, logs, cut_up, ages),
+                paths.favourites(name): dict(popular),
+            }
+
+        return Stage(
+            f"{name}/descriptions",
+            make,
+            _TABLES,
+            (self.data, cut),
+            self._section("features.age_classes", "evaluation.k"),
+        )
+
+    def _predicting(
+        self, name: str, inputs: Stage[Inputs], network: Stage[Network], *, warm: bool
+    ) -> Stage[Predictions]:
+        data = self.data
+        return Stage(
+            f"{name}/predictions{'.warm' if warm else ''}",
+            lambda given: making.predictions(
+                self.engine, given[data][0], given[inputs], given[network], warm=warm
+            ),
+            self._arrays(paths.predictions(name, warm=warm), Predictions),
+            (data, inputs, network),
+        )
+
+    def _fitting(self, space: str, name: str, prepared: Stage[Prepared]) -> Stage[Any]:
+        """What a strategy learns of its own."""
+        kind = strategies.STRATEGIES[name]
+        parameters = strategies.parameters_of(name, self.config)
+        state: Any = kind.State
+
+        def make(given: Given) -> Any:
+            all_known = given[prepared]
+            return kind.fit(all_known.context, parameters, all_known.past, self._progress)
+
+        return Stage(
+            f"{space}/{name}.state",
+            make,
+            self._arrays(paths.state(space, name), state),
+            (prepared,),
+            self._of_strategy(name),
+        )
+
+    def _recommending(
+        self, space: str, name: str, prepared: Stage[Prepared], state: Stage[Any] | None
+    ) -> Stage[Recommendations]:
+        """3.2.4 for the test and target users, and how good it is for the test users."""
+        return Stage(
+            f"{space}/{name}",
+            lambda given: making.recommend(
+                self.config,
+                name,
+                given[prepared],
+                given[self.data][1],
+                state=None if state is None else given[state],
+                progress=self._progress,
+            ),
+            making.recommendations_codec(space, name),
+            (self.data, prepared, *([] if state is None else [state])),
+            self._section("evaluation.k", "strategies.exclude_seen") + self._of_strategy(name),
+        )
+
+    def _showing(self, name: str, prepared: Stage[Prepared]) -> Stage[Tables]:
+        """4.2.1 for the test and target users; no files where there are no playlists to show."""
+        return Stage(
+            f"{name}/carousels",
+            lambda given: {
+                paths.carousel(name, arm): columns
+                for arm, columns in making.show(self.config, given[prepared]).items()
+            },
+            _TABLES,
+            (prepared,),
+            self._section("carousels.playlists", "carousels.least_tracks", "features.age_classes"),
+        )
+
+
+_TABLES: Codec[Tables] = Codec(
+    lambda given, tables: {path: parquet_bytes(columns) for path, columns in tables.items()},
+    lambda files: {path: read_table(content).to_pydict() for path, content in files.items()},
+)
+"""Tables of host columns, a file each."""

@@ -1,0 +1,242 @@
+"""What the stages of a run do where that is more than one call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from safetensors.torch import load as load_weights
+from safetensors.torch import save as save_weights
+
+from gpu_coldstart import segments, strategies
+from gpu_coldstart.config.parameters import Config
+from gpu_coldstart.data.dataset import Dataset
+from gpu_coldstart.data.logs import Logs
+from gpu_coldstart.data.truth import GroundTruth
+from gpu_coldstart.engine.base import Array, Engine, HostArray
+from gpu_coldstart.errors import UserError
+from gpu_coldstart.evaluation.protocol import MEASURES
+from gpu_coldstart.features import Inputs
+from gpu_coldstart.fitting import context_of, past_of
+from gpu_coldstart.models import Network, check_batches, predict, restore
+from gpu_coldstart.runs import paths
+from gpu_coldstart.runs.artifacts import json_bytes, parquet_bytes, read_json, read_table
+from gpu_coldstart.runs.stages import Codec, Given
+from gpu_coldstart.runs.store import Files
+from gpu_coldstart.spaces import Progress, Space
+from gpu_coldstart.strategies import Context, Past, Users, carousels
+
+__all__ = [
+    "Predictions",
+    "Prepared",
+    "Recommendations",
+    "check_settings",
+    "network_codec",
+    "predictions",
+    "prepare",
+    "recommend",
+    "recommendations_codec",
+    "show",
+]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Where the network puts some users: all cold ones, or the warm [users, d]."""
+
+    embeddings: Array
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What strategies recommend with, in one space.
+
+    Attributes
+    ----------
+    context : Context
+    past : Past
+        For strategies that learn something of their own.
+    users : Users
+        The test users, then the target users.
+    """
+
+    context: Context
+    past: Past
+    users: Users
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """What one strategy recommends, and how good that is for the test users.
+
+    Attributes
+    ----------
+    lists : dict of column to array [(test + target users) * K]
+        ``user_id``, ``cohort``, ``rank``, ``track_id``, ``score``.
+    measures : dict of column to array [test users]
+        ``user_id``, then each measure as ``precision@50``.
+    """
+
+    lists: dict[str, Any]
+    measures: dict[str, HostArray]
+
+
+def check_settings(config: Config, dataset: Dataset, logs: Logs) -> None:
+    """Refuse settings that the data cannot serve before anything is written.
+
+    Raises
+    ------
+    UserError
+        For lists longer than the catalogue, more segments than warm users, no full batch, or
+        what the data set refuses.
+    """
+    dataset.check(config, logs)
+    longest = max(config.evaluation.k)
+    if longest > logs.n_tracks:
+        raise UserError(
+            f"setting 'evaluation.k' asks for {longest} tracks, more than the "
+            f"{logs.n_tracks} there are: set it lower"
+        )
+    segments.number_of_segments(config.segments.k, logs.n_warm)
+    check_batches(config.mlp, logs.n_warm)
+
+
+def network_codec(engine: Engine, config: Config, space: str) -> Codec[Network]:
+    """A network as its weights and the curve of its training."""
+    weights_path, curve_path = paths.network(space), paths.curve(space)
+
+    def encoded(given: Given, value: Network) -> Files:
+        del given
+        weights = {
+            key: tensor.cpu().contiguous() for key, tensor in value.model.state_dict().items()
+        }
+        curve = {
+            "train_loss": value.train_loss,
+            "validation_cosine": value.validation_cosine,
+            "best_epoch": value.best_epoch,
+        }
+        return {weights_path: save_weights(weights), curve_path: json_bytes(curve)}
+
+    def decoded(files: Files) -> Network:
+        curve = read_json(files[curve_path], dict)
+        return Network(
+            restore(engine, config.mlp, load_weights(files[weights_path])),
+            tuple(curve["train_loss"]),
+            tuple(curve["validation_cosine"]),
+            int(curve["best_epoch"]),
+        )
+
+    return Codec(encoded, decoded)
+
+
+def predictions(
+    engine: Engine, logs: Logs, inputs: Inputs, network: Network, *, warm: bool
+) -> Predictions:
+    """Where the network puts the warm users, or all others."""
+    which = slice(0, logs.n_warm) if warm else slice(logs.n_warm, None)
+    users = engine.xp.arange(logs.n_users)[which]
+    return Predictions(predict(engine, inputs, network.model, users))
+
+
+def prepare(
+    engine: Engine,
+    config: Config,
+    *,
+    logs: Logs,
+    truth: GroundTruth,
+    space: Space,
+    cut: segments.Segments,
+    inputs: Inputs,
+    predicted: Predictions,
+) -> Prepared:
+    """Gather what strategies work with; of the truth, that of the validation users."""
+    cold = engine.xp.arange(logs.n_warm, logs.n_users)
+    users = Users(logs.registrations, inputs, cold, predicted.embeddings)
+    validation = users.take(slice(logs.n_validation))
+    past = past_of(engine, logs, truth, space=space, cut=cut, validation=validation, config=config)
+    context = context_of(engine, logs, space, cut, config)
+    return Prepared(context, past, users.take(slice(logs.n_validation, None)))
+
+
+def recommend(
+    config: Config,
+    name: str,
+    prepared: Prepared,
+    truth: GroundTruth,
+    *,
+    state: Any,
+    progress: Progress,
+) -> Recommendations:
+    """Rank tracks for the test and target users, and measure the former's lists."""
+    context, logs, users = prepared.context, prepared.past.logs, prepared.users
+    engine, ks = context.engine, config.evaluation.k
+    kind = strategies.STRATEGIES[name]
+    ranking = strategies.recommend(
+        kind(context, strategies.parameters_of(name, config), state),
+        users,
+        max(ks),
+        exclude_seen=config.strategies.exclude_seen,
+        progress=lambda done: progress(done, len(users), "users"),
+    )
+    metrics = engine.rank_metrics(ranking.tracks[: logs.n_test], truth.of(engine, "test"), ks)
+    ids = engine.to_host(logs.user_ids[users.numbers])
+    return Recommendations(
+        {
+            "user_id": np.repeat(ids, max(ks)),
+            "cohort": _cohorts(logs, max(ks)),
+            "rank": np.tile(np.arange(1, max(ks) + 1, dtype=np.int32), len(ids)),
+            "track_id": engine.to_host(logs.track_ids[ranking.tracks]).ravel(),
+            "score": engine.to_host(ranking.scores).ravel(),
+        },
+        {"user_id": ids[: logs.n_test]}
+        | {
+            f"{measure}@{k}": engine.to_host(getattr(metrics, measure)[i])
+            for i, k in enumerate(ks)
+            for measure in MEASURES
+        },
+    )
+
+
+def recommendations_codec(space: str, strategy: str) -> Codec[Recommendations]:
+    """Lists and measures as a Parquet file each."""
+    lists, measures = paths.ranking(space, strategy), paths.measures(space, strategy)
+
+    def columns(content: bytes) -> dict[str, Any]:
+        table = read_table(content)
+        return {name: table.column(name).to_numpy() for name in table.column_names}
+
+    return Codec(
+        lambda given, value: {
+            lists: parquet_bytes(value.lists),
+            measures: parquet_bytes(value.measures),
+        },
+        lambda files: Recommendations(columns(files[lists]), columns(files[measures])),
+    )
+
+
+def show(config: Config, prepared: Prepared) -> dict[str, dict[str, Any]]:
+    """The carousels of each arm as table columns; empty without playlists to show."""
+    context, past, users = prepared.context, prepared.past, prepared.users
+    engine, logs = context.engine, past.logs
+    offer = carousels.Offer.fit(engine, logs, past.space, config.carousels)
+    explained = carousels.explanations(
+        segments.describe(engine, logs, past.segments, config.features.age_classes)
+    )
+    tables = {
+        arm: carousels.columns(
+            engine, logs.user_ids[users.numbers], logs.playlist_ids, carousel, explained
+        )
+        for arm, carousel in carousels.carousels(context, offer, users).items()
+    }
+    return {
+        arm: table | {"cohort": _cohorts(logs, len(table["rank"]) // len(users))}
+        for arm, table in tables.items()
+    }
+
+
+def _cohorts(logs: Logs, k: int) -> pa.DictionaryArray:
+    """Cohort of each row of the lists of test and target users, of ``k`` rows each."""
+    codes = np.repeat(np.array([0, 1], np.int8), [k * logs.n_test, k * logs.n_target])
+    return pa.DictionaryArray.from_arrays(codes, ["test", "target"])

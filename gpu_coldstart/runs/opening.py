@@ -1,0 +1,96 @@
+"""What becomes of an earlier run in the same place: kept, taken over in part, or replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gpu_coldstart.errors import UserError
+from gpu_coldstart.runs.fingerprint import changed
+from gpu_coldstart.runs.store import Manifest, RunDirectory
+
+__all__ = ["open_run"]
+
+_SURROUNDINGS = {"engine": "--engine", "threads": "OMP_NUM_THREADS"}
+_ELSEWHERE = "choose another place with --out DIR, or replace it with --overwrite"
+
+
+def open_run(
+    directory: RunDirectory, say: Callable[[str], None], *, resume: bool, overwrite: bool
+) -> None:
+    """Open a run directory that this process has locked.
+
+    An earlier run of the same configuration on the same data is gone on with. One that differs is
+    left alone unless ``resume`` asks to make again what depends on the difference, or ``overwrite``
+    to start from the beginning.
+
+    Raises
+    ------
+    UserError
+        When the place holds something else, a run that differs, or a damaged one.
+    """
+    if resume and overwrite:
+        raise UserError("--resume keeps the earlier run and --overwrite replaces it: give one")
+    directory.check()
+    earlier = Manifest.read(directory.path)
+    if earlier is None or overwrite:
+        if resume:
+            say(f"{directory.path} holds no finished stage to resume: starting from the beginning")
+        directory.replace()
+        return
+    place = directory.path
+    if not earlier.keys and earlier.stages:
+        raise UserError(f"{place} holds a run of an older version: {_ELSEWHERE}")
+    _refuse_other_bits(place, earlier.identity, directory.identity)
+    settings = _settings(earlier.identity, directory.identity)
+    if settings and not resume:
+        raise UserError(
+            f"{place} holds a run with other settings: {', '.join(settings)}; {_ELSEWHERE}, or "
+            "give --resume to make again only what depends on them"
+        )
+    stale = directory.take_over(earlier)
+    for setting in settings:
+        say(f"setting changed: {setting}")
+    again = [name for name in stale if name in directory.keys and name != "config"]
+    gone = [name for name in stale if name not in directory.keys]
+    if again:
+        say(f"made again: {', '.join(again)}")
+    if gone:
+        say(f"no longer asked for, and removed: {', '.join(gone)}")
+
+
+def _refuse_other_bits(place: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to mix results of other data, another engine or another number of threads."""
+    data = changed(before.get("data", {}), now["data"])
+    same_source = _config(before).get("dataset") == _config(now).get("dataset")
+    if data and same_source:
+        raise UserError(
+            f"{place} holds a run on other data: {'; '.join(data)}. Put back the data, or "
+            f"{_ELSEWHERE}"
+        )
+    differing = [
+        f"{option} (was {before.get(key)!r}, now {now[key]!r})"
+        for key, option in _SURROUNDINGS.items()
+        if before.get(key) != now[key]
+    ]
+    if differing:
+        raise UserError(
+            f"{place} holds a run whose bits would differ: {', '.join(differing)}; use the earlier "
+            f"values, {_ELSEWHERE}"
+        )
+
+
+def _settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Each setting that differs, with both values."""
+    old, new = _config(before), _config(now)
+    return [
+        f"{key} (was {old.get(key)!r}, now {new.get(key)!r})"
+        for key in {**old, **new}
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _config(identity: Mapping[str, Any]) -> dict[str, Any]:
+    config = identity.get("config", {})
+    return dict(config) if isinstance(config, Mapping) else {}

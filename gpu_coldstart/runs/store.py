@@ -1,0 +1,307 @@
+"""A run directory: the files of finished stages, and the manifest that lists them.
+
+``manifest.json`` names each finished stage, its key, its files and their SHA-256. A file is written
+under a temporary name, flushed to the disk and renamed, and the manifest only then; so a run killed
+anywhere can go on from its last whole stage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpu_coldstart.errors import UserError
+from gpu_coldstart.runs import paths
+from gpu_coldstart.runs.artifacts import TEMPORARY, guarded, read_json, write_atomically
+
+__all__ = ["Files", "Manifest", "RunDirectory"]
+
+Files = Mapping[str, bytes]
+"""From the name of a file, relative to the run directory, to its content."""
+
+_LEFT_BY_A_KILL = frozenset((f"{paths.MANIFEST}{TEMPORARY}", paths.LOCK))
+_AGAIN = "run again with --overwrite"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a run directory says of itself.
+
+    Attributes
+    ----------
+    identity : dict
+        Engine, threads, configuration and input files of the run.
+    keys : dict of stage to str
+        Empty in a run of a version that had none.
+    stages : dict of stage to dict of file name to SHA-256
+        The finished ones.
+    stale : tuple of str
+        Files of stages that no longer count, which a kill may have kept from being removed.
+    """
+
+    identity: dict[str, Any]
+    keys: dict[str, str]
+    stages: dict[str, dict[str, str]]
+    stale: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, directory: Path) -> Manifest | None:
+        """The manifest of a directory; None where there is none.
+
+        Raises
+        ------
+        UserError
+            When it is damaged.
+        """
+        path = directory / paths.MANIFEST
+        if not path.exists():
+            return None
+        remedy = f"delete {directory} and run again without --resume, or choose another --out"
+        with guarded(path, remedy):
+            content = read_json(path.read_bytes(), dict)
+            return cls(
+                dict(content["identity"]),
+                {name: str(key) for name, key in content.get("keys", {}).items()},
+                {name: dict(files) for name, files in content["stages"].items()},
+                tuple(map(str, content.get("stale", ()))),
+            )
+
+
+class RunDirectory:
+    """A run's files and the manifest of its finished stages.
+
+    Nothing is written before the first stage is done, so a mistake in the input leaves no trace.
+
+    Parameters
+    ----------
+    path : Path
+    identity : dict
+        What the run is of, for the manifest.
+    preamble : dict of file name to content
+        Files that belong to the run as a whole, written with the first stage.
+    keys : mapping of stage to str
+        The key of every stage that this run is to have.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        identity: dict[str, Any],
+        preamble: dict[str, bytes],
+        keys: Mapping[str, str] | None = None,
+    ):
+        self.path = path
+        self.identity = identity
+        self.keys = {"config": _digest(json.dumps(_digests(preamble)).encode()), **(keys or {})}
+        self.stages: dict[str, dict[str, str]] = {}
+        self._preamble = preamble
+        self._earlier: Manifest | None = None
+        self._begun = False
+
+    # -- opening -------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """See that a run can be started here.
+
+        Raises
+        ------
+        UserError
+            When the place holds something that is not a run.
+        """
+        if not self.path.exists():
+            return
+        if not self.path.is_dir():
+            raise UserError(f"{self.path} is not a directory: choose another place with --out")
+        there = {entry.name for entry in self.path.iterdir()} - _LEFT_BY_A_KILL
+        if there and Manifest.read(self.path) is None:
+            raise UserError(
+                f"{self.path} is not empty and holds no run: choose another place with --out"
+            )
+
+    def replace(self) -> None:
+        """Start from the beginning; an earlier run goes when the first stage is done."""
+        self.check()
+        self._earlier = Manifest.read(self.path)
+
+    def take_over(self, earlier: Manifest) -> list[str]:
+        """Keep the finished stages whose keys are those of this run.
+
+        Returns
+        -------
+        list of str
+            The finished stages that do not count any more; they go when the first stage is done.
+
+        Raises
+        ------
+        UserError
+            When ``config.toml`` is damaged.
+        """
+        self._earlier = earlier
+        self.stages = {
+            name: files
+            for name, files in earlier.stages.items()
+            if name in self.keys and earlier.keys.get(name) == self.keys[name]
+        }
+        stale = [name for name in earlier.stages if name not in self.stages]
+        self._remove_temporaries()
+        going_on = {paths.checkpoint(name) for name in self.keys if name not in self.stages}
+        self._remove_checkpoints({self.path / name for name in going_on})
+        if self.has("config"):
+            self.verify("config")
+        return stale
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run is finished: every stage, and the results as they were written."""
+        there = all((self.path / name).exists() for name in (paths.RESULTS, paths.REPORT))
+        if not there or not all(self.has(name) for name in self.keys):
+            return False
+        try:
+            self.verify(paths.RESULTS_STAGE)
+            self.verify(paths.REPORT_STAGE)
+        except UserError:
+            return False  # nothing is read from it, so it is simply written again
+        return True
+
+    @classmethod
+    def finished(cls, path: Path) -> RunDirectory:
+        """A finished run, to read from.
+
+        Raises
+        ------
+        UserError
+            When there is no run, or one that was interrupted.
+        """
+        if not path.is_dir():
+            raise UserError(
+                f"{path} is not a directory: name the directory that a run was written to"
+            )
+        manifest = Manifest.read(path)
+        if manifest is None:
+            raise UserError(
+                f"{path} holds no run, as {paths.MANIFEST} is missing: name the directory that a "
+                "run was written to"
+            )
+        run = cls(path, manifest.identity, {}, manifest.keys)
+        run.stages = manifest.stages
+        if not (run.has(paths.RESULTS_STAGE) and (path / paths.RESULTS).exists()):
+            raise UserError(
+                f"{path} holds a run that is not finished: give its command again with --resume"
+            )
+        return run
+
+    def _begin(self) -> None:
+        """Forget what does not count, and write what belongs to the run as a whole."""
+        self._begun = True
+        earlier = self._earlier
+        stale: set[str] = set()
+        if earlier is not None:
+            stale.update(earlier.stale, *earlier.stages.values())
+            stale.difference_update(*self.stages.values())
+        # First of all the manifest: from then on a kill leaves a run that can be resumed.
+        self._save_manifest(stale)
+        self._remove_temporaries()
+        for name in stale:
+            (self.path / name).unlink(missing_ok=True)
+        anew = not self.stages
+        for name in paths.VOLATILE if anew else (paths.RESULTS, paths.REPORT):
+            (self.path / name).unlink(missing_ok=True)
+        if anew:
+            self._remove_checkpoints()
+        if self.has("config"):
+            self._save_manifest()
+        else:
+            self.write("config", self._preamble)
+
+    def _remove_temporaries(self) -> None:
+        """Delete what a kill left half-written."""
+        for leftover in self.path.rglob(f"*{TEMPORARY}"):
+            leftover.unlink()
+
+    def _remove_checkpoints(self, keep: Collection[Path] = ()) -> None:
+        """Delete the progress of stages that are done or not to be done."""
+        for leftover in self.path.rglob(f"*{paths.CHECKPOINT}"):
+            if leftover not in keep:
+                leftover.unlink()
+
+    # -- stages --------------------------------------------------------------------------------
+
+    def has(self, stage: str) -> bool:
+        """Whether the stage is finished."""
+        return stage in self.stages
+
+    def read(self, stage: str) -> dict[str, bytes]:
+        """The files of a finished stage, by name.
+
+        Raises
+        ------
+        UserError
+            When a file is missing or its content is not what was written.
+        """
+        return {name: self._content(stage, name) for name in self.stages[stage]}
+
+    def verify(self, stage: str) -> None:
+        """Check every file of a finished stage against the manifest, as :meth:`read` does."""
+        for name in self.stages[stage]:
+            self._content(stage, name)
+
+    @contextmanager
+    def reading(self, stage: str) -> Iterator[Files]:
+        """The files of a finished stage, to be decoded inside.
+
+        Raises
+        ------
+        UserError
+            When a file is damaged, or has another shape than this version expects.
+        """
+        files = self.read(stage)
+        places = " or ".join(str(self.path / name) for name in files)
+        with guarded(places or f"stage {stage}", _AGAIN):
+            yield files
+
+    def _content(self, stage: str, name: str) -> bytes:
+        path = self.path / name
+        try:
+            content = path.read_bytes()
+        except OSError:
+            content = b""
+        if _digest(content) != self.stages[stage][name]:
+            raise UserError(
+                f"{path} is damaged or missing (its SHA-256 is not the one in {paths.MANIFEST}): "
+                f"{_AGAIN}"
+            )
+        return content
+
+    def write(self, stage: str, files: Files) -> None:
+        """Save a stage's files, then note the stage as finished."""
+        if not self._begun:
+            self._begin()
+        for name, content in files.items():
+            write_atomically(self.path / name, content)
+        self.stages[stage] = _digests(files)
+        self._save_manifest()
+        (self.path / paths.checkpoint(stage)).unlink(missing_ok=True)
+
+    def _save_manifest(self, stale: set[str] | None = None) -> None:
+        manifest: dict[str, Any] = {
+            "identity": self.identity,
+            "keys": {name: self.keys[name] for name in self.stages if name in self.keys},
+            "stages": self.stages,
+        }
+        if stale:
+            manifest["stale"] = sorted(stale)
+        text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+        write_atomically(self.path / paths.MANIFEST, text.encode())
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _digests(files: Files) -> dict[str, str]:
+    return {name: _digest(content) for name, content in files.items()}
