@@ -19,31 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gpu_coldstart.config.parameters import Config
-    from gpu_coldstart.data.dataset import Dataset
     from gpu_coldstart.engine import Engine
     from gpu_coldstart.runs.pipeline import Outcome
     from gpu_coldstart.runs.progress import Reporter
 
 __all__ = ["main", "run"]
-
-
-def _dataset(config: Config) -> Dataset:
-    """The configured data set."""
-    from gpu_coldstart.data.dataset import Dataset
-
-    if config.dataset == "events":
-        return Dataset.from_parquet(config.data)
-    if config.dataset == "deezer":
-        from gpu_coldstart.datasets.deezer.dataset import ReleasedDataset
-
-        return ReleasedDataset(Path(config.data), config.spaces)
-    if config.dataset == "tafeng":
-        from gpu_coldstart.datasets import tafeng
-
-        return Dataset(tafeng.source, "tafeng")
-    from gpu_coldstart.datasets.synthetic import generate as synthetic
-
-    return Dataset(lambda: synthetic.generate(config.world, config.seed), "synthetic")
 
 
 def run(config: Config, engine: Engine, out: Path, reporter: Reporter, *, resume: bool) -> Outcome:
@@ -62,6 +42,7 @@ def run(config: Config, engine: Engine, out: Path, reporter: Reporter, *, resume
     # Not at the top: they take seconds, which --help need not wait for.
     from gpu_coldstart.config.parameters import flat
     from gpu_coldstart.config.resolve import to_toml
+    from gpu_coldstart.registry import DATASETS
     from gpu_coldstart.reporting import results
     from gpu_coldstart.reporting.write import write_report
     from gpu_coldstart.runs.artifacts import RunDirectory
@@ -79,7 +60,8 @@ def run(config: Config, engine: Engine, out: Path, reporter: Reporter, *, resume
         directory.check()
         if resume:
             reporter.say(f"{out} holds no finished stage to resume: starting from the beginning")
-    outcome = Pipeline(engine, config, directory, reporter, _dataset(config)).run()
+    dataset = DATASETS.get(config.dataset).open(config)
+    outcome = Pipeline(engine, config, directory, reporter, dataset).run()
     ks = config.evaluation.k
     notes = [
         *outcome.notes,

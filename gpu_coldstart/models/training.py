@@ -10,18 +10,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from gpu_coldstart.batches import by_batches
-from gpu_coldstart.config.parameters import Mlp as Options
+from gpu_coldstart.config.components import Training
 from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import Inputs
-from gpu_coldstart.models.mlp import Mlp
+from gpu_coldstart.models.mlp import MlpModel
 from gpu_coldstart.spaces import Progress, Space, unit_rows
 
 __all__ = ["Network", "check_batches", "predict", "predict_vectors", "train", "validation_targets"]
@@ -41,7 +41,7 @@ class Network:
 
     Attributes
     ----------
-    model : Mlp
+    model : torch.nn.Module
     train_loss : tuple of float
         Mean squared error over each epoch, averaged over the users seen and dimensions.
     validation_cosine : tuple of float
@@ -50,13 +50,13 @@ class Network:
         The epoch whose weights were kept, from 1.
     """
 
-    model: Mlp
+    model: nn.Module
     train_loss: tuple[float, ...]
     validation_cosine: tuple[float, ...]
     best_epoch: int
 
 
-def check_batches(options: Options, n_warm: int) -> None:
+def check_batches(options: Training, n_warm: int) -> None:
     """Refuse to drop an incomplete batch where it is the only one.
 
     Raises
@@ -92,10 +92,11 @@ def train(
     *,
     warm: tuple[Array, Array],
     validation: tuple[Array, Array],
-    options: Options,
+    options: Training,
     epochs: int,
     seed: int,
     progress: Progress,
+    kind: Any = MlpModel,
 ) -> Network:
     """Fit the network to warm users' embeddings.
 
@@ -108,18 +109,15 @@ def train(
         At most so many.
     seed : int
         Of the initial weights and of the order of the users in each epoch.
+    kind : registered model
+        Its ``build`` makes the network (see :data:`gpu_coldstart.registry.MODELS`).
     """
     device = engine.to_torch(warm[1][:1]).device
     dimension = int(warm[1].shape[1])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Mlp(
-            inputs.width,
-            options.hidden,
-            dimension,
-            normalize=options.normalize_output,
-            input_layer=partial(engine.input_layer, block=dimension),
-        ).to(device)
+        model: nn.Module = kind.build(engine, inputs.width, dimension, options, training=True)
+    model.to(device)
     optimizer = _optimizer(model, options)
     vectors = inputs.table(warm[0])
     losses: list[float] = []
@@ -143,14 +141,12 @@ def train(
         model.load_state_dict(best_weights)
     # Without the skipping of null blocks, which makes last bits depend on the batch.
     with torch.random.fork_rng(devices=[]):  # its first weights are drawn, though not kept
-        whole = Mlp(inputs.width, options.hidden, dimension, normalize=options.normalize_output).to(
-            device
-        )
+        whole: nn.Module = kind.build(engine, inputs.width, dimension, options).to(device)
     whole.load_state_dict(model.state_dict())
     return Network(whole.eval(), tuple(losses), tuple(cosines), best + 1)
 
 
-def _optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:
+def _optimizer(model: nn.Module, options: Training) -> torch.optim.Optimizer:
     # Fused: one pass over the weights, where PyTorch's default makes several.
     if options.optimizer == "sgd":
         return torch.optim.SGD(
@@ -168,7 +164,7 @@ def _optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:
     )
 
 
-def _batches(engine: Engine, n: int, options: Options, *, seed: int, epoch: int) -> list[Array]:
+def _batches(engine: Engine, n: int, options: Training, *, seed: int, epoch: int) -> list[Array]:
     """Places of each batch's users in a fresh order; a last batch of one joins the one before.
 
     Batch normalisation has no variance to work with in a batch of one. With ``drop_last``, who is
@@ -190,7 +186,7 @@ def _epoch(
     vectors: Callable[[Array], Array],
     targets: Array,
     *,
-    model: Mlp,
+    model: nn.Module,
     optimizer: torch.optim.Optimizer,
     batches: Sequence[Array],
 ) -> float:
@@ -214,7 +210,9 @@ def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
-def _cosine(engine: Engine, inputs: Inputs, model: Mlp, validation: tuple[Array, Array]) -> float:
+def _cosine(
+    engine: Engine, inputs: Inputs, model: nn.Module, validation: tuple[Array, Array]
+) -> float:
     """Mean cosine between predictions and targets."""
     users, targets = validation
 

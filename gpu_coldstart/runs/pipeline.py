@@ -30,6 +30,7 @@ from gpu_coldstart.evaluation.replay import notes as replay_notes
 from gpu_coldstart.evaluation.tables import Table, files_of, read_tables
 from gpu_coldstart.fitting import context_of, past_of, train_network
 from gpu_coldstart.models import Network, check_batches, predict
+from gpu_coldstart.registry import STRATEGIES
 from gpu_coldstart.runs.artifacts import RunDirectory, decode, encode, parquet_bytes
 from gpu_coldstart.runs.progress import Reporter, StageTime
 from gpu_coldstart.runs.results import space_results
@@ -106,7 +107,7 @@ class Pipeline:
         config, reporter = self.config, self.reporter
         analysed = config.evaluation.analysis
         shown = config.carousels.playlists > 0
-        kinds = [strategies.STRATEGIES[name] for name in config.strategies.names]
+        kinds = [STRATEGIES.get(name) for name in config.strategies.names]
         states = sum(kind.State is not None for kind in kinds)
         of_a_space = 3 + len(kinds) + states + shown
         reporter.expect(2 + analysed + len(config.spaces) * of_a_space)
@@ -323,7 +324,7 @@ class Pipeline:
 
     def _strategy(self, name: str, context: Context, past: Past) -> strategies.Strategy:
         """The strategy, its own state learned or read where it has one."""
-        kind = strategies.STRATEGIES[name]
+        kind: type[strategies.Strategy] = STRATEGIES.get(name)
         parameters = strategies.parameters_of(name, self.config)
         if kind.State is None:
             return kind(context, parameters)
@@ -451,7 +452,7 @@ class Pipeline:
                 f"{indexed.n_tracks} there are: set it lower"
             )
         segments.number_of_segments(self.config.segments.k, indexed.n_warm)
-        check_batches(self.config.mlp, indexed.n_warm)
+        check_batches(self.config.of(self.config.model), indexed.n_warm)
 
     def _read_times(self) -> dict[str, StageTime]:
         """Times of stages an interrupted run has done; they are for information only."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from torch import nn
 
-from gpu_coldstart.config.parameters import Mlp as Options
+from gpu_coldstart.config.components import MlpConfig
 from gpu_coldstart.engine import choose
 from gpu_coldstart.engine.cpu import blocks
 from gpu_coldstart.engine.cpu.blocks import BlockLinear
@@ -202,7 +202,7 @@ def fit(monkeypatch: pytest.MonkeyPatch, *, narrowest: int, optimizer: str = "ad
         inputs,
         warm=(users[:N_WARM], targets[:N_WARM]),
         validation=(users[N_WARM:], targets[N_WARM:]),
-        options=Options(hidden=(16, 8), batch_size=16, optimizer=optimizer, learning_rate=0.01),
+        options=MlpConfig(hidden=(16, 8), batch_size=16, optimizer=optimizer, learning_rate=0.01),
         epochs=4,
         seed=0,
         progress=lambda *_: None,
