@@ -182,7 +182,7 @@ def test_the_network_is_the_same_network(hidden: tuple[int, ...]) -> None:
     plain.load_state_dict(state)
 
 
-def fit(monkeypatch: pytest.MonkeyPatch, *, narrowest: int, optimizer: str = "adam") -> Any:
+def fit(monkeypatch: pytest.MonkeyPatch, *, narrowest: int, optimizer: Any = "adam") -> Any:
     """A network trained where narrower blocks are not skipped, and its first layer in training."""
     engine, layers = choose("cpu")[0], []
     make = engine.input_layer

@@ -88,7 +88,7 @@ class World:
         engine: Engine,
         *,
         similarity: str = "cosine",
-        popularity: str = "members",
+        popularity: Any = "members",
         labels: Any = None,
         **more: Any,
     ) -> Stage:
