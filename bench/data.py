@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from gpu_coldstart import spaces
 from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.data import tables
@@ -103,7 +102,9 @@ class Data:
     @cached_property
     def space(self) -> Space:
         """The TT-SVD space, d = 128."""
-        return spaces.FITTERS["tt-svd"](self.engine, self.logs, self.config, lambda *_: None)
+        return tt_svd.TtSvd.fit(
+            self.engine, self.logs, self.config.tt_svd, self.config.seed, lambda *_: None
+        )
 
     @cached_property
     def inputs(self) -> InputVectors:

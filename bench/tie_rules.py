@@ -23,14 +23,15 @@ from sklearn.metrics import ndcg_score
 from gpu_coldstart import segments
 from gpu_coldstart.batches import batches
 from gpu_coldstart.cli.main import main as command
-from gpu_coldstart.config import resolve as settings
 from gpu_coldstart.config.parameters import PRESETS, SPACES, Config
+from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.datasets.deezer.dataset import ReleasedDataset
 from gpu_coldstart.engine.base import Engine, HostArray
 from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.strategies import STRATEGIES, Context, Past, Ranking, Strategy, Users
+from gpu_coldstart.registry import STRATEGIES
+from gpu_coldstart.strategies import Context, Past, Ranking, Strategy, Users
 
 K = 50
 MODEL_FREE = ("popularity", "registration-day", "input-features")
@@ -115,7 +116,8 @@ class Bench(NamedTuple):
 
     def strategy(self, name: str) -> Strategy:
         """A strategy, fitted where it has a state of its own."""
-        kind, prefix = STRATEGIES[name], name.replace("-", "_")
+        kind: type[Strategy] = STRATEGIES.get(name)
+        prefix = name.replace("-", "_")
         parameters = kind.Parameters(
             **{
                 field: getattr(self.config.strategies, f"{prefix}_{field}")
@@ -233,7 +235,7 @@ def main(arguments: list[str] | None = None) -> int:
                 return status
         chosen = {"data": data, "evaluation.protocol": "release"}
         try:
-            config = settings.resolve(dataset="deezer", preset=options.preset, settings=chosen)
+            config = resolve(dataset="deezer", preset=options.preset, settings=chosen)
             rows = {
                 (space, name): measure(bench, name)
                 for space in SPACES

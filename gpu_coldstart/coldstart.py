@@ -25,7 +25,8 @@ from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import InputVectors
 from gpu_coldstart.fitting import Fitted, fit_space
-from gpu_coldstart.models import Mlp, predict
+from gpu_coldstart.models import predict, restore
+from gpu_coldstart.registry import MODELS, STRATEGIES
 from gpu_coldstart.runs.artifacts import decode, encode
 from gpu_coldstart.spaces import Progress
 from gpu_coldstart.strategies import Context, Ranking, Strategy, Users
@@ -320,13 +321,13 @@ def _decoded(
     """What the files of a bundle hold."""
     try:
         model = decode(engine, files["model.safetensors"], Model)
-        network = Mlp(
-            about["network"]["inputs"],
-            config.mlp.hidden,
-            about["network"]["outputs"],
-            normalize=config.mlp.normalize_output,
+        network = restore(
+            engine,
+            MODELS.get(config.model),
+            config.of(config.model),
+            load_weights(files["network.safetensors"]),
+            **about["network"],
         )
-        network.load_state_dict(load_weights(files["network.safetensors"]))
         described = bundle.table_of(files["segments.parquet"]).to_pydict()
         context = Context(
             engine,
@@ -339,7 +340,7 @@ def _decoded(
         )
         made = {}
         for name in config.strategies.names:
-            kind, state = strategies.STRATEGIES[name], None
+            kind, state = STRATEGIES.get(name), None
             if kind.State is not None:
                 state = decode(engine, files[f"strategies/{name}.safetensors"], kind.State)
             made[name] = kind(context, strategies.parameters_of(name, config), state)
@@ -347,5 +348,4 @@ def _decoded(
         raise UserError(
             f"{place} holds a bundle whose files do not fit together ({error}): save it again"
         ) from error
-    network.to(engine.to_torch(model.centroids[:1]).device).eval()
     return Fitted(about, model, network, described, context, made)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from gpu_coldstart.batches import batches
-from gpu_coldstart.config.parameters import Features
+from gpu_coldstart.config.parameters import FeaturesConfig
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.registrations import Registrations
 from gpu_coldstart.data.signals import SCALAR_SIGNALS, SIGNALS, signal_place, width
@@ -126,7 +126,9 @@ class FeatureBuilder:
     scaler: Scaler
 
     @classmethod
-    def fit(cls, engine: Engine, logs: Logs, space: Space, options: Features) -> FeatureBuilder:
+    def fit(
+        cls, engine: Engine, logs: Logs, space: Space, options: FeaturesConfig
+    ) -> FeatureBuilder:
         """Learn everything from the warm users and the embeddings of a space."""
         xp = engine.xp
         warm = xp.arange(logs.n_warm)

@@ -28,6 +28,7 @@ from gpu_coldstart.models import (
     train,
     validation_targets,
 )
+from gpu_coldstart.registry import MODELS, STRATEGIES
 from gpu_coldstart.spaces import Progress, Space
 from gpu_coldstart.strategies import Context, Past, Ranking, Strategy, Users
 from gpu_coldstart.strategies.carousels import Offer
@@ -70,7 +71,7 @@ def fit_space(engine: Engine, dataset: Dataset, config: Config, progress: Progre
         For data that cannot be used, or settings that it cannot serve.
     """
     logs, truth = dataset.index(engine, config, progress, tested=False)
-    check_batches(config.mlp, logs.n_warm)
+    check_batches(config.of(config.model), logs.n_warm)
     space = dataset.space(config.spaces[0], engine, logs, config, progress)
     cut = segments.fit(engine, logs, space, config.segments, config.seed)
     inputs, builder = dataset.inputs(engine, logs, space, config)
@@ -93,7 +94,7 @@ def fit_space(engine: Engine, dataset: Dataset, config: Config, progress: Progre
     past = past_of(engine, logs, truth, space=space, cut=cut, validation=users, config=config)
     made = {}
     for name in config.strategies.names:
-        kind, parameters = strategies.STRATEGIES[name], strategies.parameters_of(name, config)
+        kind, parameters = STRATEGIES.get(name), strategies.parameters_of(name, config)
         made[name] = kind(context, parameters, kind.fit(context, parameters, past, progress))
     model = Model(
         space.name,
@@ -159,8 +160,7 @@ def train_network(
     checkpoint: Checkpoint | None = None,
 ) -> Network:
     """Train the network on the warm users (3.2.3); validation users' truth stops it early."""
-    options = config.mlp
-    epochs = {"tt-svd": options.epochs_tt_svd, "ut-als": options.epochs_ut_als}[space.name]
+    options = config.of(config.model)
     every = engine.xp.arange(logs.n_users)
     targets = validation_targets(engine, truth.of(engine, "validation"), space)
     return train(
@@ -169,10 +169,11 @@ def train_network(
         warm=(every[logs.users("warm")], space.users),
         validation=(every[logs.users("validation")], targets),
         options=options,
-        epochs=epochs,
+        epochs=options.epochs_in(space.name),
         seed=config.seed,
         progress=progress,
         checkpoint=checkpoint,
+        kind=MODELS.get(config.model),
     )
 
 

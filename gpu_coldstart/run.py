@@ -19,35 +19,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gpu_coldstart.config.parameters import Config
-    from gpu_coldstart.data.dataset import Dataset
     from gpu_coldstart.engine import Engine
     from gpu_coldstart.runs.pipeline import Outcome
     from gpu_coldstart.runs.progress import Reporter
 
 __all__ = ["main", "run"]
-
-
-def _dataset(config: Config) -> Dataset:
-    """The configured data set."""
-    from gpu_coldstart.data.dataset import Dataset
-
-    if config.dataset == "events":
-        return Dataset.from_parquet(config.data)
-    if config.dataset == "deezer":
-        from gpu_coldstart.datasets.deezer.dataset import ReleasedDataset
-
-        return ReleasedDataset(Path(config.data), config.spaces)
-    if config.dataset == "tafeng":
-        from gpu_coldstart.datasets import tafeng
-
-        return Dataset(tafeng.source, "tafeng", files=tafeng.files)
-    from gpu_coldstart.datasets.synthetic import generate as synthetic
-
-    return Dataset(
-        lambda: synthetic.generate(config.world, config.seed),
-        "synthetic",
-        parameters=("world", "seed"),
-    )
 
 
 def run(
@@ -78,13 +54,15 @@ def run(
         For any mistake in the input, the options or the surroundings.
     """
     # Not at the top: they take seconds, which --help need not wait for.
+    from gpu_coldstart.registry import DATASETS
     from gpu_coldstart.reporting import results
     from gpu_coldstart.reporting.write import write_report
     from gpu_coldstart.runs.lock import locked
     from gpu_coldstart.runs.pipeline import Pipeline
 
     with locked(out):
-        pipeline = Pipeline(engine, config, out, reporter, _dataset(config))
+        dataset = DATASETS.get(config.dataset).open(config)
+        pipeline = Pipeline(engine, config, out, reporter, dataset)
         pipeline.open(resume=resume, overwrite=overwrite)
         directory = pipeline.directory
         if directory.complete:

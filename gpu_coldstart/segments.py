@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpu_coldstart.config.parameters import Segments as SegmentsConfig
+from gpu_coldstart.config.parameters import SegmentsConfig
 from gpu_coldstart.data.catalogue import entries
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Array, Csr, Engine, HostArray, Kmeans, KmeansOptions

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpu_coldstart.config.parameters import Carousels, Features
+from gpu_coldstart.config.parameters import CarouselsConfig, FeaturesConfig
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.evaluation import replay
@@ -67,7 +67,7 @@ def shop(
         playlist_ids=engine.asarray(100 + 3 * np.arange(len(lists))),
     )
     past = stage.past
-    return stage, Offer.fit(engine, past.logs, past.space, Carousels(**options))
+    return stage, Offer.fit(engine, past.logs, past.space, CarouselsConfig(**options))
 
 
 # -- the oracle ------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def test_countries_that_nobody_knows(engine: Engine) -> None:
 
 def test_fewer_playlists_than_asked_for(engine: Engine) -> None:
     lists = some_lists(0, 9, [3, 6, 9])
-    options = Carousels(playlists=12, least_tracks=6)
+    options = CarouselsConfig(playlists=12, least_tracks=6)
     stage, offer = shop(engine, World(), lists, playlists=12, least_tracks=6)
     for carousel in carousels(stage.context, offer, stage.users).values():
         playlists, _ = hosted(engine, carousel)
@@ -223,7 +223,7 @@ def test_fewer_playlists_than_asked_for(engine: Engine) -> None:
     [(0, 1, "there are no playlists"), (5, 4, "0 of 5 playlists have 4 tracks or more")],
 )
 def test_no_playlists_to_show(engine: Engine, n: int, least: int, words: str) -> None:
-    options = Carousels(playlists=12, least_tracks=least)
+    options = CarouselsConfig(playlists=12, least_tracks=least)
     lists = some_lists(0, n, [3])
     stage, offer = shop(engine, World(), lists, playlists=12, least_tracks=least)
     assert carousels(stage.context, offer, stage.users) == {}
@@ -234,7 +234,7 @@ def test_no_playlists_to_show(engine: Engine, n: int, least: int, words: str) ->
 
 def test_no_notes_without_carousels(engine: Engine) -> None:
     stage, _ = shop(engine, World(), [])
-    assert notes(engine, stage.past.logs, Carousels(playlists=0)) == []
+    assert notes(engine, stage.past.logs, CarouselsConfig(playlists=0)) == []
 
 
 @pytest.mark.parametrize("kind", ["track", "playlist", "artist"])
@@ -260,7 +260,7 @@ def test_rows_are_of_users_and_ranks(engine: Engine) -> None:
     stage, offer = shop(engine, World(), some_lists(3, 20, [5]), playlists=4, least_tracks=1)
     users, logs = stage.some(4, 2), stage.past.logs
     found = carousels(stage.context, offer, users)
-    described = describe(engine, logs, stage.past.segments, Features().age_classes)
+    described = describe(engine, logs, stage.past.segments, FeaturesConfig().age_classes)
     why = explanations(described)
     for arm, carousel in found.items():
         table: dict[str, Any] = columns(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gpu_coldstart.config.parameters import Config, Features, Split
+from gpu_coldstart.config.parameters import Config, FeaturesConfig, SplitConfig
 from gpu_coldstart.data import signals
 from gpu_coldstart.data.registrations import Registrations
 from gpu_coldstart.engine import Engine
@@ -27,7 +27,7 @@ from gpu_coldstart.spaces import Space
 from tests.expectations import BLOCKS, SCALARS, Expected, Thing, expect
 from tests.worlds import Raw, Row, dense, event, some_world, sparse, stream, user
 
-CONFIG = Config(split=Split(warm_until="all"))
+CONFIG = Config(split=SplitConfig(warm_until="all"))
 FIRST_AGES = (18, 25, 35, 50, 65)
 
 # -- names and order -------------------------------------------------------------------------------
@@ -45,7 +45,7 @@ def test_order_is_that_of_the_design() -> None:
 def test_width(engine: Engine, d: int, wanted: int) -> None:
     assert signals.width(d) == wanted
     raw = some_world(0)
-    vectors = vectors_of(engine, raw, expect(raw, CONFIG), Features(), d=d)
+    vectors = vectors_of(engine, raw, expect(raw, CONFIG), FeaturesConfig(), d=d)
     assert vectors.shape[1] == wanted
 
 
@@ -79,7 +79,7 @@ def space_of(engine: Engine, wanted: Expected, d: int) -> Space:
 
 
 def inputs_of(
-    engine: Engine, raw: Raw, wanted: Expected, options: Features, *, d: int
+    engine: Engine, raw: Raw, wanted: Expected, options: FeaturesConfig, *, d: int
 ) -> InputVectors:
     logs = raw.logs(engine, CONFIG)
     builder = FeatureBuilder.fit(engine, logs, space_of(engine, wanted, d), options)
@@ -88,7 +88,7 @@ def inputs_of(
 
 
 def vectors_of(
-    engine: Engine, raw: Raw, wanted: Expected, options: Features, *, d: int = 3
+    engine: Engine, raw: Raw, wanted: Expected, options: FeaturesConfig, *, d: int = 3
 ) -> HostArray:
     inputs = inputs_of(engine, raw, wanted, options, d=d)
     vectors = engine.to_host(inputs.batch(engine.asarray(np.arange(len(wanted.users)))))
@@ -109,7 +109,7 @@ def age_class(age: int | None) -> int | None:
 
 
 def naive_blocks(
-    engine: Engine, wanted: Expected, pooling: str, d: int
+    engine: Engine, wanted: Expected, pooling: Any, d: int
 ) -> dict[tuple[int, str], HostArray]:
     """Every block of every user."""
     space = space_of(engine, wanted, d)
@@ -175,10 +175,10 @@ def naive_scalars(wanted: Expected, scale: str) -> HostArray:
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("pooling", ["events", "distinct"])
 @pytest.mark.parametrize("scalars", ["raw", "standard"])
-def test_every_block_and_scalar(engine: Engine, seed: int, pooling: str, scalars: str) -> None:
+def test_every_block_and_scalar(engine: Engine, seed: int, pooling: Any, scalars: Any) -> None:
     raw, d = some_world(seed), 3
     wanted = expect(raw, CONFIG)
-    vectors = vectors_of(engine, raw, wanted, Features(pooling=pooling, scalars=scalars), d=d)
+    vectors = vectors_of(engine, raw, wanted, FeaturesConfig(pooling=pooling, scalars=scalars), d=d)
     blocks = naive_blocks(engine, wanted, pooling, d)
     met = set()
     for i, who in enumerate(wanted.users):
@@ -197,7 +197,7 @@ def test_pooling_options_differ(engine: Engine) -> None:
     raw = some_world(1)
     wanted = expect(raw, CONFIG)
     one, other = (
-        vectors_of(engine, raw, wanted, Features(pooling=pooling))
+        vectors_of(engine, raw, wanted, FeaturesConfig(pooling=pooling))
         for pooling in ("events", "distinct")
     )
     assert np.abs(one - other).max() > 0.01
@@ -240,7 +240,7 @@ def test_by_hand(engine: Engine) -> None:
     space = space_of(engine, wanted, 3)
     tracks = dict(zip(wanted.tracks, engine.to_host(space.tracks), strict=True))
     users = engine.to_host(space.users)
-    vectors = vectors_of(engine, raw, wanted, Features(scalars="raw"))
+    vectors = vectors_of(engine, raw, wanted, FeaturesConfig(scalars="raw"))
     artist = (tracks[10] + tracks[11]) / 2
     for name, value in {
         "age": np.zeros(3),  # unknown
@@ -277,7 +277,7 @@ def test_unknown_ages_and_no_deviation_are_no_trouble(engine: Engine) -> None:
     for row in raw.users:
         del row["age"], row["country"]
     wanted = expect(raw, CONFIG)
-    vectors = vectors_of(engine, raw, wanted, Features())
+    vectors = vectors_of(engine, raw, wanted, FeaturesConfig())
     assert np.isfinite(vectors).all()
     assert not vectors[:, :6].any()
     assert not vectors[:, 60].any()  # the age, everybody's mean
@@ -285,10 +285,10 @@ def test_unknown_ages_and_no_deviation_are_no_trouble(engine: Engine) -> None:
 
 def test_cold_users_do_not_move_the_scale(engine: Engine) -> None:
     raw = small()
-    before = vectors_of(engine, raw, expect(raw, CONFIG), Features())
+    before = vectors_of(engine, raw, expect(raw, CONFIG), FeaturesConfig())
     raw.users[3]["age"] = 130
     raw.interactions.append(event(6, 0, "search", "track", 12, count=9))
-    after = vectors_of(engine, raw, expect(raw, CONFIG), Features())
+    after = vectors_of(engine, raw, expect(raw, CONFIG), FeaturesConfig())
     assert_array_equal(before[:3], after[:3])
     assert after[3, 60] > before[3, 60]
 
@@ -298,9 +298,9 @@ def test_cold_users_do_not_move_the_scale(engine: Engine) -> None:
 
 @pytest.mark.parametrize("pooling", ["events", "distinct"])
 @pytest.mark.parametrize("scalars", ["raw", "standard"])
-def test_users_whom_the_builder_has_never_seen(engine: Engine, pooling: str, scalars: str) -> None:
+def test_users_whom_the_builder_has_never_seen(engine: Engine, pooling: Any, scalars: Any) -> None:
     """Fitted without some cold users, the builder makes of them what it makes of them indexed."""
-    raw, d, options = some_world(4), 3, Features(pooling=pooling, scalars=scalars)
+    raw, d, options = some_world(4), 3, FeaturesConfig(pooling=pooling, scalars=scalars)
     whole = expect(raw, CONFIG)
     strangers = whole.test
     known = Raw(
@@ -372,7 +372,7 @@ def test_a_scaler_knows_the_users_it_was_fitted_on_alone(engine: Engine, raw: bo
 def test_batches(engine: Engine) -> None:
     raw = some_world(2)
     wanted = expect(raw, CONFIG)
-    inputs = inputs_of(engine, raw, wanted, Features(), d=33)
+    inputs = inputs_of(engine, raw, wanted, FeaturesConfig(), d=33)
     every = engine.to_host(inputs.batch(engine.asarray(np.arange(len(wanted.users)))))
     picked: Any = np.array([4, 0, 4, len(wanted.users) - 1])
     assert_array_equal(engine.to_host(inputs.batch(engine.asarray(picked))), every[picked])
@@ -384,7 +384,7 @@ def test_a_table_gives_the_same_bits_whether_it_is_kept_or_not(
 ) -> None:
     raw = some_world(2)
     wanted = expect(raw, CONFIG)
-    inputs = inputs_of(engine, raw, wanted, Features(), d=33)
+    inputs = inputs_of(engine, raw, wanted, FeaturesConfig(), d=33)
     users = np.arange(len(wanted.users))[::-1].copy()
     size = 4 * len(users) * inputs.width
     monkeypatch.setattr(engine, "resident_bytes", size if kept else size - 1)

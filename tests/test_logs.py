@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpu_coldstart.config.parameters import Config, Segments, Split
+from gpu_coldstart.config.parameters import Config, SegmentsConfig, SplitConfig
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine import Engine
@@ -101,7 +101,7 @@ def check(engine: Engine, indexed: tuple[Logs, GroundTruth], wanted: Expected) -
 
 def config_of(**options: Any) -> Config:
     days = options.pop("popularity_days", 0)
-    return Config(split=Split(**options), segments=Segments(popularity_days=days))
+    return Config(split=SplitConfig(**options), segments=SegmentsConfig(popularity_days=days))
 
 
 CONFIGS = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gpu_coldstart.config.parameters import PROTOCOLS, Config, differing_keys, flat
+from gpu_coldstart.config.parameters import PROTOCOLS, Config, flat
 from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.datasets.synthetic.world import PRESETS as WORLDS
+from tests.test_settings import differing
 
 
 def chosen(config: Config, *keys: str) -> tuple[Any, ...]:
@@ -57,7 +58,7 @@ def test_a_preset_says_how_large_and_a_protocol_how() -> None:
 
 def test_the_paper_preset_implies_the_protocol_unless_another_is_named(tmp_path: Path) -> None:
     own = resolve(preset="paper", settings={"evaluation.protocol": "own"})
-    beside = {key for key in differing_keys(own, resolve()) if not key.startswith("world.")}
+    beside = {key for key in differing(own, resolve()) if not key.startswith("world.")}
     assert beside == {"preset", "mlp.batch_size"}
     path = tmp_path / "mine.toml"
     path.write_text('preset = "paper"\n[evaluation]\nprotocol = "release"\n')

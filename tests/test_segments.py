@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gpu_coldstart.config.parameters import Features, Segments
+from gpu_coldstart.config.parameters import FeaturesConfig, SegmentsConfig
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.segments import Segments as Found
@@ -98,7 +98,7 @@ def a_world(engine: Engine) -> tuple[Any, Any, list[int]]:
 
 def test_fit(engine: Engine) -> None:
     logs, space, corner = a_world(engine)
-    found = fit(engine, logs, space, Segments(k=3), 0)
+    found = fit(engine, logs, space, SegmentsConfig(k=3), 0)
     labels = engine.to_host(found.labels)
     groups = {frozenset(np.flatnonzero(labels == label).tolist()) for label in range(3)}
     assert groups == {frozenset(u for u in range(30) if corner[u] == c) for c in range(3)}
@@ -118,7 +118,7 @@ def test_fit(engine: Engine) -> None:
 def test_fit_counts_as_configured(engine: Engine) -> None:
     logs, space, _ = a_world(engine)
     for of in ("members", "listens"):
-        options = Segments(k=3, restarts=2, seeding_points=0, popularity=of)
+        options = SegmentsConfig(k=3, restarts=2, seeding_points=0, popularity=of)
         found = fit(engine, logs, space, options, 0)
         wanted = shares_of(engine, logs.plays, found.labels, 3, of=of)
         assert_array_equal(dense(engine, found.shares), dense(engine, wanted))
@@ -127,7 +127,7 @@ def test_fit_counts_as_configured(engine: Engine) -> None:
 def test_cluster_hands_on_every_option(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     told: dict[str, Any] = {}
     monkeypatch.setattr(type(engine), "kmeans", lambda *_, **options: told.update(options))
-    options = Segments(iterations=3, restarts=4, seeding_points=5)
+    options = SegmentsConfig(iterations=3, restarts=4, seeding_points=5)
     cluster(engine, np.zeros((6, 2), np.float32), 2, options, 7)
     assert told == {"iterations": 3, "seed": 7, "restarts": 4, "seeding_points": 5}
 
@@ -135,7 +135,8 @@ def test_cluster_hands_on_every_option(engine: Engine, monkeypatch: pytest.Monke
 def test_fit_heeds_the_seed(engine: Engine) -> None:
     logs, space, _ = a_world(engine)
     one, again, *others = (
-        engine.to_host(fit(engine, logs, space, Segments(k=9), s).labels) for s in (1, 1, 2, 3)
+        engine.to_host(fit(engine, logs, space, SegmentsConfig(k=9), s).labels)
+        for s in (1, 1, 2, 3)
     )
     assert_array_equal(one, again)
     assert any((one != other).any() for other in others)
@@ -169,7 +170,7 @@ def test_describe(engine: Engine) -> None:
         sparse(engine, np.zeros((k, n_tracks))),
         0.0,
     )
-    found = describe(engine, logs, segments, Features().age_classes)
+    found = describe(engine, logs, segments, FeaturesConfig().age_classes)
     names = {15: "under 18", 20: "18-24", 30: "25-34", 70: "65 and over"}
     assert list(found["segment"]) == list(range(k))
     for segment in range(k):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import nn
 
 from bench.cases import HIGHER, LOWER, Benchmark, Case, Contender, Rule, Setting, Work
 from bench.data import Floats, points
-from gpu_coldstart.config.parameters import Mlp as Options
+from gpu_coldstart.config.components import MlpConfig
 from gpu_coldstart.data.signals import BLOCKS, SCALARS, width
 from gpu_coldstart.engine.base import Array, Engine
 from gpu_coldstart.features import Inputs
@@ -55,7 +54,7 @@ def _prepare(setting: Setting) -> Case:
     }
     vectors, targets = _made_up(sum(sizes.values()), setting.seed)
     n = sizes["warm"]
-    options = replace(setting.data.config.mlp, learning_rate=1e-3, batch_size=min(512, n // 2))
+    options = setting.data.config.mlp.replace(learning_rate=1e-3, batch_size=min(512, n // 2))
 
     def ours() -> Work:
         inputs, aims = _Ready(engine, vectors), engine.asarray(targets)
@@ -146,7 +145,7 @@ def _network() -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(before, _DIMENSION), _Unit())
 
 
-def _plain(vectors: Floats, targets: Floats, n: int, options: Options, setting: Setting) -> Work:
+def _plain(vectors: Floats, targets: Floats, n: int, options: MlpConfig, setting: Setting) -> Work:
     """What one writes first with PyTorch, and what the release does in essence.
 
     In each epoch the whole table is shuffled and then cut; after it validation users are

@@ -13,8 +13,10 @@ import typer
 
 from gpu_coldstart import __version__, console, interruption
 from gpu_coldstart.cli import options
-from gpu_coldstart.config.parameters import DATASETS, PRESETS, PROTOCOLS, SPACES, STRATEGIES
+from gpu_coldstart.config.parameters import PRESETS, PROTOCOLS, SPACES
 from gpu_coldstart.errors import UserError
+from gpu_coldstart.registry import DATASETS, STRATEGIES
+from gpu_coldstart.registry import SPACES as ALL_SPACES
 
 if TYPE_CHECKING:
     from gpu_coldstart.config.parameters import Config
@@ -34,7 +36,11 @@ against what they really played in the following 30 days.
 
 # Wrapped here, since the library would break a name at its hyphen.
 _STRATEGIES = textwrap.fill(
-    ", ".join(STRATEGIES), 76, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+    ", ".join(STRATEGIES.names()),
+    76,
+    initial_indent="  ",
+    subsequent_indent="  ",
+    break_on_hyphens=False,
 )
 
 EPILOG = f"""\
@@ -70,7 +76,9 @@ def run(
     *,
     dataset: Annotated[
         str | None,
-        options.choice("--dataset", DATASETS, "Where tables come from (default: synthetic)."),
+        options.choice(
+            "--dataset", DATASETS.names(), "Where tables come from (default: synthetic)."
+        ),
     ] = None,
     data: Annotated[
         str | None,
@@ -98,7 +106,9 @@ def run(
     ] = None,
     space: Annotated[
         str | None,
-        options.choice("--space", (*SPACES, "both"), "Embedding space (default: both)."),
+        options.choice(
+            "--space", (*ALL_SPACES.names(), "both"), "Embedding space (default: both)."
+        ),
     ] = None,
     engine: Annotated[
         str,

@@ -1,4 +1,4 @@
-"""Every knob of a run in one frozen tree.
+"""Every parameter of a run in one frozen tree.
 
 How values get in (presets, TOML files, single settings) is :mod:`gpu_coldstart.config.resolve`.
 """
@@ -6,40 +6,70 @@ How values get in (presets, TOML files, single settings) is :mod:`gpu_coldstart.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
-from typing import Any
+import math
+from copy import copy
+from functools import cache
+from typing import Annotated, Any, Literal
 
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    WithJsonSchema,
+    create_model,
+)
+
+from gpu_coldstart import registry
+from gpu_coldstart.config.base import (
+    MOST,
+    Count,
+    Distinct,
+    Natural,
+    Parameters,
+    one_of,
+)
+from gpu_coldstart.config.components import (
+    InputFeaturesConfig,
+    MlpConfig,
+    RegistrationDayConfig,
+    SoftConfig,
+    TtSvdConfig,
+    UtAlsConfig,
+)
 from gpu_coldstart.datasets.synthetic.world import World
+from gpu_coldstart.errors import UserError
+from gpu_coldstart.registry import section
 
 __all__ = [
-    "DATASETS",
     "PRESETS",
     "PROTOCOLS",
     "SPACES",
     "STRATEGIES",
-    "Carousels",
+    "CarouselsConfig",
     "Config",
-    "Evaluation",
-    "Features",
-    "Mlp",
-    "Segments",
-    "Split",
-    "Strategies",
-    "TtSvd",
-    "UtAls",
-    "differing_keys",
+    "EvaluationConfig",
+    "FeaturesConfig",
+    "SegmentsConfig",
+    "SplitConfig",
+    "StrategiesConfig",
+    "config_class",
     "flat",
+    "json_schema",
 ]
 
-DATASETS = ("synthetic", "events", "tafeng", "deezer")
-SPACES = ("tt-svd", "ut-als")
+SPACES = registry.SPACES.builtin
+"""The spaces of a run that names none."""
+
+STRATEGIES = registry.STRATEGIES.builtin
+"""The strategies of a run that names none."""
+
 PRESETS = ("tiny", "small", "paper")
 PROTOCOLS = ("own", "paper", "release")
-STRATEGIES = ("popularity", "registration-day", "input-features", "full", "semi", "soft")
 
 
-@dataclass(frozen=True)
-class Split:
+class SplitConfig(Parameters):
     """Who is warm and who is cold (4.1.2), where the tables do not say it themselves.
 
     Attributes
@@ -56,84 +86,13 @@ class Split:
         would lose more than half of the events, and then says so in a warning.
     """
 
-    cold_share: float = 0.2
-    truth_days: int = 30
-    min_truth: int = 1
-    warm_until: str = "auto"
+    cold_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    truth_days: Count = 30
+    min_truth: Natural = 1
+    warm_until: Literal["auto", "first-cold-day", "all"] = "auto"
 
 
-@dataclass(frozen=True)
-class UtAls:
-    """The UT-ALS space (3.1.1): affinities of users and tracks, factorised by weighted ALS.
-
-    Attributes
-    ----------
-    factors : int
-        Dimension d; 256 in the paper.
-    iterations, cg_steps : int
-        Alternations, and conjugate-gradient steps for each row in each of them.
-    regularization : float
-        The l of the objective.
-    confidence : float
-        Confidence of a cell is ``1 + confidence * affinity``.
-    stream_weight : float
-        Affinity gained by streaming a track n times: ``stream_weight * log(1 + n)``. The
-        logarithm keeps one song on repeat from outweighing a taste.
-    favorite_track_weight, favorite_album_weight, favorite_artist_weight : float
-        Affinity a track gains when the user makes it, its album or its artist a favourite. The
-        wider the favourite, the less it says about one track.
-    """
-
-    factors: int = 256
-    iterations: int = 15
-    regularization: float = 10.0
-    confidence: float = 10.0
-    cg_steps: int = 3
-    stream_weight: float = 1.0
-    favorite_track_weight: float = 2.0
-    favorite_album_weight: float = 0.5
-    favorite_artist_weight: float = 0.2
-
-
-@dataclass(frozen=True)
-class TtSvd:
-    """The TT-SVD space (3.1.2): PMI of tracks in collections, factorised by truncated SVD.
-
-    Attributes
-    ----------
-    dimension : int
-        Dimension d; 128 in the paper.
-    shift : float
-        Negative samples k of the shifted PMI; 1 is no shift.
-    smoothing : float
-        Exponent on the context counts; 1 is none, word2vec's 0.75 lifts rare tracks less.
-    exponent : float
-        Track vectors are ``U * S**exponent`` before they are made unit.
-    min_count : int
-        Pairs of tracks together in fewer collections are left out; at the paper's
-        size those seen once are most of the pairs, and without them the SVD is much cheaper.
-    max_tracks : int
-        A longer collection contributes only this many of its tracks, the most played first: pairs
-        grow with the square of the length.
-    oversamples, power_iterations : int
-        Accuracy of the randomised SVD.
-    history : {"distinct", "streams"}
-        A warm user is the mean of the tracks they streamed, each once or as often as streamed.
-    """
-
-    dimension: int = 128
-    shift: float = 1.0
-    smoothing: float = 1.0
-    exponent: float = 0.5
-    min_count: int = 2
-    max_tracks: int = 100
-    oversamples: int = 30
-    power_iterations: int = 2
-    history: str = "distinct"
-
-
-@dataclass(frozen=True)
-class Segments:
+class SegmentsConfig(Parameters):
     """Segments of warm users and their popular tracks (3.1.3).
 
     Attributes
@@ -156,16 +115,21 @@ class Segments:
         counts the whole history.
     """
 
-    k: int = 0
-    iterations: int = 20
-    restarts: int = 1
-    seeding_points: int = 20
-    popularity: str = "members"
-    popularity_days: int = 0
+    k: Natural = 0
+    iterations: Count = 20
+    restarts: Count = 1
+    seeding_points: Natural = 20
+    popularity: Literal["members", "listens"] = "members"
+    popularity_days: Natural = 0
 
 
-@dataclass(frozen=True)
-class Features:
+def _ascending(ages: tuple[int, ...]) -> tuple[int, ...]:
+    if list(ages) != sorted(ages):
+        raise ValueError(f"is {list(ages)}: give ages in ascending order")
+    return ages
+
+
+class FeaturesConfig(Parameters):
     """The input vector (3.2.2).
 
     Attributes
@@ -180,52 +144,27 @@ class Features:
         being the mean.
     """
 
-    age_classes: tuple[int, ...] = (18, 25, 35, 50, 65)
-    pooling: str = "events"
-    scalars: str = "standard"
+    age_classes: Annotated[Distinct[Count], AfterValidator(_ascending)] = (18, 25, 35, 50, 65)
+    pooling: Literal["events", "distinct"] = "events"
+    scalars: Literal["raw", "standard"] = "standard"
 
 
-@dataclass(frozen=True)
-class Mlp:
-    """The network from input vector to space, and its training (3.2.3).
-
-    Attributes
-    ----------
-    hidden : tuple of int
-        Widths of the hidden layers; ReLU, then batch normalisation, after each.
-    normalize_output : bool
-        Scale predictions to unit length, as the targets are (the release does, the paper is
-        silent).
-    optimizer : {"adam", "sgd"}
-        "Stochastic gradient descent" of the paper is Adam in its released code.
-    learning_rate, momentum, weight_decay : float
-        ``momentum`` is for ``sgd`` only.
-    batch_size : int
-    drop_last : bool
-        Leave out the users of an epoch's last batch where it is not full, as the release does.
-    epochs_tt_svd, epochs_ut_als : int
-        At most so many passes over the warm users, in each space.
-    patience : int
-        Stop after so many epochs without a better validation cosine and keep the best epoch; 0
-        never stops early and keeps the last.
-    """
-
-    hidden: tuple[int, ...] = (400, 300, 200)
-    normalize_output: bool = True
-    optimizer: str = "adam"
-    learning_rate: float = 0.001
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    batch_size: int = 512
-    drop_last: bool = False
-    epochs_tt_svd: int = 30
-    epochs_ut_als: int = 30
-    patience: int = 5
+StrategyName = Annotated[
+    str, AfterValidator(lambda name: one_of(name, registry.STRATEGIES.names()))
+]
+SpaceName = Annotated[str, AfterValidator(lambda name: one_of(name, registry.SPACES.names()))]
 
 
-@dataclass(frozen=True)
-class Strategies:
-    """Ways to recommend (3.2.4, 4.1.3).
+def _fields(name: str, parameters: type[Parameters]) -> dict[str, Any]:
+    """A strategy's parameters as fields of the section ``strategies``."""
+    return {
+        f"{section(name)}_{parameter}": (field.annotation, copy(field))
+        for parameter, field in parameters.model_fields.items()
+    }
+
+
+class SharedStrategies(Parameters):
+    """Settings of all strategies (3.2.4, 4.1.3).
 
     Attributes
     ----------
@@ -233,34 +172,30 @@ class Strategies:
         Which to run, in the order of the results table.
     similarity : {"cosine", "inner"}
         Between a user's and a track's embedding, wherever tracks are retrieved by embedding.
-    registration_day_fallback : {"popularity", "none"}
-        What Registration Day Streams gives a user without a stream: the chart, as the paper
-        states; or, as the release does, whatever comes first when every track scores 0.
     exclude_seen : bool
         Do not recommend what the user streamed on registration day.
-    soft_segments : int
-        Nearest segments among which soft allocation shares the list.
-    soft_overshoot : int
-        Places shared beyond the list's length, lost again to tracks several segments offer.
-    input_features_k : int
-        Segments of the input-features baseline.
-    input_features_points : int
-        It learns its segments from a sample of at most so many users for each; 0 is from all, as
-        in the release, which holds the whole matrix of input vectors.
     """
 
-    names: tuple[str, ...] = STRATEGIES
-    similarity: str = "cosine"
-    registration_day_fallback: str = "popularity"
+    names: Distinct[StrategyName] = STRATEGIES
+    similarity: Literal["cosine", "inner"] = "cosine"
     exclude_seen: bool = False
-    soft_segments: int = 5
-    soft_overshoot: int = 4
-    input_features_k: int = 100
-    input_features_points: int = 256
 
 
-@dataclass(frozen=True)
-class Carousels:
+# mypy cannot follow a base that is made at run time.
+_WithBuiltin: Any = create_model(
+    "_WithBuiltin",
+    __base__=SharedStrategies,
+    **_fields("registration-day", RegistrationDayConfig),
+    **_fields("input-features", InputFeaturesConfig),
+    **_fields("soft", SoftConfig),
+)
+
+
+class StrategiesConfig(_WithBuiltin):  # type: ignore[misc]
+    """Ways to recommend: what they share, and as ``x_y_p`` the parameter ``p`` of ``x-y``."""
+
+
+class CarouselsConfig(Parameters):
     """Ranked playlists for every test user, and when one counts as a success (4.2).
 
     Attributes
@@ -276,14 +211,13 @@ class Carousels:
         It leads to a favourite if the user makes the playlist itself one, or so many of its tracks.
     """
 
-    playlists: int = 12
-    least_tracks: int = 10
-    streamed_tracks: int = 3
-    favorite_tracks: int = 1
+    playlists: Natural = 12
+    least_tracks: Count = 10
+    streamed_tracks: Count = 3
+    favorite_tracks: Count = 1
 
 
-@dataclass(frozen=True)
-class Evaluation:
+class EvaluationConfig(Parameters):
     """Measures over the test users (4.1.1).
 
     Attributes
@@ -307,17 +241,40 @@ class Evaluation:
         Also draw what there is to draw, into ``figures/`` and ``report.html``.
     """
 
-    protocol: str = "own"
-    k: tuple[int, ...] = (50,)
-    deviation: str = "disjoint"
-    folds: int = 10
-    bootstrap: int = 1000
+    protocol: Literal["own", "paper", "release"] = "own"
+    k: Distinct[Count] = (50,)
+    deviation: Literal["disjoint", "repeated"] = "disjoint"
+    folds: Annotated[int, Field(ge=2, le=MOST)] = 10
+    bootstrap: Count = 1000
     analysis: bool = True
     figures: bool = True
 
 
-@dataclass(frozen=True)
-class Config:
+def _world(value: Any) -> World:
+    """A world from one or from its knobs; whole numbers do for floats, lists for tuples."""
+    if isinstance(value, World):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(f"is {value!r}: a World or its knobs are needed")
+    knobs = {field.name: field.default for field in dataclasses.fields(World)}
+    unknown = [name for name in value if name not in knobs]
+    if unknown:
+        raise ValueError(f"world has no {', '.join(map(str, unknown))}")
+    try:
+        return World(**{name: _knob(given, knobs[name]) for name, given in value.items()})
+    except UserError as error:
+        raise ValueError(str(error)) from error
+
+
+def _knob(value: Any, default: Any) -> Any:
+    if isinstance(default, tuple) and isinstance(value, list | tuple):
+        return tuple(_knob(single, default[0]) for single in value)
+    if type(value) is int and abs(value) > MOST:
+        return math.inf  # the world refuses it, and can say so: Python prints no huge integer
+    return float(value) if isinstance(default, float) and type(value) is int else value
+
+
+class Config(Parameters):
     """One run, completely: with the same engine it gives the same bytes.
 
     Attributes
@@ -330,23 +287,87 @@ class Config:
     seed : int
         Of the synthetic world and of every random choice in the method.
     spaces : tuple of {"tt-svd", "ut-als"}
+    model : str
+        The network, ``"mlp"`` or one that an installed package adds.
     """
 
-    dataset: str = "synthetic"
+    dataset: Annotated[
+        str, AfterValidator(lambda name: one_of(name, registry.DATASETS.names()))
+    ] = "synthetic"
     data: str = ""
-    preset: str = "small"
-    seed: int = 0
-    spaces: tuple[str, ...] = SPACES
-    world: World = field(default_factory=World)
-    split: Split = field(default_factory=Split)
-    ut_als: UtAls = field(default_factory=UtAls)
-    tt_svd: TtSvd = field(default_factory=TtSvd)
-    segments: Segments = field(default_factory=Segments)
-    features: Features = field(default_factory=Features)
-    mlp: Mlp = field(default_factory=Mlp)
-    strategies: Strategies = field(default_factory=Strategies)
-    carousels: Carousels = field(default_factory=Carousels)
-    evaluation: Evaluation = field(default_factory=Evaluation)
+    preset: Literal["tiny", "small", "paper"] = "small"
+    seed: Natural = 0
+    spaces: Distinct[SpaceName] = SPACES
+    model: Annotated[str, AfterValidator(lambda name: one_of(name, registry.MODELS.names()))] = (
+        "mlp"
+    )
+    world: Annotated[
+        World,
+        PlainValidator(_world),
+        PlainSerializer(dataclasses.asdict),
+        WithJsonSchema(TypeAdapter(World).json_schema()),
+    ] = World()
+    split: SplitConfig = SplitConfig()
+    ut_als: UtAlsConfig = UtAlsConfig()
+    tt_svd: TtSvdConfig = TtSvdConfig()
+    segments: SegmentsConfig = SegmentsConfig()
+    features: FeaturesConfig = FeaturesConfig()
+    mlp: MlpConfig = MlpConfig()
+    strategies: StrategiesConfig = StrategiesConfig()
+    carousels: CarouselsConfig = CarouselsConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    def of(self, part: str) -> Any:
+        """Parameters of a space or model: ``config.of("tt-svd")`` is ``config.tt_svd``."""
+        return getattr(self, section(part))
+
+
+def config_class() -> type[Config]:
+    """The configuration with sections for the parts that installed packages add.
+
+    Raises
+    ------
+    UserError
+        When an installed package is broken, or two of them want the same section or key.
+    """
+    return _extended(
+        tuple(registry.SPACES.installed),
+        tuple(registry.MODELS.installed),
+        tuple(registry.STRATEGIES.installed),
+    )
+
+
+@cache
+def _extended(
+    spaces: tuple[str, ...], models: tuple[str, ...], strategies: tuple[str, ...]
+) -> type[Config]:
+    sections: dict[str, Any] = {}
+    for parts, names in ((registry.SPACES, spaces), (registry.MODELS, models)):
+        for name in names:
+            parameters = parts.get(name).Parameters
+            _free(section(name), {**Config.model_fields, **sections})
+            sections[section(name)] = (parameters, parameters())
+    ways: dict[str, Any] = {}
+    for name in strategies:
+        for key, field in _fields(name, registry.STRATEGIES.get(name).Parameters).items():
+            _free(key, {**StrategiesConfig.model_fields, **ways})
+            ways[key] = field
+    if ways:
+        together = create_model("StrategiesConfig", __base__=StrategiesConfig, **ways)
+        sections["strategies"] = (together, together())
+    return create_model("Config", __base__=Config, **sections) if sections else Config
+
+
+def _free(key: str, taken: dict[str, Any]) -> None:
+    if key in taken:
+        raise UserError(
+            f"two parts claim the setting '{key}': uninstall one of the packages that add them"
+        )
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of a configuration, the sections of installed packages included."""
+    return config_class().model_json_schema()
 
 
 def flat(config: Config) -> dict[str, Any]:
@@ -358,16 +379,11 @@ def flat(config: Config) -> dict[str, Any]:
     20
     """
     values: dict[str, Any] = {}
-    for name, value in ((f.name, getattr(config, f.name)) for f in dataclasses.fields(config)):
-        if dataclasses.is_dataclass(value):
-            for leaf in dataclasses.fields(value):
-                values[f"{name}.{leaf.name}"] = getattr(value, leaf.name)
+    for name, value in config:
+        if isinstance(value, Parameters):
+            values |= {f"{name}.{leaf}": inner for leaf, inner in value}
+        elif isinstance(value, World):
+            values |= {f"{name}.{leaf}": inner for leaf, inner in dataclasses.asdict(value).items()}
         else:
             values[name] = value
     return values
-
-
-def differing_keys(one: Config, other: Config) -> list[str]:
-    """Dotted keys whose values differ."""
-    mine, theirs = flat(one), flat(other)
-    return [key for key in mine if mine[key] != theirs.get(key)]

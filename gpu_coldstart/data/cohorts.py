@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from gpu_coldstart.config.parameters import Split
+from gpu_coldstart.config.parameters import SplitConfig
 from gpu_coldstart.engine.base import Array, Column, Engine
 from gpu_coldstart.errors import UserError
 
@@ -35,7 +35,7 @@ def day_name(day: int) -> str:
 
 
 def assign(
-    engine: Engine, split: Split, given: Column | None, registered: Array, last_day: int
+    engine: Engine, split: SplitConfig, given: Column | None, registered: Array, last_day: int
 ) -> tuple[Array, str]:
     """Cohort of each user.
 
@@ -93,7 +93,7 @@ def assign(
 
 
 def last_warm_day(
-    split: Split, cohort: Array, registered: Array, warm_days: Array
+    split: SplitConfig, cohort: Array, registered: Array, warm_days: Array
 ) -> tuple[int | None, list[str]]:
     """Last day of warm events that counts, or None for all of them.
 

@@ -18,6 +18,7 @@ from gpu_coldstart.data.logs import Logs, index
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Engine
 from gpu_coldstart.errors import UserError
+from gpu_coldstart.registry import SPACES
 
 __all__ = ["Dataset"]
 
@@ -130,7 +131,10 @@ class Dataset:
         self, name: str, engine: Engine, logs: Logs, config: Config, progress: spaces.Progress
     ) -> spaces.Space:
         """The embedding space of that name (3.1.1, 3.1.2), learned or brought along."""
-        return spaces.FITTERS[name](engine, logs, config, progress)
+        space: spaces.Space = SPACES.get(name).fit(
+            engine, logs, config.of(name), config.seed, progress
+        )
+        return space
 
     def inputs(
         self, engine: Engine, logs: Logs, space: spaces.Space, config: Config

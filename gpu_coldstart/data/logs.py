@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from gpu_coldstart.config.parameters import Split
+from gpu_coldstart.config.parameters import SplitConfig
 from gpu_coldstart.data import cohorts
 from gpu_coldstart.data.catalogue import Catalogue
 from gpu_coldstart.data.catalogue import read as read_catalogue
@@ -126,13 +126,18 @@ class Logs:
 
 
 def index(
-    engine: Engine, tables: Tables, split: Split, *, popularity_days: int = 0, tested: bool = True
+    engine: Engine,
+    tables: Tables,
+    split: SplitConfig,
+    *,
+    popularity_days: int = 0,
+    tested: bool = True,
 ) -> tuple[Logs, GroundTruth]:
     """Number users and entities, split users into cohorts and build every matrix.
 
     Parameters
     ----------
-    split : Split
+    split : SplitConfig
     popularity_days : int
         Days after registration whose streams count for popularity; 0 counts the whole history.
     tested : bool
@@ -185,7 +190,7 @@ def index(
 
 
 def _with_truth(
-    engine: Engine, events: Events, cohort: Array, n_entities: int, split: Split
+    engine: Engine, events: Events, cohort: Array, n_entities: int, split: SplitConfig
 ) -> tuple[Array, list[str]]:
     """Make targets of cold users with fewer distinct tracks of truth than asked for.
 
@@ -226,7 +231,7 @@ def _check_cohorts(cohort: Array, *, tested: bool) -> None:
 
 
 def _until(
-    events: Events, cohort: Array, registered: Array, split: Split
+    events: Events, cohort: Array, registered: Array, split: SplitConfig
 ) -> tuple[Events, int | None, list[str]]:
     """Drop the warm events that would tell the future; also returns the last day that counts."""
     warm = cohort[events.user] == cohorts.WARM

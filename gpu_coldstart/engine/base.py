@@ -63,6 +63,9 @@ class Engine(ABC):
     name: str
     """``"cpu"`` or ``"cuda"``."""
 
+    label: str
+    """As people read it."""
+
     threads: int
     """CPU threads, on whose number the last bits of sums depend; 0 where they do not."""
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from gpu_coldstart.config.parameters import Carousels, Evaluation
+from gpu_coldstart.config.parameters import CarouselsConfig, EvaluationConfig
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Csr, Engine, HostArray
@@ -183,8 +183,8 @@ class RunResults:
 def analyse(
     observed: Observed,
     results: RunResults,
-    evaluation: Evaluation,
-    carousels: Carousels,
+    evaluation: EvaluationConfig,
+    carousels: CarouselsConfig,
     *,
     seed: int,
     progress: Progress,
@@ -195,9 +195,9 @@ def analyse(
     ----------
     observed : Observed
     results : RunResults
-    evaluation : Evaluation
+    evaluation : EvaluationConfig
         ``k`` and ``bootstrap``.
-    carousels : Carousels
+    carousels : CarouselsConfig
         What counts as a success in the replay, and the shortest playlist that is named.
     seed : int
     progress : callable
@@ -306,7 +306,7 @@ def _learning(spaces: Mapping[str, SpaceResults]) -> Iterator[dict[str, Any]]:
 def _replay(
     observed: Observed,
     spaces: Mapping[str, SpaceResults],
-    options: Carousels,
+    options: CarouselsConfig,
     *,
     bootstrap: int,
     seed: int,

@@ -28,7 +28,7 @@ import numpy as np
 from scipy import sparse
 from scipy.stats import chisquare, ttest_ind_from_stats
 
-from gpu_coldstart.config.parameters import Carousels
+from gpu_coldstart.config.parameters import CarouselsConfig
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Engine, HostArray
 from gpu_coldstart.evaluation.comparisons import holm, wilcoxon_p
@@ -134,7 +134,7 @@ def replay(
     user_ids: HostArray,
     playlists: sparse.csr_array,
     followup: Followup,
-    options: Carousels,
+    options: CarouselsConfig,
     *,
     bootstrap: int,
     seed: int,
@@ -148,7 +148,7 @@ def replay(
     user_ids : HostArray [users] of int64
     playlists : csr_array [playlists, tracks] of ones
     followup : Followup
-    options : Carousels
+    options : CarouselsConfig
         What counts as a success.
     bootstrap : int
         Resamples of the users.
@@ -199,7 +199,7 @@ def _successes(
     shown: Mapping[str, HostArray],
     playlists: sparse.csr_array,
     followup: Followup,
-    options: Carousels,
+    options: CarouselsConfig,
 ) -> HostArray:
     """Successes of every user under every arm, in both measures [2, arms, users]."""
     asked = (

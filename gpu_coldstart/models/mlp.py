@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import nn
 
-__all__ = ["Mlp"]
+from gpu_coldstart.config.components import MlpConfig
+from gpu_coldstart.engine.base import Engine
+
+__all__ = ["Mlp", "MlpModel"]
 
 
 class Mlp(nn.Module):
@@ -61,3 +65,39 @@ class Mlp(nn.Module):
         if self.normalize:
             embeddings = nn.functional.normalize(embeddings, dim=1)
         return embeddings
+
+
+class MlpModel:
+    """The paper's network as a registered model: how it is called, set up and built."""
+
+    name = "mlp"
+    label = "MLP"
+    Parameters = MlpConfig
+
+    @staticmethod
+    def build(
+        engine: Engine,
+        inputs: int,
+        outputs: int,
+        parameters: MlpConfig,
+        *,
+        training: bool = False,
+    ) -> Mlp:
+        """The network with fresh weights.
+
+        Parameters
+        ----------
+        inputs, outputs : int
+            Width of the input vector, and dimension d of the space.
+        training : bool
+            Take the engine's input layer, which may skip null blocks. Last bits then depend on the
+            batch, so a network that predicts does without; the weights' names are the same.
+        """
+        layer = partial(engine.input_layer, block=outputs) if training else nn.Linear
+        return Mlp(
+            inputs,
+            parameters.hidden,
+            outputs,
+            normalize=parameters.normalize_output,
+            input_layer=layer,
+        )

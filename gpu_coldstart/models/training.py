@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -18,11 +17,11 @@ import torch
 from torch import nn
 
 from gpu_coldstart.batches import by_batches
-from gpu_coldstart.config.parameters import Mlp as Options
+from gpu_coldstart.config.components import Training
 from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import Inputs
-from gpu_coldstart.models.mlp import Mlp
+from gpu_coldstart.models.mlp import MlpModel
 from gpu_coldstart.spaces import Progress, Space, unit_rows
 
 __all__ = [
@@ -52,7 +51,9 @@ class Network:
 
     Attributes
     ----------
-    model : Mlp
+    model : torch.nn.Module
+    inputs, outputs : int
+        Widths of the input vector and of the space.
     train_loss : tuple of float
         Mean squared error over each epoch, averaged over the users seen and dimensions.
     validation_cosine : tuple of float
@@ -61,7 +62,9 @@ class Network:
         The epoch whose weights were kept, from 1.
     """
 
-    model: Mlp
+    model: nn.Module
+    inputs: int
+    outputs: int
     train_loss: tuple[float, ...]
     validation_cosine: tuple[float, ...]
     best_epoch: int
@@ -97,7 +100,7 @@ class Checkpoint(Protocol):
         """Keep a state in place of the one before."""
 
 
-def check_batches(options: Options, n_warm: int) -> None:
+def check_batches(options: Training, n_warm: int) -> None:
     """Refuse to drop an incomplete batch where it is the only one.
 
     Raises
@@ -133,10 +136,11 @@ def train(
     *,
     warm: tuple[Array, Array],
     validation: tuple[Array, Array],
-    options: Options,
+    options: Training,
     epochs: int,
     seed: int,
     progress: Progress,
+    kind: Any = MlpModel,
     checkpoint: Checkpoint | None = None,
 ) -> Network:
     """Fit the network to warm users' embeddings.
@@ -150,6 +154,8 @@ def train(
         At most so many.
     seed : int
         Of the initial weights and of the order of the users in each epoch.
+    kind : registered model
+        Its ``build`` makes the network (see :data:`gpu_coldstart.registry.MODELS`).
     checkpoint : Checkpoint, optional
         Where to go on from, if something was saved, and to save epochs to.
     """
@@ -157,12 +163,8 @@ def train(
     dimension = int(warm[1].shape[1])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _network(
-            options,
-            inputs.width,
-            dimension,
-            input_layer=partial(engine.input_layer, block=dimension),
-        ).to(device)
+        model: nn.Module = kind.build(engine, inputs.width, dimension, options, training=True)
+    model.to(device)
     optimizer = _optimizer(model, options)
     vectors = inputs.table(warm[0])
     losses: list[float] = []
@@ -194,43 +196,35 @@ def train(
         model.load_state_dict(best_weights)
     # Without the skipping of null blocks, which makes last bits depend on the batch.
     with torch.random.fork_rng(devices=[]):  # its first weights are drawn, though not kept
-        whole = _network(options, inputs.width, dimension).to(device)
+        whole: nn.Module = kind.build(engine, inputs.width, dimension, options).to(device)
     whole.load_state_dict(model.state_dict())
-    return Network(whole.eval(), tuple(losses), tuple(cosines), best + 1)
+    return Network(whole.eval(), inputs.width, dimension, tuple(losses), tuple(cosines), best + 1)
 
 
-def _network(
-    options: Options,
-    width: int,
-    dimension: int,
+def restore(
+    engine: Engine,
+    kind: Any,
+    options: Training,
+    weights: Mapping[str, torch.Tensor],
     *,
-    input_layer: Callable[[int, int], nn.Linear] = nn.Linear,
-) -> Mlp:
-    return Mlp(
-        width,
-        options.hidden,
-        dimension,
-        normalize=options.normalize_output,
-        input_layer=input_layer,
-    )
-
-
-def restore(engine: Engine, options: Options, weights: Mapping[str, torch.Tensor]) -> Mlp:
+    inputs: int,
+    outputs: int,
+) -> nn.Module:
     """A trained network from its saved weights, ready to predict.
+
+    Parameters
+    ----------
+    kind : registered model
+    inputs, outputs : int
+        Widths of the input vector and of the space.
 
     Raises
     ------
     ValueError
         When the weights are not those of such a network.
     """
-    matrices = {
-        int(name.split(".")[1]): tensor.shape
-        for name, tensor in weights.items()
-        if tensor.ndim == 2
-    }
-    width, dimension = matrices[min(matrices)][1], matrices[max(matrices)][0]
-    with torch.random.fork_rng(devices=[]):
-        model = _network(options, width, dimension)
+    with torch.random.fork_rng(devices=[]):  # its first weights are drawn, though not kept
+        model: nn.Module = kind.build(engine, inputs, outputs, options)
     try:
         model.load_state_dict(dict(weights))
     except RuntimeError as error:  # what PyTorch says of other names and shapes
@@ -240,7 +234,7 @@ def restore(engine: Engine, options: Options, weights: Mapping[str, torch.Tensor
 
 
 def _tensors(
-    model: Mlp, optimizer: torch.optim.Optimizer, best: Mapping[str, torch.Tensor]
+    model: nn.Module, optimizer: torch.optim.Optimizer, best: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
     """The tensors of a :class:`TrainingState`."""
     tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
@@ -253,7 +247,7 @@ def _tensors(
 
 
 def _go_on(
-    saved: TrainingState, model: Mlp, optimizer: torch.optim.Optimizer
+    saved: TrainingState, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> dict[str, torch.Tensor]:
     """Put a saved state into network and optimizer; returns the best weights so far."""
     device = next(model.parameters()).device
@@ -272,7 +266,7 @@ def _go_on(
     return parts["best"]
 
 
-def _optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:
+def _optimizer(model: nn.Module, options: Training) -> torch.optim.Optimizer:
     # Fused: one pass over the weights, where PyTorch's default makes several.
     if options.optimizer == "sgd":
         return torch.optim.SGD(
@@ -290,7 +284,7 @@ def _optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:
     )
 
 
-def _batches(engine: Engine, n: int, options: Options, *, seed: int, epoch: int) -> list[Array]:
+def _batches(engine: Engine, n: int, options: Training, *, seed: int, epoch: int) -> list[Array]:
     """Places of each batch's users in a fresh order; a last batch of one joins the one before.
 
     Batch normalisation has no variance to work with in a batch of one. With ``drop_last``, who is
@@ -312,7 +306,7 @@ def _epoch(
     vectors: Callable[[Array], Array],
     targets: Array,
     *,
-    model: Mlp,
+    model: nn.Module,
     optimizer: torch.optim.Optimizer,
     batches: Sequence[Array],
 ) -> float:
@@ -336,7 +330,9 @@ def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
-def _cosine(engine: Engine, inputs: Inputs, model: Mlp, validation: tuple[Array, Array]) -> float:
+def _cosine(
+    engine: Engine, inputs: Inputs, model: nn.Module, validation: tuple[Array, Array]
+) -> float:
     """Mean cosine between predictions and targets."""
     users, targets = validation
 

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
+from gpu_coldstart.registry import SPACES, STRATEGIES
+
 __all__ = [
     "ARM_LABELS",
-    "LABELS",
     "MEASURE_LABELS",
     "RATE_LABELS",
     "SHOWN",
-    "SPACE_LABELS",
     "STRATA_LABELS",
     "arm_name",
     "space_name",
     "strategy_name",
 ]
-
-LABELS = {
-    "popularity": "Popularity",
-    "registration-day": "Registration Day Streams",
-    "input-features": "Input Features Clustering",
-    "full": "Full-Pers.",
-    "semi": "Semi-Pers.",
-    "soft": "Soft Allocation",
-}
-"""Names of the strategies as the paper prints them."""
-
-SPACE_LABELS = {"tt-svd": "TT-SVD", "ut-als": "UT-ALS"}
-"""Names of the spaces likewise."""
 
 MEASURE_LABELS = {"precision": "Precision", "recall": "Recall", "ndcg": "NDCG"}
 
@@ -54,12 +41,12 @@ ARM_LABELS = {"default": "Default", "semi": "Semi-Pers.", "full": "Full-Pers."}
 
 def space_name(space: str) -> str:
     """A space as the paper prints it; one that it does not know as it is."""
-    return SPACE_LABELS.get(space, space)
+    return SPACES.label(space)
 
 
 def strategy_name(strategy: str) -> str:
     """A strategy likewise."""
-    return LABELS.get(strategy, strategy)
+    return STRATEGIES.label(strategy)
 
 
 def arm_name(arm: str) -> str:

@@ -20,6 +20,7 @@ from gpu_coldstart.engine.base import Engine
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.fitting import train_network
 from gpu_coldstart.models import Checkpoint, Network
+from gpu_coldstart.registry import STRATEGIES, section
 from gpu_coldstart.runs import making, paths
 from gpu_coldstart.runs.artifacts import decode, encode, parquet_bytes, read_table
 from gpu_coldstart.runs.making import Predictions, Prepared, Recommendations
@@ -126,15 +127,16 @@ class Flow:
         )
 
     def _of_network(self, name: str) -> tuple[str, ...]:
-        mine = f"mlp.epochs_{name.replace('-', '_')}"
-        keys = self._section("mlp", "seed")
-        return tuple(key for key in keys if not key.startswith("mlp.epochs_") or key == mine)
+        model = section(self.config.model)
+        mine, others = f"{model}.epochs_{section(name)}", f"{model}.epochs_"
+        keys = self._section(model, "model", "seed")
+        return tuple(key for key in keys if not key.startswith(others) or key == mine)
 
     def _of_strategy(self, name: str) -> tuple[str, ...]:
         """The strategy's own parameters: of ``x-y``, the keys ``strategies.x_y_p``."""
-        parameters = strategies.STRATEGIES[name].Parameters.model_fields
+        parameters = STRATEGIES.get(name).Parameters.model_fields
         return self._section(
-            *(f"strategies.{name.replace('-', '_')}_{parameter}" for parameter in parameters)
+            *(f"strategies.{section(name)}_{parameter}" for parameter in parameters)
         )
 
     # -- declarations --------------------------------------------------------------------------
@@ -182,7 +184,7 @@ class Flow:
             lambda given: self._dataset.space(name, engine, given[data][0], config, self._progress),
             self._arrays(paths.space(name), spaces.Space),
             (data,),
-            self._section(name.replace("-", "_"), "seed"),
+            self._section(section(name), "seed"),
         )
         cut = Stage(
             f"{name}/segments",
@@ -235,7 +237,7 @@ class Flow:
         states = {
             way: self._fitting(name, way, prepared)
             for way in ways
-            if strategies.STRATEGIES[way].State is not None
+            if STRATEGIES.get(way).State is not None
         }
         return Learned(
             space,
@@ -286,7 +288,7 @@ class Flow:
 
     def _fitting(self, space: str, name: str, prepared: Stage[Prepared]) -> Stage[Any]:
         """What a strategy learns of its own."""
-        kind = strategies.STRATEGIES[name]
+        kind = STRATEGIES.get(name)
         parameters = strategies.parameters_of(name, self.config)
         state: Any = kind.State
 

@@ -21,6 +21,7 @@ from gpu_coldstart.evaluation.protocol import MEASURES
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.fitting import context_of, past_of
 from gpu_coldstart.models import Network, check_batches, predict, restore
+from gpu_coldstart.registry import MODELS, STRATEGIES
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.artifacts import json_bytes, parquet_bytes, read_json, read_table
 from gpu_coldstart.runs.stages import Codec, Given
@@ -100,7 +101,7 @@ def check_settings(config: Config, dataset: Dataset, logs: Logs) -> None:
             f"{logs.n_tracks} there are: set it lower"
         )
     segments.number_of_segments(config.segments.k, logs.n_warm)
-    check_batches(config.mlp, logs.n_warm)
+    check_batches(config.of(config.model), logs.n_warm)
 
 
 def network_codec(engine: Engine, config: Config, space: str) -> Codec[Network]:
@@ -113,6 +114,8 @@ def network_codec(engine: Engine, config: Config, space: str) -> Codec[Network]:
             key: tensor.cpu().contiguous() for key, tensor in value.model.state_dict().items()
         }
         curve = {
+            "inputs": value.inputs,
+            "outputs": value.outputs,
             "train_loss": value.train_loss,
             "validation_cosine": value.validation_cosine,
             "best_epoch": value.best_epoch,
@@ -122,7 +125,16 @@ def network_codec(engine: Engine, config: Config, space: str) -> Codec[Network]:
     def decoded(files: Files) -> Network:
         curve = read_json(files[curve_path], dict)
         return Network(
-            restore(engine, config.mlp, load_weights(files[weights_path])),
+            restore(
+                engine,
+                MODELS.get(config.model),
+                config.of(config.model),
+                load_weights(files[weights_path]),
+                inputs=int(curve["inputs"]),
+                outputs=int(curve["outputs"]),
+            ),
+            int(curve["inputs"]),
+            int(curve["outputs"]),
             tuple(curve["train_loss"]),
             tuple(curve["validation_cosine"]),
             int(curve["best_epoch"]),
@@ -172,7 +184,7 @@ def recommend(
     """Rank tracks for the test and target users, and measure the former's lists."""
     context, logs, users = prepared.context, prepared.past.logs, prepared.users
     engine, ks = context.engine, config.evaluation.k
-    kind = strategies.STRATEGIES[name]
+    kind = STRATEGIES.get(name)
     ranking = strategies.recommend(
         kind(context, strategies.parameters_of(name, config), state),
         users,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from gpu_coldstart.config.parameters import Config, TtSvd
+from gpu_coldstart.config.components import TtSvdConfig
 from gpu_coldstart.data.catalogue import entries
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Csr, Engine, PmiOptions, SvdOptions
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.spaces.base import Progress, Space, unit_rows
 
-__all__ = ["collections", "cooccurrence", "fit"]
+__all__ = ["TtSvd", "collections", "cooccurrence"]
 
 
-def collections(engine: Engine, logs: Logs, config: TtSvd) -> tuple[Csr, tuple[str, ...]]:
+def collections(engine: Engine, logs: Logs, parameters: TtSvdConfig) -> tuple[Csr, tuple[str, ...]]:
     """The sets of tracks that co-occur [collections, tracks]: playlists, else histories.
 
     A set longer than ``max_tracks`` keeps its most played tracks; in a playlist, where nothing
@@ -31,9 +31,9 @@ def collections(engine: Engine, logs: Logs, config: TtSvd) -> tuple[Csr, tuple[s
         notes = (
             "no playlists that count: TT-SVD counts tracks that share a listening history instead",
         )
-    long = xp.diff(sets.indptr) > config.max_tracks
+    long = xp.diff(sets.indptr) > parameters.max_tracks
     if bool(long.any()):
-        sets = _shortened(engine, sets, long, config.max_tracks)
+        sets = _shortened(engine, sets, long, parameters.max_tracks)
     return sets.with_data(xp.ones(sets.nnz, dtype=xp.float32)), notes
 
 
@@ -61,47 +61,65 @@ def cooccurrence(engine: Engine, sets: Csr) -> Csr:
     return Csr(indptr, columns[apart], counts.data[apart], counts.shape)
 
 
-def fit(engine: Engine, logs: Logs, config: Config, progress: Progress) -> Space:
-    """Learn the space: unit track vectors, and warm users as the unit mean of their history.
+class TtSvd:
+    """Unit track vectors; warm users are the unit mean of their history's."""
 
-    Raises
-    ------
-    UserError
-        When the dimension exceeds the number of tracks, or no two tracks ever co-occur.
-    """
-    options = config.tt_svd
-    if options.dimension > logs.n_tracks:
-        raise UserError(
-            f"setting 'tt_svd.dimension' is {options.dimension}, more than the {logs.n_tracks} "
-            "tracks: set it lower"
+    name = "tt-svd"
+    label = "TT-SVD"
+    Parameters = TtSvdConfig
+
+    @staticmethod
+    def fit(
+        engine: Engine,
+        logs: Logs,
+        parameters: TtSvdConfig,
+        seed: int,
+        progress: Progress,
+    ) -> Space:
+        """Learn the space: unit track vectors, and warm users as the unit mean of their history.
+
+        Raises
+        ------
+        UserError
+            When the dimension exceeds the number of tracks, or no two tracks ever co-occur.
+        """
+        if parameters.dimension > logs.n_tracks:
+            raise UserError(
+                f"setting 'tt_svd.dimension' is {parameters.dimension}, more than the "
+                f"{logs.n_tracks} tracks: set it lower"
+            )
+        sets, notes = collections(engine, logs, parameters)
+        progress(1, 4, "counting co-occurrences")
+        counts = cooccurrence(engine, sets)
+        progress(2, 4, f"PMI of {counts.nnz} pairs")
+        pmi = engine.pmi(
+            counts,
+            PmiOptions(
+                shift=parameters.shift,
+                smoothing=parameters.smoothing,
+                min_count=parameters.min_count,
+            ),
         )
-    sets, notes = collections(engine, logs, options)
-    progress(1, 4, "counting co-occurrences")
-    counts = cooccurrence(engine, sets)
-    progress(2, 4, f"PMI of {counts.nnz} pairs")
-    pmi = engine.pmi(
-        counts,
-        PmiOptions(shift=options.shift, smoothing=options.smoothing, min_count=options.min_count),
-    )
-    if not pmi.nnz:
-        raise UserError(
-            "no two tracks co-occur more than by chance, so TT-SVD has nothing to factorise: give "
-            "playlists.parquet or longer histories, or set tt_svd.min_count and tt_svd.shift lower"
+        if not pmi.nnz:
+            raise UserError(
+                "no two tracks co-occur more than by chance, so TT-SVD has nothing to factorise: "
+                "give playlists.parquet or longer histories, or set tt_svd.min_count and "
+                "tt_svd.shift lower"
+            )
+        progress(3, 4, f"SVD of {pmi.nnz} entries")
+        svd = engine.svd(
+            pmi,
+            SvdOptions(
+                rank=parameters.dimension,
+                oversamples=parameters.oversamples,
+                power_iterations=parameters.power_iterations,
+                seed=seed,
+            ),
         )
-    progress(3, 4, f"SVD of {pmi.nnz} entries")
-    svd = engine.svd(
-        pmi,
-        SvdOptions(
-            rank=options.dimension,
-            oversamples=options.oversamples,
-            power_iterations=options.power_iterations,
-            seed=config.seed,
-        ),
-    )
-    tracks = unit_rows(svd.u * svd.s**options.exponent)
-    weights = logs.history
-    if options.history == "distinct":
-        weights = weights.with_data(engine.xp.ones(weights.nnz, dtype=engine.xp.float32))
-    users = unit_rows(engine.pool(weights, tracks))
-    progress(4, 4, "done")
-    return Space("tt-svd", tracks, users, notes=notes)
+        tracks = unit_rows(svd.u * svd.s**parameters.exponent)
+        weights = logs.history
+        if parameters.history == "distinct":
+            weights = weights.with_data(engine.xp.ones(weights.nnz, dtype=engine.xp.float32))
+        users = unit_rows(engine.pool(weights, tracks))
+        progress(4, 4, "done")
+        return Space("tt-svd", tracks, users, notes=notes)

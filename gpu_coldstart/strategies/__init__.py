@@ -1,30 +1,24 @@
-"""Ways to recommend, one file each."""
+"""Ways to recommend, one file each, listed in :data:`gpu_coldstart.registry.STRATEGIES`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from gpu_coldstart.batches import by_batches
+from gpu_coldstart.config.base import Parameters
 from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.engine.base import Array
 from gpu_coldstart.errors import UserError
+from gpu_coldstart.registry import STRATEGIES, section
 from gpu_coldstart.strategies.base import (
     Context,
     Past,
     Ranking,
     Strategy,
-    StrategyParameters,
     Users,
 )
-from gpu_coldstart.strategies.full import FullyPersonalized
-from gpu_coldstart.strategies.input_features import InputFeatures
-from gpu_coldstart.strategies.popularity import Popularity
-from gpu_coldstart.strategies.registration_day import RegistrationDay
-from gpu_coldstart.strategies.semi import SemiPersonalized
-from gpu_coldstart.strategies.soft import SoftAllocation
 
 __all__ = [
-    "STRATEGIES",
     "Context",
     "Past",
     "Ranking",
@@ -34,27 +28,14 @@ __all__ = [
     "recommend",
 ]
 
-STRATEGIES: dict[str, type[Strategy]] = {
-    strategy.name: strategy
-    for strategy in (
-        Popularity,
-        RegistrationDay,
-        InputFeatures,
-        FullyPersonalized,
-        SemiPersonalized,
-        SoftAllocation,
-    )
-}
-"""Every strategy by name."""
 
-
-def parameters_of(name: str, config: Config) -> StrategyParameters:
+def parameters_of(name: str, config: Config) -> Parameters:
     """A strategy's own settings: ``strategies.x_y_p`` is the parameter p of the strategy x-y."""
-    kind, prefix = STRATEGIES[name], name.replace("-", "_")
-    return kind.Parameters(
+    parameters: type[Parameters] = STRATEGIES.get(name).Parameters
+    return parameters(
         **{
-            parameter: getattr(config.strategies, f"{prefix}_{parameter}")
-            for parameter in kind.Parameters.model_fields
+            parameter: getattr(config.strategies, f"{section(name)}_{parameter}")
+            for parameter in parameters.model_fields
         }
     )
 

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
 from gpu_coldstart.batches import by_batches
-from gpu_coldstart.config.parameters import Segments as SegmentsConfig
+from gpu_coldstart.config.base import Parameters
+from gpu_coldstart.config.parameters import SegmentsConfig
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.registrations import Registrations
 from gpu_coldstart.engine.base import Array, Csr, Engine
@@ -24,15 +23,8 @@ __all__ = [
     "Ranking",
     "Retriever",
     "Strategy",
-    "StrategyParameters",
     "Users",
 ]
-
-
-class StrategyParameters(BaseModel):
-    """A strategy's own settings, frozen and validated; the base has none."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True)
@@ -198,7 +190,7 @@ class Strategy(ABC):
     Parameters
     ----------
     context : Context
-    parameters : StrategyParameters
+    parameters : Parameters
         Of the class's own ``Parameters``; its defaults unless given.
     state : State
         What :meth:`fit` returned, if the strategy has a state.
@@ -210,7 +202,7 @@ class Strategy(ABC):
     label: ClassVar[str]
     """As in tables and reports."""
 
-    Parameters: ClassVar[type[StrategyParameters]] = StrategyParameters
+    Parameters: ClassVar[type[Parameters]] = Parameters
     """The parameter ``p`` of the strategy ``x-y`` is the setting ``strategies.x_y_p``."""
 
     State: ClassVar[type[Any] | None] = None

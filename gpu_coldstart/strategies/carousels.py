@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from gpu_coldstart.config.parameters import Carousels as Options
+from gpu_coldstart.config.parameters import CarouselsConfig
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Array, Engine, HostArray
 from gpu_coldstart.spaces import Space
@@ -66,12 +66,12 @@ class Carousel:
     segments: Array | None = None
 
 
-def offered(sizes: Array, options: Options) -> Array:
+def offered(sizes: Array, options: CarouselsConfig) -> Array:
     """Which playlists may be shown [playlists] of bool, by their distinct known tracks."""
     return sizes >= options.least_tracks
 
 
-def length(sizes: Array, options: Options) -> int:
+def length(sizes: Array, options: CarouselsConfig) -> int:
     """Playlists in a carousel: as set, or all that may be shown where those are fewer.
 
     Parameters
@@ -82,7 +82,7 @@ def length(sizes: Array, options: Options) -> int:
     Examples
     --------
     >>> import numpy as np
-    >>> length(np.array([3, 30, 20]), Options(playlists=12, least_tracks=10))
+    >>> length(np.array([3, 30, 20]), CarouselsConfig(playlists=12, least_tracks=10))
     2
     """
     return min(options.playlists, int(offered(sizes, options).sum()))
@@ -93,7 +93,7 @@ def _sizes(engine: Engine, logs: Logs) -> Array:
     return engine.xp.diff(logs.members.indptr)[logs.playlists]
 
 
-def notes(engine: Engine, logs: Logs, options: Options) -> list[str]:
+def notes(engine: Engine, logs: Logs, options: CarouselsConfig) -> list[str]:
     """What the reader of the results should know about carousels."""
     if not options.playlists:
         return []
@@ -138,7 +138,7 @@ class Offer:
     length: int
 
     @classmethod
-    def fit(cls, engine: Engine, logs: Logs, space: Space, options: Options) -> Offer:
+    def fit(cls, engine: Engine, logs: Logs, space: Space, options: CarouselsConfig) -> Offer:
         """Place the playlists and the countries in a space."""
         xp = engine.xp
         sizes = _sizes(engine, logs)

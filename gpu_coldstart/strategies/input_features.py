@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from gpu_coldstart.batches import batches, by_batches
+from gpu_coldstart.config.components import InputFeaturesConfig
 from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.segments import cluster, shares_of
@@ -18,7 +18,6 @@ from gpu_coldstart.strategies.base import (
     Past,
     Ranking,
     Strategy,
-    StrategyParameters,
     Users,
 )
 
@@ -58,20 +57,7 @@ class InputFeatures(Strategy):
     label = "Input Features Clustering"
     State = InputSegments
 
-    class Parameters(StrategyParameters):
-        """Settings of the baseline.
-
-        Attributes
-        ----------
-        k : int
-            Segments of the input-features baseline.
-        points : int
-            It learns its segments from a sample of at most so many users for each; 0 is from all,
-            as in the release, which holds the whole matrix of input vectors.
-        """
-
-        k: Annotated[int, Field(ge=1)] = 100
-        points: Annotated[int, Field(ge=0)] = 256
+    Parameters = InputFeaturesConfig
 
     @classmethod
     def fit(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
+from gpu_coldstart.config.components import RegistrationDayConfig
 from gpu_coldstart.strategies.base import (
     Context,
     Ranking,
     Retriever,
     Strategy,
-    StrategyParameters,
     Users,
 )
 
@@ -28,17 +28,7 @@ class RegistrationDay(Strategy):
     name = "registration-day"
     label = "Registration Day Streams"
 
-    class Parameters(StrategyParameters):
-        """Settings of Registration Day Streams.
-
-        Attributes
-        ----------
-        fallback : {"popularity", "none"}
-            What a user without a stream gets: the chart, as the paper states; or, as in the
-            release, whatever comes first when every track scores 0.
-        """
-
-        fallback: Literal["popularity", "none"] = "popularity"
+    Parameters = RegistrationDayConfig
 
     def __init__(self, context: Context, parameters: Any = None, state: Any = None):
         super().__init__(context, parameters, state)

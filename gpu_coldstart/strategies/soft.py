@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
+from gpu_coldstart.config.components import SoftConfig
 from gpu_coldstart.engine.base import Array
-from gpu_coldstart.strategies.base import Ranking, Strategy, StrategyParameters, Users
+from gpu_coldstart.strategies.base import Ranking, Strategy, Users
 
 __all__ = ["SoftAllocation"]
 
@@ -25,19 +22,7 @@ class SoftAllocation(Strategy):
     name = "soft"
     label = "Soft Allocation"
 
-    class Parameters(StrategyParameters):
-        """Settings of soft allocation.
-
-        Attributes
-        ----------
-        segments : int
-            Nearest segments among which soft allocation shares the list.
-        overshoot : int
-            Places shared beyond the list's length, lost again to tracks several segments offer.
-        """
-
-        segments: Annotated[int, Field(ge=1)] = 5
-        overshoot: Annotated[int, Field(ge=0)] = 4
+    Parameters = SoftConfig
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scipy.stats import chisquare, kstest, ttest_ind
 
-from gpu_coldstart.config.parameters import Carousels
+from gpu_coldstart.config.parameters import CarouselsConfig
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.evaluation.comparisons import holm, wilcoxon_p
 from gpu_coldstart.evaluation.replay import (
@@ -101,7 +101,7 @@ class Small:
         self.listened, self.liked = subsets(users, playlists, 2), subsets(users, playlists, 1)
         self.shown = {arm: [draw.sample(range(playlists), 4) for _ in range(users)] for arm in ARMS}
 
-    def replay(self, options: Carousels | None = None, **more: int) -> list[Row]:
+    def replay(self, options: CarouselsConfig | None = None, **more: int) -> list[Row]:
         after = Followup(
             streams=ones(self.streams, self.tracks),
             playlist_streams=ones(self.listened, len(self.playlists)),
@@ -113,11 +113,11 @@ class Small:
             np.array(self.ids, np.int64),
             ones(self.playlists, self.tracks),
             after,
-            options or Carousels(streamed_tracks=2, favorite_tracks=1),
+            options or CarouselsConfig(streamed_tracks=2, favorite_tracks=1),
             **{"bootstrap": 200, "seed": 0} | more,
         )
 
-    def hits(self, measure: str, arm: str, user: int, options: Carousels) -> int:
+    def hits(self, measure: str, arm: str, user: int, options: CarouselsConfig) -> int:
         """Displays of a user that had success, counted one by one."""
         streamed = measure == "display-to-stream"
         tracks = (self.streams if streamed else self.favorites)[user]
@@ -137,7 +137,10 @@ def only(rows: list[Row], **values: Any) -> Row:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(("streamed", "favorite"), [(1, 1), (2, 3)])
 def test_naively_the_same(seed: int, streamed: int, favorite: int) -> None:
-    small, options = Small(seed), Carousels(streamed_tracks=streamed, favorite_tracks=favorite)
+    small, options = (
+        Small(seed),
+        CarouselsConfig(streamed_tracks=streamed, favorite_tracks=favorite),
+    )
     rows = small.replay(options, seed=seed)
     assert [(row["design"], row["measure"], row["arm"]) for row in rows] == [
         (design, measure, arm)
@@ -188,7 +191,7 @@ def test_successes_of_many_users_are_those_of_each() -> None:
         ones(small.listened, len(small.playlists)),
         2,
     )
-    options = Carousels(streamed_tracks=2)
+    options = CarouselsConfig(streamed_tracks=2)
     assert found.tolist() == [
         small.hits("display-to-stream", "semi", user, options) for user in range(1030)
     ]
@@ -264,7 +267,7 @@ def planted(
         draw.integers(-(2**63), 2**63 - 1, users),
         sparse.csr_array(np.eye(width)),
         Followup(sparse.csr_array(streamed.astype(np.float64)), none, none, none),
-        Carousels(streamed_tracks=1),
+        CarouselsConfig(streamed_tracks=1),
         bootstrap=bootstrap,
         seed=1,
     )

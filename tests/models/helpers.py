@@ -7,14 +7,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from gpu_coldstart.config.parameters import Mlp as Options
+from gpu_coldstart.config.components import MlpConfig
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array, HostArray
 from gpu_coldstart.features import InputVectors
 from gpu_coldstart.models import Network, predict, train
 
 N_WARM, N_VALIDATION, WIDTH, D = 50, 20, 9, 4
-OPTIONS = Options(hidden=(16, 8), batch_size=16, learning_rate=0.01, patience=0)
+OPTIONS = MlpConfig(hidden=(16, 8), batch_size=16, learning_rate=0.01, patience=0)
 
 
 class Inputs:
@@ -46,7 +46,7 @@ def targets_of(inputs: InputVectors) -> HostArray:
 
 def fit(
     engine: Engine,
-    options: Options = OPTIONS,
+    options: MlpConfig = OPTIONS,
     *,
     epochs: int = 3,
     seed: int = 0,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from torch import nn
 
-from gpu_coldstart.config.parameters import Mlp as Options
+from gpu_coldstart.config.components import MlpConfig
 from gpu_coldstart.engine import choose
 from gpu_coldstart.engine.cpu import blocks
 from gpu_coldstart.engine.cpu.blocks import BlockLinear
@@ -182,7 +182,7 @@ def test_the_network_is_the_same_network(hidden: tuple[int, ...]) -> None:
     plain.load_state_dict(state)
 
 
-def fit(monkeypatch: pytest.MonkeyPatch, *, narrowest: int, optimizer: str = "adam") -> Any:
+def fit(monkeypatch: pytest.MonkeyPatch, *, narrowest: int, optimizer: Any = "adam") -> Any:
     """A network trained where narrower blocks are not skipped, and its first layer in training."""
     engine, layers = choose("cpu")[0], []
     make = engine.input_layer
@@ -202,7 +202,7 @@ def fit(monkeypatch: pytest.MonkeyPatch, *, narrowest: int, optimizer: str = "ad
         inputs,
         warm=(users[:N_WARM], targets[:N_WARM]),
         validation=(users[N_WARM:], targets[N_WARM:]),
-        options=Options(hidden=(16, 8), batch_size=16, optimizer=optimizer, learning_rate=0.01),
+        options=MlpConfig(hidden=(16, 8), batch_size=16, optimizer=optimizer, learning_rate=0.01),
         epochs=4,
         seed=0,
         progress=lambda *_: None,

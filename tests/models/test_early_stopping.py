@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -23,7 +21,7 @@ def test_without_patience_the_last_epoch_is_kept(engine: Engine) -> None:
 
 @pytest.mark.parametrize("patience", [1, 2, 4])
 def test_early_stopping_keeps_the_best_epoch(engine: Engine, patience: int) -> None:
-    options = dataclasses.replace(OPTIONS, patience=patience, learning_rate=0.05)
+    options = OPTIONS.replace(patience=patience, learning_rate=0.05)
     network = fit(engine, options, epochs=60)
     curve = network.validation_cosine
     best = max(range(len(curve)), key=lambda epoch: (curve[epoch], -epoch))
@@ -32,7 +30,7 @@ def test_early_stopping_keeps_the_best_epoch(engine: Engine, patience: int) -> N
     assert len(curve) < 60
     assert_allclose(cosine(engine, network), curve[best], rtol=1e-5)
     # The same as having stopped there.
-    short = fit(engine, dataclasses.replace(options, patience=0), epochs=best + 1)
+    short = fit(engine, options.replace(patience=0), epochs=best + 1)
     for name, value in weights(short).items():
         assert_allclose(weights(network)[name], value, rtol=1e-4, atol=1e-6)
 
@@ -56,7 +54,7 @@ def test_early_stopping_on_a_given_curve(
 ) -> None:
     left = iter(curve)
     monkeypatch.setattr(module, "_cosine", lambda *_: next(left))
-    network = fit(engine, dataclasses.replace(OPTIONS, patience=patience), epochs=6)
+    network = fit(engine, OPTIONS.replace(patience=patience), epochs=6)
     assert network.validation_cosine == tuple(curve[:epochs])
     assert len(network.train_loss) == epochs
     assert network.best_epoch == best
@@ -73,7 +71,7 @@ def fit_plainly(engine: Engine, monkeypatch: pytest.MonkeyPatch, epochs: int) ->
 
 def test_a_validation_that_only_worsens_keeps_the_first_epoch(engine: Engine) -> None:
     inputs = inputs_of(engine)
-    options = dataclasses.replace(OPTIONS, patience=3)
+    options = OPTIONS.replace(patience=3)
     network = fit(engine, options, epochs=30, validation=-targets_of(inputs)[N_WARM:])
     curve = network.validation_cosine
     assert len(curve) < 30

@@ -8,12 +8,12 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
-from gpu_coldstart.config.parameters import Mlp as Options
+from gpu_coldstart.config.components import MlpConfig
 from gpu_coldstart.models import Mlp
 
 
 def test_architecture_of_the_paper() -> None:
-    model = Mlp(2579, Options().hidden, 128, normalize=True)
+    model = Mlp(2579, MlpConfig().hidden, 128, normalize=True)
     kinds = [type(layer) for layer in model.layers]
     assert kinds == [nn.Linear, nn.ReLU, nn.BatchNorm1d] * 3 + [nn.Linear]
     shapes = [

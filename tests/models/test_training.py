@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from collections.abc import Callable
 from typing import Any, cast
@@ -17,7 +16,7 @@ from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import InputVectors
-from gpu_coldstart.models import Mlp, check_batches, predict
+from gpu_coldstart.models import Mlp, check_batches, mlp, predict
 from gpu_coldstart.models import training as module
 from tests.models.helpers import N_WARM, OPTIONS, Inputs, fit, inputs_of, targets_of, weights
 
@@ -37,7 +36,7 @@ class Watched(Mlp):
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, bool, int]]:
     """(gradients on, batch normalisation in training mode, users) of each pass."""
-    monkeypatch.setattr(module, "Mlp", Watched)
+    monkeypatch.setattr(mlp, "Mlp", Watched)
     Watched.passes = []
     return Watched.passes
 
@@ -64,8 +63,8 @@ def noting(engine: Engine) -> tuple[InputVectors, list[list[int]]]:
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_it_learns(engine: Engine, optimizer: str) -> None:
-    options = dataclasses.replace(
-        OPTIONS, optimizer=optimizer, learning_rate=0.01 if optimizer == "adam" else 0.2
+    options = OPTIONS.replace(
+        optimizer=optimizer, learning_rate=0.01 if optimizer == "adam" else 0.2
     )
     network = fit(engine, options, epochs=40)
     assert network.train_loss[-1] < 0.3 * network.train_loss[0]
@@ -105,7 +104,7 @@ def test_every_user_once_an_epoch_and_never_alone(
     size: int,
     wanted: list[int],
 ) -> None:
-    fit(engine, dataclasses.replace(OPTIONS, batch_size=size), epochs=1, n_warm=n_warm)
+    fit(engine, OPTIONS.replace(batch_size=size), epochs=1, n_warm=n_warm)
     assert sorted(n for gradients, _, n in passes if gradients) == wanted
 
 
@@ -120,14 +119,14 @@ def test_the_last_batch_may_be_dropped(
     size: int,
     wanted: list[int],
 ) -> None:
-    options = dataclasses.replace(OPTIONS, batch_size=size, drop_last=True)
+    options = OPTIONS.replace(batch_size=size, drop_last=True)
     fit(engine, options, epochs=1, n_warm=n_warm)
     assert sorted(n for gradients, _, n in passes if gradients) == wanted
 
 
 def test_a_dropped_batch_is_of_other_users_in_each_epoch(engine: Engine) -> None:
     noted = noting(engine)
-    options = dataclasses.replace(OPTIONS, batch_size=40, drop_last=True)
+    options = OPTIONS.replace(batch_size=40, drop_last=True)
     fit(engine, options, epochs=3, inputs=noted[0])
     left_out = [frozenset(range(N_WARM)) - set(batch) for batch in noted[1]]
     assert [len(users) for users in left_out] == [10, 10, 10]
@@ -137,7 +136,7 @@ def test_a_dropped_batch_is_of_other_users_in_each_epoch(engine: Engine) -> None
 def test_loss_leaves_out_who_is_dropped(engine: Engine) -> None:
     # As below: the weights stand still, so that the loss is that of the one batch.
     noted = noting(engine)
-    options = dataclasses.replace(OPTIONS, learning_rate=1e-12, batch_size=40, drop_last=True)
+    options = OPTIONS.replace(learning_rate=1e-12, batch_size=40, drop_last=True)
     network = fit(engine, options, epochs=1, inputs=noted[0])
     seen = noted[1][0]
     inputs = inputs_of(engine)
@@ -147,16 +146,16 @@ def test_loss_leaves_out_who_is_dropped(engine: Engine) -> None:
 
 
 def test_an_only_batch_that_would_be_dropped_is_refused() -> None:
-    options = dataclasses.replace(OPTIONS, batch_size=16, drop_last=True)
+    options = OPTIONS.replace(batch_size=16, drop_last=True)
     check_batches(options, 16)
-    check_batches(dataclasses.replace(options, drop_last=False), 15)
+    check_batches(options.replace(drop_last=False), 15)
     with pytest.raises(UserError, match=r"'mlp\.drop_last'.* 15 warm users .* batch of 16"):
         check_batches(options, 15)
 
 
 def test_epochs_go_through_the_users_in_fresh_orders(engine: Engine) -> None:
     inputs, orders = noting(engine)
-    fit(engine, dataclasses.replace(OPTIONS, batch_size=50), epochs=3, inputs=inputs)
+    fit(engine, OPTIONS.replace(batch_size=50), epochs=3, inputs=inputs)
     assert [sorted(order) for order in orders] == [list(range(N_WARM))] * 3
     assert orders[0] != orders[1] != orders[2] != orders[0]
     assert orders[0] != list(range(N_WARM))
@@ -165,7 +164,7 @@ def test_epochs_go_through_the_users_in_fresh_orders(engine: Engine) -> None:
 def test_loss_is_the_mean_over_users_and_dimensions(engine: Engine) -> None:
     # With a learning rate this small the first epoch meets the initial weights throughout; with
     # one batch, batch normalisation sees all users at once.
-    options = dataclasses.replace(OPTIONS, learning_rate=1e-12, batch_size=50)
+    options = OPTIONS.replace(learning_rate=1e-12, batch_size=50)
     network = fit(engine, options, epochs=1)
     inputs = inputs_of(engine)
     model = network.model.train()
@@ -219,14 +218,14 @@ def test_no_global_random_state_is_touched(engine: Engine) -> None:
     ids=str,
 )
 def test_options_are_heeded(engine: Engine, change: dict[str, Any]) -> None:
-    one, other = fit(engine), fit(engine, dataclasses.replace(OPTIONS, **change))
+    one, other = fit(engine), fit(engine, OPTIONS.replace(**change))
     assert np.abs(weights(one)["layers.3.weight"] - weights(other)["layers.3.weight"]).max() > 1e-4
 
 
 def test_momentum_is_for_sgd(engine: Engine) -> None:
     for optimizer, differs in (("sgd", True), ("adam", False)):
         one, other = (
-            fit(engine, dataclasses.replace(OPTIONS, optimizer=optimizer, momentum=momentum))
+            fit(engine, OPTIONS.replace(optimizer=optimizer, momentum=momentum))
             for momentum in (0.0, 0.9)
         )
         apart = np.abs(weights(one)["layers.3.weight"] - weights(other)["layers.3.weight"]).max()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gpu_coldstart.config.parameters import SPACES, STRATEGIES
-from gpu_coldstart.strategies import STRATEGIES as KINDS
+from gpu_coldstart.registry import STRATEGIES as KINDS
 from gpu_coldstart.strategies.carousels import ARMS
 from tests.runs.helpers import (
     Result,
@@ -33,9 +33,10 @@ from tests.runs.helpers import (
 from tests.runs.killing import EPOCH, MOMENTS
 
 LEARNED = ("space", "segments", "descriptions", "network", "predictions", "predictions.warm")
-STATES = tuple(f"{name}.state" for name, kind in KINDS.items() if kind.State is not None)
+STATES = tuple(f"{name}.state" for name in STRATEGIES if KINDS.get(name).State is not None)
 PARTS = (*LEARNED, *STATES, *STRATEGIES, "carousels")
-STAGES = ("config", "logs", *(f"{a}/{b}" for a in SPACES for b in PARTS), "analysis", "report")
+SHOWN = ("analysis", "results", "report")
+STAGES = ("config", "logs", *(f"{a}/{b}" for a in SPACES for b in PARTS), *SHOWN)
 KILLED = -9
 
 

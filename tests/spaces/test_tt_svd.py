@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gpu_coldstart.config.parameters import Config, Split, TtSvd
+from gpu_coldstart.config.components import TtSvdConfig
+from gpu_coldstart.config.parameters import Config, SplitConfig
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.spaces import FITTERS, Space, unit_rows
-from gpu_coldstart.spaces.tt_svd import collections, cooccurrence, fit
+from gpu_coldstart.spaces import Space, unit_rows
+from gpu_coldstart.spaces.tt_svd import TtSvd, collections, cooccurrence
 from tests.expectations import expect
 from tests.worlds import dense, hand_logs, some_world, sparse, stored
 
@@ -36,10 +37,10 @@ def test_unit_rows(engine: Engine) -> None:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("limit", [2, 5, 100])
 def test_collections_of_playlists(engine: Engine, seed: int, limit: int) -> None:
-    config = Config(split=Split(warm_until="all"))
+    config = Config(split=SplitConfig(warm_until="all"))
     raw = some_world(seed)
     wanted = expect(raw, config)
-    sets, notes = collections(engine, raw.logs(engine, config), TtSvd(max_tracks=limit))
+    sets, notes = collections(engine, raw.logs(engine, config), TtSvdConfig(max_tracks=limit))
     assert notes == ()
     table = dense(engine, sets)
     assert table.shape == (len(wanted.playlists), len(wanted.tracks))
@@ -53,7 +54,7 @@ def test_collections_of_playlists(engine: Engine, seed: int, limit: int) -> None
 def test_collections_without_playlists_are_histories(engine: Engine) -> None:
     history = [[1, 5, 2, 2, 0], [1, 1, 0, 0, 4], [2, 0, 0, 0, 0], [9, 2, 2, 1, 0]]
     logs = hand_logs(engine, history, cold_day_one=[[1, 0, 0, 0, 0]])
-    sets, notes = collections(engine, logs, TtSvd(max_tracks=2))
+    sets, notes = collections(engine, logs, TtSvdConfig(max_tracks=2))
     # The two most played; equally often played: the more popular.
     assert_array_equal(
         dense(engine, sets),
@@ -82,7 +83,7 @@ def test_cooccurrence(engine: Engine, seed: int, n_sets: int, n_tracks: int) -> 
 
 
 def naive_space(
-    sets: HostArray, history: HostArray, options: TtSvd
+    sets: HostArray, history: HostArray, options: TtSvdConfig
 ) -> tuple[HostArray, HostArray, HostArray]:
     """Track vectors up to a rotation, user vectors likewise, and all singular values."""
     n = sets.shape[1]
@@ -135,11 +136,11 @@ def some_logs(engine: Engine) -> tuple[Any, HostArray, HostArray]:
     ids=str,
 )
 def test_fit(engine: Engine, options: dict[str, Any]) -> None:
-    chosen = TtSvd(dimension=4, oversamples=17, **options)
+    chosen = TtSvdConfig(dimension=4, oversamples=17, **options)
     logs, sets, history = some_logs(engine)
     tracks, users, singular = naive_space(sets, history, chosen)
     assert singular[3] > 1.02 * singular[4], "an ambiguous cut tests nothing"
-    space = fit(engine, logs, Config(tt_svd=chosen), quiet)
+    space = TtSvd.fit(engine, logs, chosen, 0, quiet)
     assert space.name == "tt-svd"
     found, placed = engine.to_host(space.tracks), engine.to_host(space.users)
     assert (found.shape, placed.shape) == ((21, 4), (12, 4))
@@ -151,7 +152,7 @@ def test_fit(engine: Engine, options: dict[str, Any]) -> None:
 
 def test_fit_leaves_a_track_without_company_null(engine: Engine) -> None:
     logs, _, _ = some_logs(engine)
-    space = fit(engine, logs, Config(tt_svd=TtSvd(dimension=4)), quiet)
+    space = TtSvd.fit(engine, logs, TtSvdConfig(dimension=4), 0, quiet)
     lengths = np.linalg.norm(engine.to_host(space.tracks), axis=1)
     assert_allclose(lengths[:20], 1, rtol=1e-5)
     assert_allclose(lengths[20], 0, atol=1e-6)
@@ -161,10 +162,11 @@ def test_fit_tells_its_progress_and_notes(engine: Engine) -> None:
     history = np.ones((4, 6)) * np.tri(4, 6, 3)
     logs = hand_logs(engine, history, cold_day_one=np.eye(1, 6))
     steps: list[tuple[int, int]] = []
-    space: Space = FITTERS["tt-svd"](
+    space: Space = TtSvd.fit(
         engine,
         logs,
-        Config(tt_svd=TtSvd(dimension=2)),
+        TtSvdConfig(dimension=2),
+        0,
         lambda done, of, text: steps.append((done, of)),
     )
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
@@ -174,10 +176,10 @@ def test_fit_tells_its_progress_and_notes(engine: Engine) -> None:
 def test_fit_refuses_more_dimensions_than_tracks(engine: Engine) -> None:
     logs, _, _ = some_logs(engine)
     with pytest.raises(UserError, match=r"tt_svd\.dimension.* 22.* 21 tracks"):
-        fit(engine, logs, Config(tt_svd=TtSvd(dimension=22)), quiet)
+        TtSvd.fit(engine, logs, TtSvdConfig(dimension=22), 0, quiet)
 
 
 def test_fit_refuses_tracks_that_are_never_together(engine: Engine) -> None:
     logs = hand_logs(engine, np.eye(5), cold_day_one=np.eye(1, 5))
     with pytest.raises(UserError, match="no two tracks co-occur"):
-        fit(engine, logs, Config(tt_svd=TtSvd(dimension=2)), quiet)
+        TtSvd.fit(engine, logs, TtSvdConfig(dimension=2), 0, quiet)

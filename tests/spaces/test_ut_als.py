@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Any
 
@@ -10,14 +9,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gpu_coldstart.config.parameters import Config, Split, UtAls
+from gpu_coldstart.config.components import UtAlsConfig
+from gpu_coldstart.config.parameters import Config, SplitConfig
 from gpu_coldstart.engine import Engine
-from gpu_coldstart.spaces import FITTERS
-from gpu_coldstart.spaces.ut_als import affinity, fit
+from gpu_coldstart.spaces.ut_als import UtAls, affinity
 from tests.expectations import expect
 from tests.worlds import dense, hand_logs, some_world, stored
 
-ALL_EVENTS = Config(split=Split(warm_until="all"))
+ALL_EVENTS = Config(split=SplitConfig(warm_until="all"))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -36,7 +35,7 @@ ALL_EVENTS = Config(split=Split(warm_until="all"))
 )
 def test_affinity(engine: Engine, seed: int, weights: dict[str, Any]) -> None:
     raw = some_world(seed)
-    options = UtAls(**weights)
+    options = UtAlsConfig(**weights)
     wanted = expect(raw, ALL_EVENTS)
     table = np.zeros((len(wanted.warm), len(wanted.tracks)))
     kinds = {
@@ -67,7 +66,7 @@ def test_affinity_of_a_favourite_that_was_never_streamed(engine: Engine) -> None
         n_albums=1,
         favorites=[[0, 0, 5, 1, 2]],
     )
-    found = dense(engine, affinity(engine, logs, UtAls()))
+    found = dense(engine, affinity(engine, logs, UtAlsConfig()))
     # Saying it five times does not make it more of a favourite.
     assert_allclose(found, [[math.log(4), 0.2, 2.0 + 0.2 + 0.5]], rtol=1e-6)
 
@@ -81,12 +80,14 @@ def two_tastes(engine: Engine) -> Any:
     return hand_logs(engine, history, cold_day_one=np.eye(2, 12))
 
 
-CONFIG = Config(ut_als=UtAls(factors=4, iterations=6, regularization=0.1))
+PARAMETERS = UtAlsConfig(factors=4, iterations=6, regularization=0.1)
 
 
 def test_fit(engine: Engine) -> None:
     steps: list[tuple[int, int]] = []
-    space = fit(engine, two_tastes(engine), CONFIG, lambda done, of, text: steps.append((done, of)))
+    space = UtAls.fit(
+        engine, two_tastes(engine), PARAMETERS, 0, lambda done, of, text: steps.append((done, of))
+    )
     users, tracks = engine.to_host(space.users), engine.to_host(space.tracks)
     assert space.name == "ut-als"
     assert space.dimension == 4
@@ -104,10 +105,7 @@ def test_fit(engine: Engine) -> None:
 def test_fit_depends_on_the_seed_only(engine: Engine) -> None:
     logs = two_tastes(engine)
     one, again, other = (
-        FITTERS["ut-als"](
-            engine, logs, dataclasses.replace(CONFIG, seed=seed), lambda done, of, text: None
-        )
-        for seed in (1, 1, 2)
+        UtAls.fit(engine, logs, PARAMETERS, seed, lambda done, of, text: None) for seed in (1, 1, 2)
     )
     assert_array_equal(engine.to_host(one.tracks), engine.to_host(again.tracks))
     assert_array_equal(engine.to_host(one.users), engine.to_host(again.users))

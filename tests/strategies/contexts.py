@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from gpu_coldstart.config.parameters import Features
-from gpu_coldstart.config.parameters import Segments as SegmentsConfig
+from gpu_coldstart import registry
+from gpu_coldstart.config.parameters import FeaturesConfig, SegmentsConfig
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.features import FeatureBuilder, InputVectors
 from gpu_coldstart.segments import Segments
 from gpu_coldstart.spaces import Space
-from gpu_coldstart.strategies import STRATEGIES, Context, Past, Ranking, Strategy, Users
+from gpu_coldstart.strategies import Context, Past, Ranking, Strategy, Users
 from tests.worlds import hand_logs, sparse, types
 
 N_WARM, N_COLD, N_TRACKS, D, N_SEGMENTS = 12, 7, 20, 6, 4
@@ -38,7 +38,7 @@ class Stage:
 
     def strategy(self, name: str, **parameters: Any) -> Strategy:
         """A strategy, fitted where it has a state."""
-        kind = STRATEGIES[name]
+        kind: type[Strategy] = registry.STRATEGIES.get(name)
         chosen = kind.Parameters(**parameters)
         state = kind.fit(self.context, chosen, self.past, lambda *_: None)
         return kind(self.context, chosen, state)
@@ -88,7 +88,7 @@ class World:
         engine: Engine,
         *,
         similarity: str = "cosine",
-        popularity: str = "members",
+        popularity: Any = "members",
         labels: Any = None,
         **more: Any,
     ) -> Stage:
@@ -108,7 +108,7 @@ class World:
         context = Context.of(
             engine, logs, space, segments, popularity=popularity, similarity=similarity
         )
-        builder = FeatureBuilder.fit(engine, logs, space, Features(scalars="raw"))
+        builder = FeatureBuilder.fit(engine, logs, space, FeaturesConfig(scalars="raw"))
         inputs = InputVectors(engine, builder, logs.registrations)
         users = Users(
             logs.registrations,

@@ -10,12 +10,13 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import gpu_coldstart.strategies
+from gpu_coldstart import registry
 from gpu_coldstart.batches import by_batches
 from gpu_coldstart.config.parameters import STRATEGIES as NAMES
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array, HostArray, Kmeans, KmeansOptions
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.strategies import STRATEGIES, recommend
+from gpu_coldstart.strategies import recommend
 from tests.engine.test_ranking import naive_soft
 from tests.strategies.contexts import N_COLD, N_TRACKS, N_WARM, World, lists
 from tests.worlds import types
@@ -24,8 +25,8 @@ K = 8
 
 
 def test_all_are_registered() -> None:
-    assert set(STRATEGIES) == set(NAMES)
-    assert all(STRATEGIES[name].name == name for name in NAMES)
+    assert registry.STRATEGIES.builtin == NAMES
+    assert all(registry.STRATEGIES.get(name).name == name for name in NAMES)
 
 
 # -- popularity ------------------------------------------------------------------------------------

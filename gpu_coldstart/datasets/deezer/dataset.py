@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gpu_coldstart.config.parameters import Config, Features
+from gpu_coldstart.config.parameters import Config, FeaturesConfig
 from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.signals import BLOCKS, SCALAR_SIGNALS, SCALARS, SIGNALS
@@ -215,10 +215,10 @@ class GivenVectors(Inputs):
     logs : Logs
     vectors : HostArray [users, width] of float32
         Raw; the scalars are replaced by those of the logs, scaled as configured.
-    options : Features
+    options : FeaturesConfig
     """
 
-    def __init__(self, engine: Engine, logs: Logs, vectors: HostArray, options: Features):
+    def __init__(self, engine: Engine, logs: Logs, vectors: HostArray, options: FeaturesConfig):
         super().__init__(engine)
         self.width = vectors.shape[1]
         self._dimension = (self.width - len(SCALARS)) // len(BLOCKS)

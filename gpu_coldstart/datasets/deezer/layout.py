@@ -17,10 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gpu_coldstart import spaces
 from gpu_coldstart.batches import batches
-from gpu_coldstart.config import resolve as settings
-from gpu_coldstart.config.parameters import Config
+from gpu_coldstart.config import Config, resolve
 from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.signals import SCALARS
@@ -31,6 +29,8 @@ from gpu_coldstart.datasets.synthetic.generate import generate
 from gpu_coldstart.engine.base import Csr, HostArray
 from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.features import FeatureBuilder, InputVectors
+from gpu_coldstart.registry import SPACES
+from gpu_coldstart.spaces import Space
 
 __all__ = ["FILES", "Writer", "make"]
 
@@ -62,7 +62,7 @@ class _Made:
     config: Config
     logs: Logs
     truth: GroundTruth
-    spaces: dict[str, spaces.Space]
+    spaces: dict[str, Space]
     song: HostArray
 
 
@@ -109,11 +109,14 @@ def _made(preset: str, seed: int) -> _Made:
         "segments.popularity_days": _TRUTH_DAYS,
         "split.truth_days": _TRUTH_DAYS,
     }
-    config = settings.resolve(preset=preset, settings=chosen)
+    config = resolve(preset=preset, settings=chosen)
     engine = CpuEngine()
     world = Dataset(lambda: generate(config.world, config.seed))
     indexed, truth = world.index(engine, config, _silent)
-    fitted = {space: spaces.FITTERS[space](engine, indexed, config, _silent) for space in SHORT}
+    fitted = {
+        space: SPACES.get(space).fit(engine, indexed, config.of(space), config.seed, _silent)
+        for space in SHORT
+    }
     song = np.empty(indexed.n_tracks, dtype=np.int64)
     song[np.argsort(indexed.track_ids)] = np.arange(indexed.n_tracks)
     return _Made(engine, config, indexed, truth, fitted, song)

@@ -54,6 +54,7 @@ class CpuEngine(Engine):
     """
 
     name = "cpu"
+    label = "CPU"
     xp: Any = np
 
     def __init__(self) -> None:

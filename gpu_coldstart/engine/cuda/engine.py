@@ -56,6 +56,7 @@ class CudaEngine(Engine):
     """
 
     name = "cuda"
+    label = "CUDA GPU"
     threads = 0
     xp: Any = cp
     _rapids = True

@@ -1,0 +1,203 @@
+"""Parameters of the built-in spaces, models and strategies.
+
+They stand apart from the classes that take them, so that a configuration is made without
+importing what computes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gpu_coldstart.config.base import (
+    MOST,
+    Count,
+    Listed,
+    Natural,
+    NonNegative,
+    Parameters,
+    Positive,
+)
+from gpu_coldstart.registry import section
+
+__all__ = [
+    "InputFeaturesConfig",
+    "MlpConfig",
+    "RegistrationDayConfig",
+    "SoftConfig",
+    "Training",
+    "TtSvdConfig",
+    "UtAlsConfig",
+]
+
+
+class UtAlsConfig(Parameters):
+    """The UT-ALS space (3.1.1): affinities of users and tracks, factorised by weighted ALS.
+
+    Attributes
+    ----------
+    factors : int
+        Dimension d; 256 in the paper.
+    iterations, cg_steps : int
+        Alternations, and conjugate-gradient steps for each row in each of them.
+    regularization : float
+        The l of the objective.
+    confidence : float
+        Confidence of a cell is ``1 + confidence * affinity``.
+    stream_weight : float
+        Affinity gained by streaming a track n times: ``stream_weight * log(1 + n)``. The
+        logarithm keeps one song on repeat from outweighing a taste.
+    favorite_track_weight, favorite_album_weight, favorite_artist_weight : float
+        Affinity a track gains when the user makes it, its album or its artist a favourite. The
+        wider the favourite, the less it says about one track.
+    """
+
+    factors: Count = 256
+    iterations: Count = 15
+    regularization: NonNegative = 10.0
+    confidence: Annotated[float, Field(ge=1e-9, le=MOST)] = 10.0
+    cg_steps: Count = 3
+    stream_weight: NonNegative = 1.0
+    favorite_track_weight: NonNegative = 2.0
+    favorite_album_weight: NonNegative = 0.5
+    favorite_artist_weight: NonNegative = 0.2
+
+
+class TtSvdConfig(Parameters):
+    """The TT-SVD space (3.1.2): PMI of tracks in collections, factorised by truncated SVD.
+
+    Attributes
+    ----------
+    dimension : int
+        Dimension d; 128 in the paper.
+    shift : float
+        Negative samples k of the shifted PMI; 1 is no shift.
+    smoothing : float
+        Exponent on the context counts; 1 is none, word2vec's 0.75 lifts rare tracks less.
+    exponent : float
+        Track vectors are ``U * S**exponent`` before they are made unit.
+    min_count : int
+        Pairs of tracks together in fewer collections are left out; at the paper's
+        size those seen once are most of the pairs, and without them the SVD is much cheaper.
+    max_tracks : int
+        A longer collection contributes only this many of its tracks, the most played first: pairs
+        grow with the square of the length.
+    oversamples, power_iterations : int
+        Accuracy of the randomised SVD.
+    history : {"distinct", "streams"}
+        A warm user is the mean of the tracks they streamed, each once or as often as streamed.
+    """
+
+    dimension: Count = 128
+    shift: Annotated[float, Field(ge=1e-9, le=MOST)] = 1.0
+    smoothing: NonNegative = 1.0
+    exponent: NonNegative = 0.5
+    min_count: Count = 2
+    max_tracks: Count = 100
+    oversamples: Natural = 30
+    power_iterations: Natural = 2
+    history: Literal["distinct", "streams"] = "distinct"
+
+
+class Training(Parameters):
+    """How a network is trained (3.2.3); the parameters of every model include these.
+
+    Attributes
+    ----------
+    optimizer : {"adam", "sgd"}
+        "Stochastic gradient descent" of the paper is Adam in its released code.
+    learning_rate, momentum, weight_decay : float
+        ``momentum`` is for ``sgd`` only.
+    batch_size : int
+    drop_last : bool
+        Leave out the users of an epoch's last batch where it is not full, as the release does.
+    epochs : int
+        At most so many passes over the warm users.
+    patience : int
+        Stop after so many epochs without a better validation cosine and keep the best epoch; 0
+        never stops early and keeps the last.
+    """
+
+    optimizer: Literal["adam", "sgd"] = "adam"
+    learning_rate: Positive = 0.001
+    momentum: NonNegative = 0.9
+    weight_decay: NonNegative = 0.0
+    batch_size: Annotated[int, Field(ge=2, le=MOST)] = 512
+    drop_last: bool = False
+    epochs: Count = 30
+    patience: Natural = 5
+
+    def epochs_in(self, space: str) -> int:
+        """Epochs in a space: ``epochs_<space>`` where there is such a parameter, else ``epochs``.
+
+        Examples
+        --------
+        >>> MlpConfig(epochs=7, epochs_ut_als=9).epochs_in("ut-als")
+        9
+        """
+        return int(getattr(self, f"epochs_{section(space)}", self.epochs))
+
+
+class MlpConfig(Training):
+    """The paper's network from input vector to space (3.2.3); see also :class:`Training`.
+
+    Attributes
+    ----------
+    hidden : tuple of int
+        Widths of the hidden layers; ReLU, then batch normalisation, after each.
+    normalize_output : bool
+        Scale predictions to unit length, as the targets are (the release does, the paper is
+        silent).
+    epochs_tt_svd, epochs_ut_als : int
+        At most so many passes over the warm users in these spaces; ``epochs`` is for others.
+    """
+
+    hidden: Listed[Count] = (400, 300, 200)
+    normalize_output: bool = True
+    epochs_tt_svd: Count = 30
+    epochs_ut_als: Count = 30
+
+
+class RegistrationDayConfig(Parameters):
+    """Settings of Registration Day Streams.
+
+    Attributes
+    ----------
+    fallback : {"popularity", "none"}
+        What a user without a stream gets: the chart, as the paper states; or, as in the release,
+        whatever comes first when every track scores 0.
+    """
+
+    fallback: Literal["popularity", "none"] = "popularity"
+
+
+class InputFeaturesConfig(Parameters):
+    """Settings of Input Features Clustering.
+
+    Attributes
+    ----------
+    k : int
+        Number of segments.
+    points : int
+        Learn the segments from a sample of at most so many users for each; 0 is from all, as in
+        the release, which holds the whole matrix of input vectors.
+    """
+
+    k: Count = 100
+    points: Natural = 256
+
+
+class SoftConfig(Parameters):
+    """Settings of soft allocation.
+
+    Attributes
+    ----------
+    segments : int
+        Nearest segments among which the list is shared.
+    overshoot : int
+        Places shared beyond the list's length, lost again to tracks several segments offer.
+    """
+
+    segments: Count = 5
+    overshoot: Natural = 4

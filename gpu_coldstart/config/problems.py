@@ -1,0 +1,95 @@
+"""What is wrong with a configuration, in sentences that name the key and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+__all__ = ["shown", "unknown", "worded"]
+
+_LENGTH = 60  # characters of a value that a message repeats
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+def shown(value: Any) -> str:
+    """A value as messages repeat it: cut where it is long, whatever it is.
+
+    Examples
+    --------
+    >>> shown("a" * 100)[-8:]
+    "aaaaa..."
+    """
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of too many digits, or nested too deeply
+        return f"a very long {type(value).__name__}"
+    return text if len(text) <= _LENGTH else f"{text[:_LENGTH]}..."
+
+
+def unknown(key: str, known: Mapping[str, Any]) -> str:
+    """That there is no such key, with those that are spelled much like it."""
+    leaf = key.rsplit(".", 1)[-1]
+    near = [name for name in known if leaf and name.rsplit(".", 1)[-1] == leaf]
+    near.sort(key=lambda name: -difflib.SequenceMatcher(None, key, name).ratio())
+    if not near:
+        leaves: dict[str, list[str]] = {}
+        for name in known:
+            leaves.setdefault(name.rsplit(".", 1)[-1], []).append(name)
+        near = difflib.get_close_matches(key, known, n=3, cutoff=0.75)
+        for match in difflib.get_close_matches(leaf, leaves, n=2, cutoff=0.75):
+            near += [name for name in leaves[match] if name not in near]
+    hint = f"did you mean {' or '.join(near[:3])}?" if near else _NO_HINT
+    return f"setting '{shown(key)[1:-1]}' is not known: {hint}"
+
+
+_NO_HINT = "see config.toml of any run for all keys"
+
+
+def worded(error: ValidationError, defaults: Mapping[str, Any]) -> list[str]:
+    """A sentence for each wrong key."""
+    sentences: dict[str, str] = {}
+    for detail in error.errors(include_url=False):
+        parts = [str(part) for part in detail["loc"] if isinstance(part, str)]
+        key = ".".join(parts[:2])
+        if parts == ["world"]:
+            sentences.setdefault(key, str(detail["ctx"]["error"]))
+        else:
+            sentences.setdefault(key, f"setting '{key}' {_sentence(detail, defaults.get(key))}")
+    return list(sentences.values())
+
+
+def _sentence(detail: ErrorDetails, default: Any) -> str:
+    """What is wrong with one value, after its key."""
+    kind, value = detail["type"], detail["input"]
+    context = detail.get("ctx", {})
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "literal_error":
+        return f"is {shown(value)}: use one of {_choices(context['expected'])}"
+    if isinstance(default, tuple) and kind not in _BOUNDS:
+        what = type(default[0]).__name__
+        return f"needs a list of {what} values like {list(default)}"
+    if kind in _BOUNDS:
+        bound, words = _BOUNDS[kind]
+        return f"is {shown(value)}: it must be {words} {context[bound]:g}"
+    if kind == "extra_forbidden":
+        return f"is not known: {_NO_HINT}"
+    needed = _KINDS.get(type(default), f"a {type(default).__name__}")
+    return f"is {shown(value)}, but {needed} like {default!r} is needed"
+
+
+_BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "less_than_equal": ("le", "at most"),
+    "greater_than": ("gt", "more than"),
+    "less_than": ("lt", "less than"),
+}
+
+
+def _choices(expected: str) -> str:
+    """Pydantic's ``'a', 'b' or 'c'`` as ``a, b, c``."""
+    return expected.replace("'", "").replace(" or ", ", ")

@@ -1,0 +1,177 @@
+"""Parts by name: spaces, models, strategies, data sets and engines, built in or installed.
+
+A part is a class with ``name``, ``label`` and, but for data sets and engines, ``Parameters`` (a
+frozen pydantic model) and ``fit``. An installed package adds one by an entry point::
+
+    [project.entry-points."gpu_coldstart.strategies"]
+    my-strategy = "my_package:MyStrategy"
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from gpu_coldstart.errors import UserError
+
+__all__ = ["DATASETS", "ENGINES", "MODELS", "SPACES", "STRATEGIES", "Registry", "section"]
+
+
+class Registry:
+    """Classes by name, imported only when one is asked for.
+
+    Parameters
+    ----------
+    kind : str
+        What a part is called in messages, such as ``"strategy"``.
+    group : str
+        Group of the entry points that add parts.
+    builtin : mapping of name to "module:Class"
+    needs : tuple of str
+        Attributes that a part must have, besides ``name`` and ``label``.
+
+    Examples
+    --------
+    >>> SPACES.builtin
+    ('tt-svd', 'ut-als')
+    """
+
+    def __init__(
+        self, kind: str, group: str, builtin: Mapping[str, str], needs: tuple[str, ...] = ()
+    ):
+        self.kind, self.group = kind, group
+        self._builtin = dict(builtin)
+        self._needs = ("name", "label", *needs)
+        self._classes: dict[str, Any] = {}
+
+    @property
+    def builtin(self) -> tuple[str, ...]:
+        """Names of the built-in parts."""
+        return tuple(self._builtin)
+
+    @cached_property
+    def installed(self) -> dict[str, EntryPoint]:
+        """Parts of other packages; a built-in name cannot be taken."""
+        points = sorted(entry_points(group=self.group), key=lambda point: point.name)
+        return {point.name: point for point in points if point.name not in self._builtin}
+
+    def names(self) -> tuple[str, ...]:
+        """All names, built-in ones first; imports nothing."""
+        return (*self._builtin, *self.installed)
+
+    def get(self, name: str) -> Any:
+        """The class of that name.
+
+        Raises
+        ------
+        UserError
+            For an unknown name, with those that are spelled much like it; or when an installed
+            package's class cannot be imported or lacks something, naming the package.
+        """
+        if name not in self._classes:
+            if name in self._builtin:
+                module, _, attribute = self._builtin[name].partition(":")
+                self._classes[name] = getattr(import_module(module), attribute)
+            elif name in self.installed:
+                self._classes[name] = self._load(self.installed[name])
+            else:
+                near = difflib.get_close_matches(name, self.names(), n=2)
+                hint = f"did you mean {' or '.join(near)}?" if near else "use one of "
+                hint += "" if near else ", ".join(self.names())
+                raise UserError(f"there is no {self.kind} '{name}': {hint}")
+        return self._classes[name]
+
+    def label(self, name: str) -> str:
+        """A name as people read it; one that is not installed here stays as it is."""
+        return str(self.get(name).label) if name in self.names() else name
+
+    def refresh(self) -> None:
+        """Look for entry points again, for instance after installing a package."""
+        self.__dict__.pop("installed", None)
+        self._classes.clear()
+
+    def _load(self, point: EntryPoint) -> Any:
+        """Import an entry point's class and check it."""
+        source = f"package '{point.dist.name}'" if point.dist else f"entry point '{point.value}'"
+        remedy = "fix, upgrade or uninstall it"
+        try:
+            part = point.load()
+        except Exception as error:  # whatever a stranger's module raises on import
+            raise UserError(
+                f"{self.kind} '{point.name}' of {source} cannot be imported "
+                f"({type(error).__name__}: {error}): {remedy}"
+            ) from error
+        missing = [name for name in self._needs if not hasattr(part, name)]
+        if not isinstance(part, type) or missing:
+            lack = f"has no {', '.join(missing)}" if missing else "is not a class"
+            raise UserError(f"{self.kind} '{point.name}' of {source} {lack}: {remedy}")
+        if vars(part).get("name", getattr(part, "name", None)) != point.name:
+            raise UserError(
+                f"{self.kind} '{point.name}' of {source} calls itself "
+                f"{getattr(part, 'name', None)!r}: {remedy}"
+            )
+        return part
+
+
+def section(name: str) -> str:
+    """A part's name as configuration keys have it.
+
+    Examples
+    --------
+    >>> section("tt-svd")
+    'tt_svd'
+    """
+    return name.replace("-", "_")
+
+
+SPACES = Registry(
+    "space",
+    "gpu_coldstart.spaces",
+    {
+        "tt-svd": "gpu_coldstart.spaces.tt_svd:TtSvd",
+        "ut-als": "gpu_coldstart.spaces.ut_als:UtAls",
+    },
+    ("Parameters", "fit"),
+)
+MODELS = Registry(
+    "model",
+    "gpu_coldstart.models",
+    {"mlp": "gpu_coldstart.models.mlp:MlpModel"},
+    ("Parameters", "build"),
+)
+STRATEGIES = Registry(
+    "strategy",
+    "gpu_coldstart.strategies",
+    {
+        "popularity": "gpu_coldstart.strategies.popularity:Popularity",
+        "registration-day": "gpu_coldstart.strategies.registration_day:RegistrationDay",
+        "input-features": "gpu_coldstart.strategies.input_features:InputFeatures",
+        "full": "gpu_coldstart.strategies.full:FullyPersonalized",
+        "semi": "gpu_coldstart.strategies.semi:SemiPersonalized",
+        "soft": "gpu_coldstart.strategies.soft:SoftAllocation",
+    },
+    ("Parameters", "fit", "recommend"),
+)
+DATASETS = Registry(
+    "data set",
+    "gpu_coldstart.datasets",
+    {
+        "synthetic": "gpu_coldstart.datasets.registered:Synthetic",
+        "events": "gpu_coldstart.datasets.registered:Events",
+        "tafeng": "gpu_coldstart.datasets.registered:TaFeng",
+        "deezer": "gpu_coldstart.datasets.registered:Deezer",
+    },
+    ("open", "needs_data"),
+)
+ENGINES = Registry(
+    "engine",
+    "gpu_coldstart.engines",
+    {
+        "cpu": "gpu_coldstart.engine.cpu.engine:CpuEngine",
+        "cuda": "gpu_coldstart.engine.cuda.engine:CudaEngine",
+    },
+)
