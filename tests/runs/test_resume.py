@@ -33,8 +33,12 @@ from tests.runs.helpers import (
 from tests.runs.killing import EPOCH, MOMENTS
 
 LEARNED = ("space", "segments", "descriptions", "network", "predictions", "predictions.warm")
-STATES = tuple(f"{name}.state" for name, kind in KINDS.items() if kind.State is not None)
-PARTS = (*LEARNED, *STATES, *STRATEGIES, "carousels")
+WAYS = tuple(
+    part
+    for name in STRATEGIES
+    for part in ([f"{name}.state", name] if KINDS[name].State is not None else [name])
+)
+PARTS = (*LEARNED, *WAYS, "carousels")
 STAGES = ("config", "logs", *(f"{a}/{b}" for a in SPACES for b in PARTS), "analysis", "report")
 KILLED = -9
 
