@@ -98,8 +98,8 @@ def test_an_option_that_is_none_is_refused(arguments: list[str]) -> None:
 def test_it_says_which_engine_and_why_and_every_stage(done: Done) -> None:
     lines = done[1].out.splitlines()
     assert lines[0].startswith(f"gpu_coldstart {__version__}: engine cpu: ")
-    stages = [line for line in lines if re.match(r"\[ *\d+/23\] ", line)]
-    assert len(stages) == 23
+    stages = [line for line in lines if re.match(r"\[ *\d+/31\] ", line)]
+    assert len(stages) == 31
     assert all(re.search(r" \d+\.\d s$", line) for line in stages)
     assert not done[1].err
 
@@ -174,7 +174,10 @@ def test_results_json_has_the_rows(done: Done) -> None:
 
 def test_results_json_has_the_stages(done: Done) -> None:
     stages = results(done[0])["stages"]
-    each = ("space", "segments", "network", *STRATEGIES, "carousels")
+    learned = ("space", "segments", "descriptions", "network", "predictions", "predictions.warm")
+    states = {"input-features": ("input-features.state",)}
+    ways = (part for name in STRATEGIES for part in (*states.get(name, ()), name))
+    each = (*learned, *ways, "carousels")
     names = ["logs", *(f"{space}/{name}" for space in SPACES for name in each)]
     names += ["evaluation", "analysis"]
     assert [stage["name"] for stage in stages] == names

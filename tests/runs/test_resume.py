@@ -33,10 +33,14 @@ from tests.runs.helpers import (
 from tests.runs.killing import EPOCH, MOMENTS
 
 LEARNED = ("space", "segments", "descriptions", "network", "predictions", "predictions.warm")
-STATES = tuple(f"{name}.state" for name in STRATEGIES if KINDS.get(name).State is not None)
-PARTS = (*LEARNED, *STATES, *STRATEGIES, "carousels")
-SHOWN = ("analysis", "results", "report")
-STAGES = ("config", "logs", *(f"{a}/{b}" for a in SPACES for b in PARTS), *SHOWN)
+WAYS = tuple(
+    part
+    for name in STRATEGIES
+    for part in ([f"{name}.state", name] if KINDS.get(name).State is not None else [name])
+)
+PARTS = (*LEARNED, *WAYS, "carousels")
+LAST = ("analysis", "results", "report")
+STAGES = ("config", "logs", *(f"{a}/{b}" for a in SPACES for b in PARTS), *LAST)
 KILLED = -9
 
 
@@ -219,7 +223,7 @@ def test_a_finished_run_is_told_again(run: Path, done: Done, options: list[str])
     result = command(*synthetic(), "--out", run, *options)
     assert result.status == 0, result.err
     assert "finished: there is nothing to do" in result.out
-    assert result.out.count("kept from before") == len(STAGES) - 2
+    assert result.out.count("kept from before") == len(STAGES) - 3
     assert snapshot(run) == before
     tables = "Top 10, in per cent"
     assert result.out.partition(tables)[2] == done[1].out.partition(tables)[2].replace(
@@ -258,24 +262,24 @@ CHANGES: list[tuple[list[str], dict[str, str], set[str]]] = [
     (
         ["--k", "5,10"],
         {"evaluation.k": "(was [10], now [5, 10])"},
-        {*_stages("descriptions", *STRATEGIES), "analysis", "report", "config"},
+        {*_stages("descriptions", *STRATEGIES), *LAST, "config"},
     ),
     (
         ["--set", "strategies.soft_segments=2"],
         {"strategies.soft_segments": "(was 5, now 2)"},
-        {*_stages("soft"), "analysis", "report", "config"},
+        {*_stages("soft"), *LAST, "config"},
     ),
     (
         ["--set", "evaluation.bootstrap=30"],
         {"evaluation.bootstrap": "(was 20, now 30)"},
-        {"analysis", "report", "config"},
+        {*LAST, "config"},
     ),
     (
         ["--set", "mlp.epochs_ut_als=1"],
         {"mlp.epochs_ut_als": "(was 2, now 1)"},
         {
             *(f"ut-als/{part}" for part in PARTS if part not in LEARNED[:3]),
-            *("analysis", "report", "config"),
+            *(*LAST, "config"),
         },
     ),
     (["--set", "world.n_tracks=201"], {"world.n_tracks": "(was 200, now 201)"}, {*STAGES}),
