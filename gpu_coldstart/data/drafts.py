@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,9 +144,7 @@ def _entity_codes(
                 draft.opened,
                 rule,
                 bad,
-                lambda row, kind=kind: (
-                    f"{column[row].as_py()!r} is not an integer, as {kind} ids are"
-                ),
+                partial(_no_integer, column, kind),
                 f"write the ids of each {kind} as its own table has them",
             )
             values[mine & ~bad] = ids.codes(kind, some.filter(pa.array(~wrong)))
@@ -154,12 +153,21 @@ def _entity_codes(
                 draft.opened,
                 rule,
                 mine,
-                lambda row, kind=kind: f"the id is an integer, but {kind} ids are strings",
+                partial(_no_string, kind),
                 "write the column as strings, integers by their digits",
             )
         else:
             values[mine] = ids.codes(kind, some)
     return pa.array(values, mask=~given)
+
+
+def _no_integer(column: pa.ChunkedArray, kind: str, row: int) -> str:
+    return f"{column[row].as_py()!r} is not an integer, as {kind} ids are"
+
+
+def _no_string(kind: str, row: int) -> str:
+    del row
+    return f"the id is an integer, but {kind} ids are strings"
 
 
 def _not_integers(ids: pa.ChunkedArray) -> Any:

@@ -175,9 +175,9 @@ def _directory(directory: Path, table: str) -> Opened:
                     "all parts with the same columns and types"
                 )
     values = None
-    if all(part.values is not None for part in parts):
+    if first.is_text:
         names = [field.name for field in SCHEMAS[table] if field.name in first.types]
-        values = pa.concat_tables([part.values.select(names) for part in parts])
+        values = pa.concat_tables([part.read(names) for part in parts])
     return Opened(
         table,
         str(directory),

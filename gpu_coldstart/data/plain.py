@@ -120,7 +120,7 @@ def _moments(
 ) -> tuple[pa.ChunkedArray, list[Problem]]:
     """Moments to microseconds; those beyond the bounds, which might not fit, in their own unit."""
     kind = column.type
-    unit = kind.unit if pa.types.is_timestamp(kind) else "ms"
+    unit: Any = kind.unit if pa.types.is_timestamp(kind) else "ms"
     if pa.types.is_date32(kind):
         numbers = pc.multiply(column.cast(pa.int32()).cast(pa.int64()), 86_400_000)
     else:
