@@ -211,11 +211,16 @@ class ColdStart:
         newcomers, batch = self._users(users, interactions)
         shown = playlists.carousels(fitted.context, fitted.model.offer, batch)
         explained = playlists.explanations(fitted.described)
-        ids = engine.asarray(newcomers.ids)
+        entities = fitted.model.entities
         return {
             arm: pa.table(
                 playlists.columns(
-                    engine, ids, fitted.model.entities.playlist_ids, carousel, explained
+                    engine,
+                    engine.asarray(newcomers.ids),
+                    entities.playlist_ids,
+                    carousel,
+                    explained,
+                    ids=newcomers.names,
                 )
             )
             for arm, carousel in shown.items()
@@ -235,7 +240,11 @@ class ColdStart:
             fitted.model.shares,
             min(50, fitted.context.n_tracks),
         )
-        return explaining.segment_table(fitted.described, popular, pa.array(popular["track_id"]))
+        return explaining.segment_table(
+            fitted.described,
+            popular,
+            fitted.model.entities.names.names("track", popular["track_id"]),
+        )
 
     def _users(self, users: Any, interactions: Any) -> tuple[Newcomers, Users]:
         fitted, engine = self.fitted, self._engine
@@ -262,12 +271,12 @@ class ColdStart:
         self, newcomers: Newcomers, ranking: Ranking, segment: HostArray
     ) -> dict[str, Any]:
         """The answer as columns, a row for each user and rank."""
-        host = self._engine.to_host
+        host, entities = self._engine.to_host, self.fitted.model.entities
         n, k = ranking.tracks.shape
         return {
-            "user_id": newcomers.ids.repeat(k),
+            "user_id": newcomers.names.names("user", newcomers.ids.repeat(k)),
             "rank": np.tile(np.arange(1, k + 1, dtype=np.int32), n),
-            "track_id": host(self.fitted.model.entities.track_ids[ranking.tracks]).ravel(),
+            "track_id": entities.names.names("track", host(entities.track_ids[ranking.tracks])),
             "score": host(ranking.scores).ravel(),
             "segment": segment.repeat(k),
         }

@@ -33,19 +33,21 @@ FAR = pa.array([DAY_US, 2**60, DAY_US], pa.timestamp("us"))
 LONG_AGO = pa.array([DAY, DAY, datetime(1989, 12, 31), DAY], pa.timestamp("us"))
 NEXT_CENTURY = pa.array([datetime(2101, 1, 1)] * 3, pa.timestamp("us"))
 WRONG = {
-    "float id": Wrong("users", "user_id", [1.0, 2.0, 3.0], ("found the type double", "cast it")),
-    "text id": Wrong("tracks", "track_id", ["a", "b"], ("found the type string", "an integer")),
+    "float id": Wrong("users", "user_id", [1.0, 2.0, 3.0], ("the type is double", "cast it")),
+    "boolean id": Wrong("tracks", "track_id", [True, False], ("the type is bool", "an integer")),
     "uint64 id": Wrong(
-        "tracks", "track_id", pa.array([1, 2], pa.uint64()), ("found the type uint64", "int64")
+        "tracks", "track_id", pa.array([1, 2**63], pa.uint64()), ("row 1,", str(2**63), "int64")
     ),
-    "float age": Wrong("users", "age", [1.0, None, 2.0], ("found the type double", "Int64")),
+    "fractional age": Wrong(
+        "users", "age", [1.0, None, 31.5], ("row 2,", "31.5 is no whole number")
+    ),
     "integer time": Wrong(
-        "users", "registered_at", [1, 2, 3], ("found the type int64", "to_datetime")
+        "users", "registered_at", [1, 2, 3], ("the type is int64", "to_datetime")
     ),
     "text time": Wrong("users", "registered_at", ["2020-01-01"] * 3, ("a timestamp or a date",)),
-    "number country": Wrong("users", "country", [1, 2, 3], ("found the type int64", "a string")),
-    "nulls for ids": Wrong("users", "user_id", pa.nulls(3), ("found the type null",)),
-    "nested": Wrong("tracks", "artist_id", [[1], [2]], ("found the type list", "an integer")),
+    "number country": Wrong("users", "country", [1, 2, 3], ("the type is int64", "a string")),
+    "nulls for ids": Wrong("users", "user_id", pa.nulls(3), ("the type is null",)),
+    "nested": Wrong("tracks", "artist_id", [[1], [2]], ("the type is list", "an integer")),
     "null id": Wrong("users", "user_id", [1, None, None], ("row 1,", "null", "drop the row")),
     "null time": Wrong(
         "interactions",
@@ -189,7 +191,7 @@ def test_directory_in_place_of_a_file(tmp_path: Path) -> None:
     source = write(tmp_path, arrow(example()))
     (tmp_path / "users.parquet").unlink()
     (tmp_path / "users.parquet").mkdir()
-    assert "is a directory: merge its parts" in message(source)
+    assert "is a directory without part files" in message(source)
 
 
 def test_text_that_is_not_utf8(tmp_path: Path) -> None:

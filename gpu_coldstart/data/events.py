@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from gpu_coldstart.data.catalogue import Catalogue
 from gpu_coldstart.data.tables import ACTIONS, ENTITIES, Tables
-from gpu_coldstart.engine.base import Array, Column, Engine
+from gpu_coldstart.engine.base import Array, Engine
 from gpu_coldstart.errors import UserError
 
 __all__ = ["DAY", "Events", "event_code", "known_events"]
@@ -88,7 +88,7 @@ def known_events(
         unknown = unknown & ~unlisted
     else:
         unlisted = xp.zeros(len(user), dtype=bool)
-    notes = _count_unknown(engine, table, user, unknown)
+    notes = _count_unknown(engine, tables, user, unknown)
 
     day = (table["timestamp"].values // DAY).astype(xp.int32)
     since = day - registered.astype(xp.int32)[xp.maximum(user, 0)]
@@ -108,9 +108,7 @@ def known_events(
     return events.where(~(unknown | early | unlisted)), notes
 
 
-def _count_unknown(
-    engine: Engine, table: dict[str, Column], user: Array, unknown: Array
-) -> list[str]:
+def _count_unknown(engine: Engine, tables: Tables, user: Array, unknown: Array) -> list[str]:
     """Note how many interactions name unknown ids; refuse a table where most do."""
     total, lost = len(user), int(unknown.sum())
     if not lost:
@@ -118,9 +116,14 @@ def _count_unknown(
     if 2 * lost > total:
         row = int(engine.xp.argmax(unknown))
         column = "user_id" if int(user[row]) < 0 else "entity_id"
+        kind = "user"
+        if column == "entity_id":
+            kind = ENTITIES[int(tables.interactions["entity"].values[row])]
+        value = f", value {int(tables.interactions[column].values[row])}"
+        value = "" if kind in tables.ids.strings else value
         raise UserError(
             f"interactions.parquet: {lost} of {total} rows name ids that the other tables do not "
-            f"have, the first in row {row} (counting from 0), column {column}, value "
-            f"{int(table[column].values[row])}: check that all files come from the same logs"
+            f"have, the first in row {row} (counting from 0), column {column}"
+            f"{value}: check that all files come from the same logs"
         )
     return [f"{lost} of {total} interactions name unknown users or entities; left out"]

@@ -9,7 +9,7 @@ registration day may influence anything but the ground truth" is kept: such even
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from gpu_coldstart.config.parameters import SplitConfig
@@ -17,6 +17,7 @@ from gpu_coldstart.data import cohorts
 from gpu_coldstart.data.catalogue import Catalogue
 from gpu_coldstart.data.catalogue import read as read_catalogue
 from gpu_coldstart.data.events import DAY, Events, known_events
+from gpu_coldstart.data.ids import Ids
 from gpu_coldstart.data.registrations import Registrations, registration_matrix, signal_counts
 from gpu_coldstart.data.tables import SPLITS, Tables
 from gpu_coldstart.data.truth import GroundTruth
@@ -68,6 +69,8 @@ class Logs:
         How users were split, with dates.
     notes : tuple of str
         What was left out and why, for the report.
+    ids : Ids
+        What the int64 of users and entities stand for.
     """
 
     user_ids: Array
@@ -94,6 +97,7 @@ class Logs:
     days: tuple[int, int] = (0, 0)
     split_rule: str = ""
     notes: tuple[str, ...] = ()
+    ids: Ids = field(default_factory=Ids)
 
     @property
     def n_users(self) -> int:
@@ -186,7 +190,8 @@ def index(
     events = events._replace(entity=place_of[events.entity])
     truth = _future(engine, people, catalogue, events, split.truth_days)
     notes = [*notes, *dropped, *cut, *short, *hidden, *idle]
-    return replace(logs, split_rule=rule, notes=tuple(notes)), truth
+    logs = replace(logs, split_rule=rule, notes=tuple(notes), ids=tables.ids)
+    return logs, truth
 
 
 def _with_truth(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
 from gpu_coldstart.data.catalogue import owners
 from gpu_coldstart.data.events import DAY, Events, event_code
+from gpu_coldstart.data.ids import Ids
 from gpu_coldstart.data.logs import Logs
+from gpu_coldstart.data.problems import refuse
 from gpu_coldstart.data.registrations import Registrations, registration_matrix, signal_counts
-from gpu_coldstart.data.tables import ENTITIES, load_table
+from gpu_coldstart.data.tables import ENTITIES, read
 from gpu_coldstart.engine.base import Array, Column, Csr, Engine, HostArray
 
 __all__ = ["Entities", "Newcomers", "read_newcomers"]
@@ -30,6 +32,8 @@ class Entities:
     artist, album : Array [tracks] of int32
         Entity number of each track's artist and album; -1 where it has none.
     countries : tuple of str
+    names : Ids
+        What the int64 of entities stand for.
     """
 
     track_ids: Array
@@ -39,6 +43,7 @@ class Entities:
     artist: Array
     album: Array
     countries: tuple[str, ...]
+    names: Ids = field(default_factory=Ids)
 
     @classmethod
     def of(cls, engine: Engine, logs: Logs) -> Entities:
@@ -53,6 +58,7 @@ class Entities:
             owners(engine, logs.members, first, first + artists),
             owners(engine, logs.members, first + artists, first + artists + albums),
             logs.countries,
+            logs.ids.without("user"),
         )
 
     def ids(self, kind: str) -> Array:
@@ -95,6 +101,8 @@ class Newcomers:
     ----------
     ids : HostArray [users] of int64
         In the order of the users table.
+    names : Ids
+        What ``ids`` stand for: the users of this table, whatever those of the data set are.
     registrations : Registrations
     unknown : tuple of str
         What the model does not know, with counts.
@@ -103,6 +111,7 @@ class Newcomers:
     """
 
     ids: HostArray
+    names: Ids
     registrations: Registrations
     unknown: tuple[str, ...]
     left_out: tuple[str, ...]
@@ -126,7 +135,13 @@ def read_newcomers(
     UserError
         As for the tables of a data set.
     """
-    people = load_table(engine, users, "users", optional={"registered_at"})
+    source = {"users": users}
+    if interactions is not None and len(interactions):
+        source["interactions"] = interactions
+    optional = {"registered_at", "timestamp"}
+    tables, names, problems = read(engine, source, optional=optional, known=entities.names)
+    refuse(problems)
+    people = tables["users"]
     ids = people["user_id"].values
     country, unknown_country = _countries(engine, people.get("country"), entities, len(ids))
     unknown: list[str] = []
@@ -134,14 +149,14 @@ def read_newcomers(
         unknown.append(f"{unknown_country} users are from countries that the data set did not have")
     events = _no_events(engine)
     left_out: tuple[str, ...] = ()
-    if interactions is not None and len(interactions):
-        events, unknown_ids, left_out = _events(engine, entities, people, interactions)
+    if "interactions" in tables:
+        events, unknown_ids, left_out = _events(engine, entities, people, tables["interactions"])
         unknown += unknown_ids
     matrix = _matrix(engine, entities, events, len(ids))
     registrations = Registrations(
         _ages(engine, people.get("age"), len(ids)), country, matrix, signal_counts(engine, matrix)
     )
-    return Newcomers(engine.to_host(ids), registrations, tuple(unknown), left_out)
+    return Newcomers(engine.to_host(ids), names, registrations, tuple(unknown), left_out)
 
 
 def _countries(
@@ -173,11 +188,10 @@ def _no_events(engine: Engine) -> Events:
 
 
 def _events(
-    engine: Engine, entities: Entities, people: dict[str, Column], interactions: pa.Table
+    engine: Engine, entities: Entities, people: dict[str, Column], table: dict[str, Column]
 ) -> tuple[Events, list[str], tuple[str, ...]]:
     """The registration-day events of known users with known entities; what is unknown, left out."""
     xp = engine.xp
-    table = load_table(engine, interactions, "interactions", optional={"timestamp"})
     ids = people["user_id"].values
     by_id = xp.argsort(ids)
     place = engine.lookup(table["user_id"].values, ids[by_id])

@@ -1,9 +1,10 @@
-"""Your own logs: a directory of Parquet files that keeps to the data contract."""
+"""Your own logs: a directory of tables that keeps to the data contract."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from gpu_coldstart.data.files import is_there
 from gpu_coldstart.data.tables import Source, contents
 from gpu_coldstart.errors import UserError
 
@@ -13,37 +14,46 @@ _REQUIRED = ("users", "tracks", "interactions")
 
 
 def source(directory: Path) -> Source:
-    """The tables in a directory of Parquet files.
+    """The tables in a directory.
 
     Parameters
     ----------
     directory : Path
-        Holds ``users.parquet``, ``tracks.parquet``, ``interactions.parquet`` and, if there are
-        playlists, ``playlists.parquet``. See :class:`gpu_coldstart.data.tables.Tables`.
+        Holds ``users``, ``tracks``, ``interactions`` and, if there are playlists, ``playlists``,
+        each as ``NAME.parquet``, a directory ``NAME`` of part files, or ``NAME.csv``. See
+        :class:`gpu_coldstart.data.tables.Tables`.
 
     Returns
     -------
     Source
-        The files' paths; nothing is read yet.
+        The paths; nothing is read yet.
 
     Raises
     ------
     UserError
-        When the directory or one of the three files is missing.
+        When the directory or one of the three tables is missing, or there are two of one.
     """
     if not directory.is_dir():
         problem = "is a file, not a directory" if directory.exists() else "does not exist"
         files = ", ".join(f"{name}.parquet" for name in _REQUIRED)
         raise UserError(f"{directory} {problem}: name the directory that holds {files}")
-    paths = {name: directory / f"{name}.parquet" for name in (*_REQUIRED, "playlists")}
+    paths = {name: _table(directory, name) for name in (*_REQUIRED, "playlists")}
     for name in _REQUIRED:
-        if not paths[name].exists():
+        if paths[name] is None:
             raise UserError(
-                f"{paths[name]} does not exist: it should be a Parquet file with {contents(name)}"
+                f"{directory / name}.parquet does not exist: it should be a Parquet file with "
+                f"{contents(name)} (or a directory {name} of such files, or {name}.csv)"
             )
-    if not paths["playlists"].exists():
-        del paths["playlists"]
-    return paths
+    return {name: path for name, path in paths.items() if path is not None}
+
+
+def _table(directory: Path, name: str) -> Path | None:
+    """Where a table is; None for nowhere."""
+    forms = (f"{name}.parquet", name, f"{name}.csv")
+    there = [path for path in (directory / form for form in forms) if is_there(path)]
+    if len(there) > 1:
+        raise UserError(f"{there[0]} and {there[1]} are both there: keep one of them")
+    return there[0] if there else None
 
 
 def files(directory: Path) -> dict[str, Path]:

@@ -6,13 +6,14 @@ Everything here happens on the host: :func:`observe` is the border.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from gpu_coldstart.config.parameters import CarouselsConfig, EvaluationConfig
+from gpu_coldstart.data.ids import Ids
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Csr, Engine, HostArray
@@ -55,6 +56,8 @@ class Observed:
     test_ids : HostArray [test users] of int64
     followup : Followup
         Of the test users.
+    ids : Ids
+        What the int64 ids stand for.
     """
 
     cohorts: dict[str, slice]
@@ -68,6 +71,7 @@ class Observed:
     truth: sparse.csr_array
     test_ids: HostArray
     followup: Followup
+    ids: Ids = field(default_factory=Ids)
 
     def of(
         self, known: tuple[HostArray, tuple[str, ...]], cohort: str
@@ -107,6 +111,7 @@ def observe(
             favorites=liked[:, : logs.n_tracks],
             playlist_favorites=liked[:, logs.playlists],
         ),
+        ids=logs.ids,
     )
 
 
@@ -270,7 +275,11 @@ def _segments(
             observed.playlist_ids,
             least_tracks=least_tracks,
         ):
-            yield {"space": space} | row
+            named = {
+                f"{kind}_ids": observed.ids.names(kind, row[f"{kind}_ids"]).to_pylist()
+                for kind in ("track", "playlist")
+            }
+            yield {"space": space} | row | named
 
 
 def _calibration(

@@ -30,6 +30,7 @@ def _of(kind: Any, names: str) -> dict[str, Any]:
 
 
 _TEXT, _INT, _REAL = pa.string(), pa.int64(), pa.float64()
+_IDS = pa.list_(pa.int64())
 _MEASURED = {**_of(_TEXT, "space strategy"), "k": _INT, "measure": _TEXT}
 _GROUP = {"group": _TEXT, **_of(_INT, "order users"), **_of(_REAL, "mean low high")}
 
@@ -55,9 +56,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         **_of(_INT, "segment size"),
         **_of(_TEXT, "country age_class"),
         "genres": pa.list_(_TEXT),
-        "track_ids": pa.list_(_INT),
+        "track_ids": _IDS,
         "track_probabilities": pa.list_(_REAL),
-        "playlist_ids": pa.list_(_INT),
+        "playlist_ids": _IDS,
         "playlist_probabilities": pa.list_(_REAL),
     },
     "calibration": {**_of(_TEXT, "space cohort against"), **_GROUP},
@@ -79,11 +80,18 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 _IN_A_CELL = "; "
 
 
+def _typed(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """A column; lists of ids have the type that the ids of the data set have."""
+    if kind is _IDS and any(isinstance(one, str) for ids in values for one in ids):
+        kind = pa.list_(_TEXT)
+    return pa.array(values, kind)
+
+
 def assemble(name: str, rows: Iterable[Mapping[str, Any]]) -> Table:
     """Rows as the columns of a table, in the types that it has after reading it again."""
     rows = list(rows)
     return {
-        column: pa.array([row[column] for row in rows], kind).to_pylist()
+        column: _typed([row[column] for row in rows], kind).to_pylist()
         for column, kind in SCHEMAS[name].items()
     }
 
@@ -154,7 +162,7 @@ def files_of(tables: Mapping[str, Table]) -> dict[str, bytes]:
     """What is saved: each table as Parquet among the artifacts and as CSV in ``tables/``."""
     saved = {}
     for name, table in tables.items():
-        typed = {column: pa.array(table[column], kind) for column, kind in SCHEMAS[name].items()}
+        typed = {column: _typed(table[column], kind) for column, kind in SCHEMAS[name].items()}
         saved[f"artifacts/analysis/{name}.parquet"] = parquet_bytes(typed)
         saved[f"tables/{name}.csv"] = csv_bytes(table)
     return saved

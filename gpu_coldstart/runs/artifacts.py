@@ -157,7 +157,8 @@ def encode(engine: Engine, value: Any) -> bytes:
     values: dict[str, Any] = {}
     for name, leaf in _leaves(value, ""):
         if hasattr(leaf, "dtype"):
-            tensors[name] = np.ascontiguousarray(engine.to_host(leaf))
+            host = leaf if isinstance(leaf, np.ndarray) else engine.to_host(leaf)
+            tensors[name] = np.ascontiguousarray(host)
         else:
             values[name] = leaf
     return save_tensors(tensors, {"values": json.dumps(values, sort_keys=True)})
@@ -190,7 +191,8 @@ def _build(
         name = f"{prefix}{item.name}"
         hint = hints[item.name]
         if name in tensors:
-            fields[item.name] = engine.asarray(tensors[name])
+            on_host = hint == HostArray
+            fields[item.name] = tensors[name] if on_host else engine.asarray(tensors[name])
         elif dataclasses.is_dataclass(hint):
             fields[item.name] = _build(engine, hint, f"{name}.", tensors, values)
         else:

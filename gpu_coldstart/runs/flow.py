@@ -262,7 +262,8 @@ class Flow:
             popular = segments.favourites(engine, logs.track_ids, cut_up.shares, depth)
             return {
                 paths.descriptions(name): segments.describe(engine, logs, cut_up, ages),
-                paths.favourites(name): dict(popular),
+                paths.favourites(name): popular
+                | {"track_id": logs.ids.names("track", popular["track_id"])},
             }
 
         return Stage(

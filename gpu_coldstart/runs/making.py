@@ -196,13 +196,13 @@ def recommend(
     ids = engine.to_host(logs.user_ids[users.numbers])
     return Recommendations(
         {
-            "user_id": np.repeat(ids, max(ks)),
+            "user_id": logs.ids.names("user", np.repeat(ids, max(ks))),
             "cohort": _cohorts(logs, max(ks)),
             "rank": np.tile(np.arange(1, max(ks) + 1, dtype=np.int32), len(ids)),
-            "track_id": engine.to_host(logs.track_ids[ranking.tracks]).ravel(),
+            "track_id": logs.ids.names("track", engine.to_host(logs.track_ids[ranking.tracks])),
             "score": engine.to_host(ranking.scores).ravel(),
         },
-        {"user_id": ids[: logs.n_test]}
+        {"user_id": logs.ids.names("user", ids[: logs.n_test])}
         | {
             f"{measure}@{k}": engine.to_host(getattr(metrics, measure)[i])
             for i, k in enumerate(ks)
@@ -238,7 +238,12 @@ def show(config: Config, prepared: Prepared) -> dict[str, dict[str, Any]]:
     )
     tables = {
         arm: carousels.columns(
-            engine, logs.user_ids[users.numbers], logs.playlist_ids, carousel, explained
+            engine,
+            logs.user_ids[users.numbers],
+            logs.playlist_ids,
+            carousel,
+            explained,
+            ids=logs.ids,
         )
         for arm, carousel in carousels.carousels(context, offer, users).items()
     }

@@ -204,8 +204,7 @@ class Pipeline:
                     given,
                     name,
                     learned,
-                    n_validation=logs.n_validation,
-                    n_test=logs.n_test,
+                    logs,
                 )
                 for name, learned in flow.learned.items()
             }

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from scipy import sparse
 
+from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Engine, HostArray
 from gpu_coldstart.evaluation.analysis import Curve, SpaceResults
 from gpu_coldstart.runs import paths
@@ -18,7 +20,7 @@ __all__ = ["space_results"]
 
 
 def space_results(
-    engine: Engine, given: Given, name: str, learned: Learned, *, n_validation: int, n_test: int
+    engine: Engine, given: Given, name: str, learned: Learned, logs: Logs
 ) -> SpaceResults:
     """Everything one embedding space led to, on the host, for the users who are measured.
 
@@ -34,27 +36,28 @@ def space_results(
     shares = tuple(map(host, (cut.shares.data, cut.shares.indices, cut.shares.indptr)))
     shown = {} if learned.carousels is None else given[learned.carousels]
 
-    def tested(columns: dict[str, Any], column: str) -> HostArray:
-        """A column of the test users' lists [test users, K]; they come before the targets'."""
+    def tested(columns: dict[str, Any], kind: str) -> HostArray:
+        """Ids in the test users' lists [test users, K]; they come before the targets'."""
         k = int(np.max(columns["rank"]))
-        return np.asarray(columns[column])[: n_test * k].reshape(n_test, k)
+        shown = pa.array(columns[f"{kind}_id"])[: logs.n_test * k]
+        return logs.ids.codes(kind, shown).reshape(logs.n_test, k)
 
     return SpaceResults(
         users=host(space.users),
         tracks=host(space.tracks),
         predictions={
             "warm": host(given[learned.warm].embeddings),
-            "validation": host(given[learned.predictions].embeddings[:n_validation]),
+            "validation": host(given[learned.predictions].embeddings[: logs.n_validation]),
         },
         curve=Curve(network.train_loss, network.validation_cosine, network.best_epoch),
         segments=given[learned.descriptions][paths.descriptions(name)],
         shares=sparse.csr_array(shares, shape=cut.shares.shape),
         lists={
-            strategy: tested(given[stage].lists, "track_id")
+            strategy: tested(given[stage].lists, "track")
             for strategy, stage in learned.strategies.items()
         },
         carousels={
-            arm: tested(shown[paths.carousel(name, arm)], "playlist_id")
+            arm: tested(shown[paths.carousel(name, arm)], "playlist")
             for arm in ARMS
             if paths.carousel(name, arm) in shown
         },

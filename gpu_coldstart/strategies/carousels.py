@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from gpu_coldstart.config.parameters import CarouselsConfig
+from gpu_coldstart.data.ids import Ids
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Array, Engine, HostArray
 from gpu_coldstart.spaces import Space
@@ -223,6 +224,8 @@ def columns(
     playlist_ids: Array,
     carousel: Carousel,
     explained: Sequence[str],
+    *,
+    ids: Ids,
 ) -> dict[str, Any]:
     """A carousel as table columns, a row for each user and playlist, in the order of ``user_ids``.
 
@@ -236,13 +239,15 @@ def columns(
         Of the whole catalogue.
     explained : sequence of str
         :func:`explanations` of the segments.
+    ids : Ids
+        What the int64 of users and playlists stand for.
     """
     host = engine.to_host
     n, k = carousel.playlists.shape
     table: dict[str, Any] = {
-        "user_id": np.repeat(host(user_ids), k),
+        "user_id": ids.names("user", np.repeat(host(user_ids), k)),
         "rank": np.tile(np.arange(1, k + 1, dtype=np.int32), n),
-        "playlist_id": host(playlist_ids[carousel.playlists]).ravel(),
+        "playlist_id": ids.names("playlist", host(playlist_ids[carousel.playlists])),
         "score": host(carousel.scores).ravel(),
     }
     if carousel.segments is not None:

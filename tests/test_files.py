@@ -1,0 +1,135 @@
+"""Tables as directories of part files, as CSV, and as frames."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from gpu_coldstart.data.frames import to_arrow
+from gpu_coldstart.data.tables import load
+from gpu_coldstart.datasets import events
+from gpu_coldstart.errors import UserError
+from tests.test_tables import ENGINE, arrow, example, message, rows, write
+
+
+def parts(tmp_path: Path, name: str, tables: dict[str, pa.Table]) -> Path:
+    """A data set whose table ``name`` is one file for each row, in hive folders."""
+    write(tmp_path, tables)
+    (tmp_path / f"{name}.parquet").unlink()
+    for row in range(tables[name].num_rows):
+        folder = tmp_path / name / f"user_id={row}"
+        folder.mkdir(parents=True)
+        pq.write_table(tables[name].slice(row, 1), folder / "part-0.parquet")
+    (tmp_path / name / "_SUCCESS").touch()
+    return tmp_path / name
+
+
+def test_part_files_whose_folders_are_not_data(tmp_path: Path) -> None:
+    tables = arrow(example())
+    parts(tmp_path, "users", tables)
+    loaded = load(ENGINE, events.source(tmp_path))
+    assert rows(loaded.users) == rows(load(ENGINE, tables).users)
+
+
+def test_errors_name_the_part(tmp_path: Path) -> None:
+    columns = example()
+    columns["users"]["age"] = [31, 30, 200]
+    folder = parts(tmp_path, "users", arrow(columns))
+    place = folder / "user_id=2" / "part-0.parquet"
+    assert message(events.source(tmp_path)).startswith(f"{place}, column 'age', row 0,")
+
+
+def test_parts_of_different_types(tmp_path: Path) -> None:
+    folder = parts(tmp_path, "users", arrow(example()))
+    odd = folder / "user_id=1" / "part-0.parquet"
+    table = pq.ParquetFile(odd).read()
+    place = table.column_names.index("age")
+    pq.write_table(table.set_column(place, "age", pa.array(["x"])), odd)
+    text = message(events.source(tmp_path))
+    assert f"{odd}, column 'age' has the type string" in text
+    assert "has the type int64" in text
+
+
+def test_csv(tmp_path: Path) -> None:
+    tables = arrow(example())
+    for name, table in tables.items():
+        pyarrow.csv.write_csv(table, tmp_path / f"{name}.csv")
+    loaded, wanted = load(ENGINE, events.source(tmp_path)), load(ENGINE, tables)
+    for name in tables:
+        assert rows(getattr(loaded, name)) == rows(getattr(wanted, name))
+
+
+def test_csv_that_is_wrong(tmp_path: Path) -> None:
+    write(tmp_path, arrow(example()))
+    (tmp_path / "users.parquet").unlink()
+    path = tmp_path / "users.csv"
+    path.write_text("user_id,registered_at,age\n7,2020-11-02,x\n007,yesterday,3\n")
+    text = message(events.source(tmp_path))
+    assert f"{path}, column 'age', row 0, counting from 0: 'x' is not a whole number" in text
+    assert f"{path}, column 'registered_at', row 1, counting from 0: 'yesterday' is" in text
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    write(tmp_path, arrow(example()))
+    place = tmp_path / "playlists.parquet"
+    place.unlink()
+    place.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="is a link to a file that does not exist"):
+        events.source(tmp_path)
+    place.unlink()
+    place.symlink_to(place)
+    with pytest.raises(UserError, match="cannot be read"):
+        events.source(tmp_path)
+    place.unlink()
+    os.mkfifo(place)
+    with pytest.raises(UserError, match="neither a file nor a directory"):
+        events.source(tmp_path)
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us"])
+def test_moments_that_would_wrap(unit: str) -> None:
+    columns = example()
+    moment = pa.array([0, 2**61, 0], pa.int64()).cast(pa.timestamp(unit))
+    columns["users"]["registered_at"] = moment
+    assert "column 'registered_at', row 0, counting from 0, and 2 more" in message(arrow(columns))
+
+
+def test_two_forms_of_a_table(tmp_path: Path) -> None:
+    write(tmp_path, arrow(example()))
+    (tmp_path / "users.csv").touch()
+    with pytest.raises(UserError, match="are both there: keep one"):
+        events.source(tmp_path)
+
+
+@pytest.mark.parametrize("library", ["dict", "pyarrow", "pandas", "polars", "duckdb"])
+def test_frames(library: str) -> None:
+    columns: dict[str, Any] = {"user_id": np.array([1, 2]), "country": ["FR", None]}
+    frame: Any = columns
+    if library == "pyarrow":
+        frame = pa.record_batch(pa.table(columns).to_batches()[0].columns, ["user_id", "country"])
+    elif library == "duckdb":
+        source = pa.table(columns)
+        frame = pytest.importorskip("duckdb").from_arrow(source)
+    elif library != "dict":
+        frame = pytest.importorskip(library).DataFrame(columns)
+    table = to_arrow("users", frame)
+    assert table["user_id"].to_pylist() == [1, 2]
+    assert table["country"].to_pylist() == ["FR", None]
+
+
+def test_frames_that_are_refused() -> None:
+    with pytest.raises(UserError, match="users is of the type int"):
+        to_arrow("users", 7)
+    with pytest.raises(UserError, match="of equal length"):
+        to_arrow("users", {"user_id": [1], "age": [1, 2]})
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"user_id": [1], "age": [3]}).set_index("user_id")
+    with pytest.raises(UserError, match=r"is the frame's index.*reset_index"):
+        to_arrow("users", frame)
