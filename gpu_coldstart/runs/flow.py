@@ -128,9 +128,10 @@ class Flow:
 
     def _of_network(self, name: str) -> tuple[str, ...]:
         model = section(self.config.model)
-        mine, others = f"{model}.epochs_{section(name)}", f"{model}.epochs_"
         keys = self._section(model, "model", "seed")
-        return tuple(key for key in keys if not key.startswith(others) or key == mine)
+        mine = f"{model}.epochs_{section(name)}"
+        mine = mine if mine in keys else f"{model}.epochs"
+        return tuple(key for key in keys if not key.startswith(f"{model}.epochs") or key == mine)
 
     def _of_strategy(self, name: str) -> tuple[str, ...]:
         """The strategy's own parameters: of ``x-y``, the keys ``strategies.x_y_p``."""
