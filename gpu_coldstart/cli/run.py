@@ -53,7 +53,7 @@ examples:
   python -m gpu_coldstart.run
       the embedded synthetic world, about a minute
   python -m gpu_coldstart.run --dataset events --data DIR
-      your own logs as Parquet files (README: data contract)
+      your own logs as Parquet files (docs/data.md)
   python -m gpu_coldstart.run --dataset deezer --data DIR
       the public release of the paper's data
   python -m gpu_coldstart.run --dataset tafeng

@@ -46,7 +46,7 @@ def _why_not() -> str | None:
             reason = str(error.__cause__ or error).strip().partition("\n")[0]
             return f"{library} cannot be imported ({reason}): pip install 'gpu-coldstart[{extra}]'"
     if capability >= _OLDEST_FOR_RAPIDS and not _faiss_has_gpu():
-        return "the installed faiss is a CPU build: README, section GPU, says how to install"
+        return "the installed faiss is a CPU build: docs/gpu.md says how to install"
     return None
 
 
