@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from gpu_coldstart.batches import batches
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.evaluation.groups import Grouping, group_means
 from gpu_coldstart.spaces import unit_rows
@@ -52,8 +53,7 @@ def cosines(predicted: HostArray, wanted: HostArray) -> HostArray:
     [1.0, 0.0]
     """
     cosine = np.empty(len(predicted))
-    for start in range(0, len(predicted), _ROWS):
-        rows = slice(start, start + _ROWS)
+    for rows in batches(len(predicted), _ROWS):
         one, other = (unit_rows(each[rows].astype(np.float64)) for each in (predicted, wanted))
         np.einsum("ij,ij->i", one, other, out=cosine[rows])
     return cosine

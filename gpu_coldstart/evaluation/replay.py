@@ -28,6 +28,7 @@ import numpy as np
 from scipy import sparse
 from scipy.stats import chisquare, ttest_ind_from_stats
 
+from gpu_coldstart.batches import batches
 from gpu_coldstart.config.parameters import CarouselsConfig
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Engine, HostArray
@@ -121,11 +122,10 @@ def successes(
     offered = sparse.hstack([playlists, sparse.eye_array(playlists.shape[0])], format="csr")
     done = sparse.hstack([tracks, least * themselves], format="csr")
     counts = np.empty(n, np.int64)
-    for start in range(0, n, _AT_ONCE):
-        lists = shown[start : start + _AT_ONCE]
-        users = np.repeat(np.arange(start, start + len(lists)), each)
-        common = offered[lists.ravel()].multiply(done[users]).sum(axis=1)
-        counts[start : start + len(lists)] = (common >= least).reshape(-1, each).sum(axis=1)
+    for some in batches(n, _AT_ONCE):
+        users = np.repeat(np.arange(some.start, some.stop), each)
+        common = offered[shown[some].ravel()].multiply(done[users]).sum(axis=1)
+        counts[some] = (common >= least).reshape(-1, each).sum(axis=1)
     return counts
 
 

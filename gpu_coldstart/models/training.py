@@ -315,8 +315,8 @@ def _epoch(
     seen = 0
     total = torch.zeros((), dtype=torch.float64, device=engine.to_torch(targets[:1]).device)
     for places in batches:
-        found = model(engine.to_torch(vectors(places)))
-        loss = nn.functional.mse_loss(found, engine.to_torch(targets[places]))
+        predicted = model(engine.to_torch(vectors(places)))
+        loss = nn.functional.mse_loss(predicted, engine.to_torch(targets[places]))
         optimizer.zero_grad(set_to_none=True)
         # torch leaves this method without annotations, which strict mypy may not call.
         loss.backward()  # type: ignore[no-untyped-call]
