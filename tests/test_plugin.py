@@ -46,6 +46,7 @@ TINY = {
     "evaluation.k": "10",
     "evaluation.bootstrap": "20",
 }
+BATCHES = {"example_linear.drop_last": "true"}
 OPTIONS = ("--preset", "tiny", "--engine", "cpu", *settings(TINY))
 
 Python = Callable[..., subprocess.CompletedProcess[str]]
@@ -106,6 +107,7 @@ def others(
         "finished": [*OPTIONS, "--out", done[0], "--resume"],
         "parameter": [*plain, *settings({KEY: "1000"}), "--out", place / "parameter"],
         "wrong": [*plain, *settings({KEY: "-1"}), "--out", place / "wrong"],
+        "batches": [*plain, *settings(BATCHES), "--out", place / "batches"],
         "radio": [*plain, "--dataset", "example-radio", "--out", place / "radio"],
     }
     jobs = [
@@ -208,12 +210,13 @@ def test_its_parameter_changes_it_and_nothing_else(
     assert mine.equals(chart)
 
 
-def test_a_wrong_value_is_refused(others: tuple[Path, Others]) -> None:
+@pytest.mark.parametrize(("run", "key"), [("wrong", KEY), ("batches", "example_linear.drop_last")])
+def test_a_wrong_value_is_refused(run: str, key: str, others: tuple[Path, Others]) -> None:
     place, ends = others
-    status, err = ends["wrong"]
+    status, err = ends[run]
     assert status == 2
-    assert err.startswith(f"error: setting '{KEY}'")
-    assert not (place / "wrong").exists()
+    assert re.search(rf"^error: setting '{key}'", err, re.MULTILINE), err
+    assert not (place / run / "results.json").exists()
 
 
 def test_its_data_set_runs(others: tuple[Path, Others]) -> None:
