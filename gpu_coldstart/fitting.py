@@ -28,7 +28,7 @@ from gpu_coldstart.models import (
     train,
     validation_targets,
 )
-from gpu_coldstart.registry import MODELS, STRATEGIES
+from gpu_coldstart.registry import MODELS, STRATEGIES, section
 from gpu_coldstart.spaces import Progress, Space
 from gpu_coldstart.strategies import Context, Past, Ranking, Strategy, Users
 from gpu_coldstart.strategies.carousels import Offer
@@ -71,7 +71,7 @@ def fit_space(engine: Engine, dataset: Dataset, config: Config, progress: Progre
         For data that cannot be used, or settings that it cannot serve.
     """
     logs, truth = dataset.index(engine, config, progress, tested=False)
-    check_batches(config.of(config.model), logs.n_warm)
+    check_batches(config.of(config.model), logs.n_warm, section(config.model))
     space = dataset.space(config.spaces[0], engine, logs, config, progress)
     cut = segments.fit(engine, logs, space, config.segments, config.seed)
     inputs, builder = dataset.inputs(engine, logs, space, config)

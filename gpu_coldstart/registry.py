@@ -1,7 +1,8 @@
 """Parts by name: spaces, models, strategies, data sets and engines, built in or installed.
 
 A part is a class with ``name``, ``label`` and, but for data sets and engines, ``Parameters`` (a
-frozen pydantic model) and ``fit``. An installed package adds one by an entry point::
+frozen pydantic model) and ``fit`` (a model: ``build``). An installed package adds one by an entry
+point; CONTRIBUTING.md has a whole one::
 
     [project.entry-points."gpu_coldstart.strategies"]
     my-strategy = "my_package:MyStrategy"
@@ -174,4 +175,5 @@ ENGINES = Registry(
         "cpu": "gpu_coldstart.engine.cpu.engine:CpuEngine",
         "cuda": "gpu_coldstart.engine.cuda.engine:CudaEngine",
     },
+    ("make",),
 )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 from textwrap import dedent
 
-import pyarrow.parquet as pq
 import pytest
 
 from gpu_coldstart import registry
@@ -27,74 +25,27 @@ ALL = [
 
 PLUGIN = dedent(
     """
-    from typing import Literal
-
-    import torch
-
-    from gpu_coldstart.config import Parameters, Training
-    from gpu_coldstart.spaces import Space, unit_rows
-    from gpu_coldstart.strategies import Ranking, Strategy
-
-
-    class RandomParameters(Parameters):
-        dimension: int = 4
+    from gpu_coldstart.config import Parameters
+    from gpu_coldstart.engine.cpu.engine import CpuEngine
 
 
     class RandomSpace:
         name = "random-points"
         label = "Random Points"
-        Parameters = RandomParameters
+        Parameters = Parameters
 
         @staticmethod
         def fit(engine, logs, parameters, seed, progress):
-            xp = engine.xp
-            angles = xp.arange(logs.n_tracks * parameters.dimension) * (seed + 1.7)
-            tracks = xp.cos(angles).reshape(logs.n_tracks, -1).astype(xp.float32)
-            progress(1, 1, "drawn")
-            return Space("random-points", tracks, unit_rows(engine.pool(logs.history, tracks)))
+            raise NotImplementedError
 
 
-    class Linear(torch.nn.Module):
-        def __init__(self, inputs, outputs):
-            super().__init__()
-            self.layer = torch.nn.Linear(inputs, outputs)
-
-        def forward(self, vectors):
-            return self.layer(vectors)
-
-
-    class LinearModel:
-        name = "linear"
-        label = "Linear"
-        Parameters = Training
-
-        @staticmethod
-        def build(engine, inputs, outputs, parameters, *, training=False):
-            return Linear(inputs, outputs)
-
-
-    class ReversedParameters(Parameters):
-        order: Literal["chart", "reversed"] = "reversed"
-
-
-    class ReversedChart(Strategy):
-        name = "reversed-chart"
-        label = "Reversed Chart"
-        Parameters = ReversedParameters
-
-        def recommend(self, users, k):
-            chart = self.context.most_popular(len(users), k)
-            if self.parameters.order == "chart":
-                return chart
-            return Ranking(chart.tracks[:, ::-1], -chart.scores[:, ::-1])
+    class OtherCpu(CpuEngine):
+        name = "other-cpu"
+        label = "Other CPU"
     """
 )
 
-POINTS = {
-    "spaces": "random-points = house:RandomSpace",
-    "models": "linear = house:LinearModel",
-    "strategies": "reversed-chart = house:ReversedChart",
-}
+POINTS = {"spaces": "random-points = house:RandomSpace", "engines": "other-cpu = house:OtherCpu"}
 
 
 def install(directory: Path, points: dict[str, str], module: str = PLUGIN) -> Path:
@@ -106,17 +57,6 @@ def install(directory: Path, points: dict[str, str], module: str = PLUGIN) -> Pa
     groups = [f"[gpu_coldstart.{group}]\n{point}\n" for group, point in points.items()]
     (about / "entry_points.txt").write_text("\n".join(groups))
     return directory
-
-
-def run_with(directory: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the command where the package is installed."""
-    places = [str(directory), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return subprocess.run(
-        [sys.executable, "-m", "gpu_coldstart.run", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(places)},
-    )
 
 
 @pytest.mark.parametrize("parts", ALL, ids=lambda parts: str(parts.kind))
@@ -175,40 +115,19 @@ def test_a_broken_part_is_one_sentence(
     assert "\n" not in str(refusal.value)
 
 
-def test_parts_of_an_installed_package_run(tmp_path: Path) -> None:
-    house, out = install(tmp_path / "site", POINTS), tmp_path / "run"
-    settings = {
-        "spaces": "random-points",
-        "model": "linear",
-        "strategies.names": "popularity,reversed-chart,full",
-        "random_points.dimension": "3",
-        "linear.epochs": "2",
-        "linear.patience": "0",
-        "evaluation.figures": "false",
-    }
-    options = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-    done = run_with(house, "--preset", "tiny", "--engine", "cpu", *options, "--out", out)
-    assert done.returncode == 0, done.stderr
-    assert "Reversed Chart" in done.stdout
-    assert "Random Points" in done.stdout
-    rows = json.loads((out / "results.json").read_text())["rows"]
-    assert {row["strategy"] for row in rows} == {"popularity", "reversed-chart", "full"}
-    text = (out / "config.toml").read_text()
-    assert "[random_points]\ndimension = 3" in text
-    assert 'reversed_chart_order = "reversed"' in text
-    lists = {
-        name: pq.read_table(out / "recommendations" / "random-points" / f"{name}.parquet")
-        for name in ("popularity", "reversed-chart")
-    }
-    chart, turned = (lists[name]["track_id"].to_pylist()[:50] for name in lists)
-    assert turned == chart[::-1]
-
-
-def test_a_wrong_parameter_of_an_installed_part_is_refused(tmp_path: Path) -> None:
-    house = install(tmp_path / "site", POINTS)
-    done = run_with(house, "--set", "strategies.reversed_chart_order=up", "--out", tmp_path / "run")
-    assert done.returncode == 2
-    assert "'strategies.reversed_chart_order' is 'up': use one of chart, reversed" in done.stderr
+def test_an_engine_of_another_package_is_chosen_and_offered(tmp_path: Path) -> None:
+    code = (
+        "from gpu_coldstart.cli import options; from gpu_coldstart.engine import choose; "
+        "engine, reason = choose('other-cpu'); "
+        "print(type(engine).__name__, reason, options.ENGINES)"
+    )
+    places = [str(install(tmp_path, POINTS)), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(places)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    expected = "OtherCpu engine other-cpu: asked for ('auto', 'cpu', 'cuda', 'other-cpu')\n"
+    assert done.stdout == expected, done.stderr
 
 
 def test_epochs_in_a_space_of_another_package() -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import typer
 
-from gpu_coldstart import __version__
+from gpu_coldstart import __version__, registry
 
 __all__ = ["ENGINES", "choice", "flag", "integer", "path", "text", "version"]
 
-ENGINES = ("auto", "cpu", "cuda")
+ENGINES = ("auto", *registry.ENGINES.names())
 
 
 def choice(option: str, names: Sequence[str], help: str) -> Any:

@@ -6,6 +6,7 @@ import errno
 import logging
 import re
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,7 @@ from gpu_coldstart import __version__, console, interruption
 from gpu_coldstart.cli import options
 from gpu_coldstart.config.parameters import PRESETS, PROTOCOLS, SPACES
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.registry import DATASETS, STRATEGIES
+from gpu_coldstart.registry import DATASETS, MODELS, STRATEGIES
 from gpu_coldstart.registry import SPACES as ALL_SPACES
 
 if TYPE_CHECKING:
@@ -34,19 +35,26 @@ the space, recommends 50 tracks to each in several ways, and prints precision, r
 against what they really played in the following 30 days.
 """
 
-# Wrapped here, since the library would break a name at its hyphen.
-_STRATEGIES = textwrap.fill(
-    ", ".join(STRATEGIES.names()),
-    76,
-    initial_indent="  ",
-    subsequent_indent="  ",
-    break_on_hyphens=False,
-)
+
+def _listed(names: Sequence[str]) -> str:
+    """Names on lines of their own, wrapped here: the library would break one at its hyphen."""
+    return textwrap.fill(
+        ", ".join(names),
+        76,
+        initial_indent="  ",
+        subsequent_indent="  ",
+        break_on_hyphens=False,
+    )
+
 
 EPILOG = f"""\
 \b
 strategies:
-{_STRATEGIES}
+{_listed(STRATEGIES.names())}
+
+\b
+models (--set model=NAME):
+{_listed(MODELS.names())}
 
 \b
 examples:
@@ -217,13 +225,13 @@ def _configuration(file: Path | None, settings: dict[str, Any]) -> Config:
                 "rename it, or give a symbolic link to it"
             )
     config = resolve(files=[file] if file else [], settings=settings)
-    if config.dataset == "events" and not config.data:
-        raise UserError("--dataset events needs --data DIR, a directory of Parquet tables")
-    if config.dataset == "deezer" and not config.data:
-        raise UserError("--dataset deezer needs --data DIR, the directory of the release's files")
-    if config.dataset not in {"events", "deezer"} and config.data:
+    needed = DATASETS.get(config.dataset).needs_data
+    if needed and not config.data:
+        raise UserError(f"--dataset {config.dataset} needs --data DIR, {needed}")
+    if config.data and not needed:
+        takers = [name for name in DATASETS.names() if DATASETS.get(name).needs_data]
         raise UserError(
-            f"--data is for --dataset events or deezer, not for {config.dataset}: leave it out"
+            f"--data is for --dataset {' or '.join(takers)}, not for {config.dataset}: leave it out"
         )
     return config
 

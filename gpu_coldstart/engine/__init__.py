@@ -6,14 +6,23 @@ import importlib
 
 from gpu_coldstart.engine.base import Engine
 from gpu_coldstart.errors import EngineUnavailableError, UserError
+from gpu_coldstart.registry import ENGINES
 
-__all__ = ["NAMES", "Engine", "choose"]
+__all__ = ["Engine", "choose", "names"]
 
 _PACKAGES = {"cpu": "gpu_coldstart.engine.cpu", "cuda": "gpu_coldstart.engine.cuda"}
-"""Package of each engine, whose function ``make`` makes it."""
+"""Package of each built-in engine, whose ``make`` imports the engine only where it can run."""
 
-NAMES = ("auto", *_PACKAGES)
-"""What may be chosen; nothing is imported to know it."""
+
+def names() -> tuple[str, ...]:
+    """What may be chosen; nothing is imported to know it.
+
+    Examples
+    --------
+    >>> names()[:3]
+    ('auto', 'cpu', 'cuda')
+    """
+    return ("auto", *ENGINES.names())
 
 
 def choose(name: str, memory_budget: int | None = None) -> tuple[Engine, str]:
@@ -21,8 +30,8 @@ def choose(name: str, memory_budget: int | None = None) -> tuple[Engine, str]:
 
     Parameters
     ----------
-    name : {"auto", "cpu", "cuda"}
-        ``auto`` is ``cuda`` where that can run.
+    name : {"auto", "cpu", "cuda"}, or an engine that an installed package adds
+        ``auto`` is ``cuda`` where that can run, else ``cpu``.
     memory_budget : int or None
         Bytes of GPU memory to stay below; None for nine tenths of what is free.
 
@@ -46,8 +55,9 @@ def choose(name: str, memory_budget: int | None = None) -> tuple[Engine, str]:
     >>> choose("cpu")[1]
     'engine cpu: asked for'
     """
-    if name not in NAMES:
-        known = f"{', '.join(NAMES[:-1])} or {NAMES[-1]}"
+    if name not in names():
+        *others, last = names()
+        known = f"{', '.join(others)} or {last}"
         raise UserError(f"engine '{name}' is not known: use {known}")
     try:
         importlib.import_module("faiss")
@@ -66,5 +76,6 @@ def choose(name: str, memory_budget: int | None = None) -> tuple[Engine, str]:
 
 
 def _make(name: str, memory_budget: int | None) -> tuple[Engine, str]:
-    made: tuple[Engine, str] = importlib.import_module(_PACKAGES[name]).make(memory_budget)
+    maker = importlib.import_module(_PACKAGES[name]) if name in _PACKAGES else ENGINES.get(name)
+    made: tuple[Engine, str] = maker.make(memory_budget)
     return made

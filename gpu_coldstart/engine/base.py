@@ -33,6 +33,7 @@ from gpu_coldstart.engine.types import (
     Svd,
     SvdOptions,
 )
+from gpu_coldstart.errors import MemoryBudgetError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,7 +62,7 @@ class Engine(ABC):
     """What a processor must be able to do for the whole flow to run on it."""
 
     name: str
-    """``"cpu"`` or ``"cuda"``."""
+    """``"cpu"``, ``"cuda"``, or what an installed package calls it."""
 
     label: str
     """As people read it."""
@@ -85,6 +86,26 @@ class Engine(ABC):
         """Put a profiler's range around every primitive."""
         for name in Engine.__abstractmethods__ & vars(cls).keys():
             setattr(cls, name, profiling.annotated(getattr(cls, name), name))
+
+    @classmethod
+    def make(cls, memory_budget: int | None) -> tuple[Engine, str]:
+        """The engine and one line that says which it is and why.
+
+        Parameters
+        ----------
+        memory_budget : int or None
+            Bytes of GPU memory to stay below.
+
+        Raises
+        ------
+        MemoryBudgetError
+            For any budget, unless the engine is for a GPU and overrides this.
+        EngineUnavailableError
+            From an engine that cannot run here.
+        """
+        if memory_budget is not None:
+            raise MemoryBudgetError(memory_budget, 0, 0)
+        return cls(), f"engine {cls.name}: asked for"
 
     def peak_mb(self) -> float:
         """Most device memory held since this was last asked, in MB; 0 on the CPU."""

@@ -143,6 +143,9 @@ class SpaceResults:
     predictions : mapping of ``warm`` and ``validation`` to HostArray [users, d] of float32
         Where the network puts the users.
     curve : Curve
+    strategy_curves : mapping of strategy to sequence of float
+        The ``curve`` of a strategy's state, where it has one: the validation users' NDCG after
+        each of its epochs or trials, the first best of which was kept.
     segments : mapping of column to values
         As :func:`gpu_coldstart.segments.describe` has them.
     shares : csr_array [segments, tracks] of float32
@@ -158,6 +161,7 @@ class SpaceResults:
     tracks: HostArray
     predictions: Mapping[str, HostArray]
     curve: Curve
+    strategy_curves: Mapping[str, Sequence[float]]
     segments: Mapping[str, Sequence[Any]]
     shares: sparse.csr_array
     lists: Mapping[str, HostArray]
@@ -299,17 +303,30 @@ def _calibration(
 
 
 def _learning(spaces: Mapping[str, SpaceResults]) -> Iterator[dict[str, Any]]:
-    """The networks' curves."""
+    """The curves of the networks, then of what strategies learned of their own."""
     for space, made in spaces.items():
         pairs = zip(made.curve.train_loss, made.curve.validation_cosine, strict=True)
         for epoch, (loss, cosine) in enumerate(pairs, start=1):
             yield {
                 "space": space,
+                "trained": tables.NETWORK,
                 "epoch": epoch,
                 "train_loss": loss,
                 "validation_cosine": cosine,
+                "validation_ndcg": None,
                 "kept": epoch == made.curve.best_epoch,
             }
+        for strategy, curve in made.strategy_curves.items():
+            for epoch, ndcg in enumerate(curve, start=1):
+                yield {
+                    "space": space,
+                    "trained": strategy,
+                    "epoch": epoch,
+                    "train_loss": None,
+                    "validation_cosine": None,
+                    "validation_ndcg": ndcg,
+                    "kept": epoch == 1 + int(np.argmax(curve)),
+                }
 
 
 def _replay(

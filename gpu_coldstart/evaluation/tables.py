@@ -19,7 +19,16 @@ from gpu_coldstart.evaluation.protocol import MEASURES, Place, Row, Summary
 from gpu_coldstart.names import spreadsheet_safe
 from gpu_coldstart.runs.artifacts import parquet_bytes
 
-__all__ = ["SCHEMAS", "Table", "assemble", "csv_bytes", "files_of", "read_tables", "results"]
+__all__ = [
+    "NETWORK",
+    "SCHEMAS",
+    "Table",
+    "assemble",
+    "csv_bytes",
+    "files_of",
+    "read_tables",
+    "results",
+]
 
 Table: TypeAlias = dict[str, list[Any]]
 
@@ -63,9 +72,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     },
     "calibration": {**_of(_TEXT, "space cohort against"), **_GROUP},
     "learning": {
-        "space": _TEXT,
+        **_of(_TEXT, "space trained"),
         "epoch": _INT,
-        **_of(_REAL, "train_loss validation_cosine"),
+        **_of(_REAL, "train_loss validation_cosine validation_ndcg"),
         "kept": pa.bool_(),
     },
     "replay": {
@@ -76,6 +85,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     },
 }
 """Columns and their Arrow types, table by table."""
+
+NETWORK = "network"
+"""What stands in ``learning.trained`` for the network; for a strategy's own state, its name."""
 
 _IN_A_CELL = "; "
 

@@ -100,18 +100,24 @@ class Checkpoint(Protocol):
         """Keep a state in place of the one before."""
 
 
-def check_batches(options: Training, n_warm: int) -> None:
+def check_batches(options: Training, n_warm: int, section: str = "mlp") -> None:
     """Refuse to drop an incomplete batch where it is the only one.
+
+    Parameters
+    ----------
+    section : str
+        Where the configuration has the options, for the sentence.
 
     Raises
     ------
     UserError
-        When there are fewer warm users than fill a batch and ``mlp.drop_last`` is set.
+        When there are fewer warm users than fill a batch and ``drop_last`` is set.
     """
     if options.drop_last and n_warm < options.batch_size:
         raise UserError(
-            f"setting 'mlp.drop_last' leaves nobody to train on: the {n_warm} warm users do not "
-            f"fill a batch of {options.batch_size}; set it to false, or mlp.batch_size lower"
+            f"setting '{section}.drop_last' leaves nobody to train on: the {n_warm} warm users do "
+            f"not fill a batch of {options.batch_size}; set it to false, or "
+            f"{section}.batch_size lower"
         )
 
 

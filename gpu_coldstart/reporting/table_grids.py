@@ -309,18 +309,23 @@ def _learning(table: Table) -> Iterator[Block]:
     grid = Grid(
         "learning-table",
         "Training by epoch",
-        ["epoch", "space", "training loss", "validation cosine", "kept"],
+        [
+            *("epoch", "space", "trained", "training loss", "validation cosine"),
+            *("validation NDCG", "kept"),
+        ],
         [
             [
                 str(line["epoch"]),
                 space_name(line["space"]),
-                f"{line['train_loss']:.5g}",
+                strategy_name(line["trained"]),
+                "" if line["train_loss"] is None else f"{line['train_loss']:.5g}",
                 number(line["validation_cosine"], 4),
+                number(line["validation_ndcg"], 4),
                 "kept" if line["kept"] else "",
             ]
             for line in lines
         ],
-        frozenset({1, 4}),
+        frozenset({1, 2, 6}),
         "tables/learning.csv",
     )
     yield Fold("The numbers", [grid])

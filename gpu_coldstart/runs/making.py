@@ -21,7 +21,7 @@ from gpu_coldstart.evaluation.protocol import MEASURES
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.fitting import context_of, past_of
 from gpu_coldstart.models import Network, check_batches, predict, restore
-from gpu_coldstart.registry import MODELS, STRATEGIES
+from gpu_coldstart.registry import MODELS, STRATEGIES, section
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.artifacts import json_bytes, parquet_bytes, read_json, read_table
 from gpu_coldstart.runs.stages import Codec, Given
@@ -101,7 +101,7 @@ def check_settings(config: Config, dataset: Dataset, logs: Logs) -> None:
             f"{logs.n_tracks} there are: set it lower"
         )
     segments.number_of_segments(config.segments.k, logs.n_warm)
-    check_batches(config.of(config.model), logs.n_warm)
+    check_batches(config.of(config.model), logs.n_warm, section(config.model))
 
 
 def network_codec(engine: Engine, config: Config, space: str) -> Codec[Network]:

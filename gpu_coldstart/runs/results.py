@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy import sparse
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Engine, HostArray
 from gpu_coldstart.evaluation.analysis import Curve, SpaceResults
+from gpu_coldstart.registry import STRATEGIES
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.flow import Learned
 from gpu_coldstart.runs.stages import Given
@@ -50,6 +52,11 @@ def space_results(
             "validation": host(given[learned.predictions].embeddings[: logs.n_validation]),
         },
         curve=Curve(network.train_loss, network.validation_cosine, network.best_epoch),
+        strategy_curves={
+            strategy: given[stage].curve
+            for strategy, stage in learned.states.items()
+            if any(field.name == "curve" for field in fields(STRATEGIES.get(strategy).State))
+        },
         segments=given[learned.descriptions][paths.descriptions(name)],
         shares=sparse.csr_array(shares, shape=cut.shares.shape),
         lists={

@@ -185,7 +185,9 @@ class Strategy(ABC):
 
     A strategy that learns something of its own declares the type of it, a frozen dataclass of
     arrays, matrices, numbers and names, as ``State``, and learns it in :meth:`fit`; the state is
-    saved with the run and in the model.
+    saved with the run and in the model. A state may have a field ``curve``, a tuple of
+    :attr:`Past.score` after each epoch or trial, of which the first best was kept: it is shown
+    with the curves of the networks.
 
     Parameters
     ----------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from gpu_coldstart.engine.base import Engine
-from gpu_coldstart.errors import MemoryBudgetError
 
 __all__ = ["make"]
 
@@ -16,8 +15,6 @@ def make(memory_budget: int | None) -> tuple[Engine, str]:
     MemoryBudgetError
         For any budget: it is about a GPU's memory.
     """
-    if memory_budget is not None:
-        raise MemoryBudgetError(memory_budget, 0, 0)
     from gpu_coldstart.engine.cpu.engine import CpuEngine
 
-    return CpuEngine(), "engine cpu: asked for"
+    return CpuEngine.make(memory_budget)

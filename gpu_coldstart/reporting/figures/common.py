@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import ScalarFormatter
 
-from gpu_coldstart.config.parameters import SPACES, STRATEGIES
+from gpu_coldstart.registry import SPACES, STRATEGIES
 from gpu_coldstart.reporting.rows import Line, distinct
 from gpu_coldstart.reporting.style import Mark, mark
 
@@ -50,7 +50,7 @@ class Drawing:
 
 
 def _number(name: str, known: Sequence[str], there: Sequence[str]) -> int:
-    """A series' number: its place among all that are known, so that it looks alike in all runs."""
+    """A series' number: its place among the built-in ones, so that it looks alike in all runs."""
     if name in known:
         return known.index(name)
     return len(known) + [each for each in there if each not in known].index(name)
@@ -62,13 +62,13 @@ def _marks(names: Sequence[str], known: Sequence[str]) -> dict[str, Mark]:
 
 def strategy_marks(lines: list[Line]) -> dict[str, Mark]:
     """The look of each strategy."""
-    return _marks(distinct(lines, "strategy"), STRATEGIES)
+    return _marks(distinct(lines, "strategy"), STRATEGIES.builtin)
 
 
 def space_marks(lines: list[Line]) -> dict[str, Mark]:
     """Spaces take the colours after the grey, which stands for the chart among strategies."""
     names = distinct(lines, "space")
-    numbers = {name: _number(name, SPACES, names) for name in names}
+    numbers = {name: _number(name, SPACES.builtin, names) for name in names}
     return {name: replace(mark(1 + n), line=mark(n).line) for name, n in numbers.items()}
 
 

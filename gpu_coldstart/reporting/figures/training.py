@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from gpu_coldstart.evaluation.tables import NETWORK
 from gpu_coldstart.reporting.figures.common import (
     Drawing,
     dodged,
@@ -17,6 +18,7 @@ from gpu_coldstart.reporting.figures.common import (
 )
 from gpu_coldstart.reporting.labels import (
     space_name,
+    strategy_name,
 )
 from gpu_coldstart.reporting.rows import Line, distinct, where
 from gpu_coldstart.reporting.style import (
@@ -27,6 +29,11 @@ from gpu_coldstart.reporting.style import (
 )
 
 __all__ = ["calibration", "learning"]
+
+_OF_STRATEGIES = (
+    " For a strategy with a state of its own, NDCG over the validation users after each of its "
+    "epochs or trials."
+)
 
 
 def calibration(lines: list[Line]) -> Iterator[Drawing]:
@@ -61,14 +68,18 @@ def calibration(lines: list[Line]) -> Iterator[Drawing]:
 
 
 def learning(lines: list[Line]) -> Iterator[Drawing]:
-    """Loss and validation cosine by epoch."""
+    """Loss and validation cosine of the networks by epoch, and what strategies learned."""
     marks = space_marks(lines)
-    figure, (panels,) = grid_of_panels(1, 2, (3.0, 1.9), left=0.7, gaps=(0.65, 0))
-    shown = {"train_loss": "Training loss", "validation_cosine": "Validation cosine"}
-    for (column, title), axes in zip(shown.items(), panels, strict=True):
+    shown = {NETWORK: {"train_loss": "Training loss", "validation_cosine": "Validation cosine"}}
+    for name in distinct(lines, "trained"):
+        if name != NETWORK:
+            shown[name] = {"validation_ndcg": f"Validation NDCG, {strategy_name(name)}"}
+    columns = [(trained, *pair) for trained, pairs in shown.items() for pair in pairs.items()]
+    figure, (panels,) = grid_of_panels(1, len(columns), (3.0, 1.9), left=0.7, gaps=(0.65, 0))
+    for (trained, column, title), axes in zip(columns, panels, strict=True):
         tidy(axes, title, x="epoch")
         for space, look in marks.items():
-            mine = where(lines, space=space)
+            mine = where(lines, space=space, trained=trained)
             xs = [line["epoch"] for line in mine]
             axes.plot(xs, [line[column] for line in mine], color=look.color, linestyle=look.line)
             kept = where(mine, kept=True)
@@ -88,6 +99,6 @@ def learning(lines: list[Line]) -> Iterator[Drawing]:
         "learning",
         "How training went",
         "Loss over the warm users and cosine over the validation users after each epoch; the "
-        "marker is the epoch whose network is kept.",
+        "marker is the epoch whose network is kept." + (_OF_STRATEGIES if len(shown) > 1 else ""),
         figure,
     )
