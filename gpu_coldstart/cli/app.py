@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gpu_coldstart import console
-from gpu_coldstart.cli import bench, compare, data, options, recommend, run
+from gpu_coldstart.cli import bench, check, compare, data, options, recommend, run
 from gpu_coldstart.cli.wording import sentence
 from gpu_coldstart.errors import UserError
 
@@ -26,6 +26,7 @@ app = typer.Typer(
     context_settings=_SETTINGS,
 )
 app.command("run", help=run.HELP, short_help=run.SHORT, epilog=run.EPILOG)(run.run)
+app.command("check", help=check.HELP, short_help=check.SHORT)(check.check)
 app.command("compare", help=compare.HELP, short_help=compare.SHORT)(compare.compare)
 app.command("recommend", help=recommend.HELP, short_help=recommend.SHORT)(recommend.recommend)
 app.add_typer(data.app, name="data")

@@ -10,8 +10,9 @@ from typing import Any
 import typer
 
 from gpu_coldstart import __version__, registry
+from gpu_coldstart.errors import UserError
 
-__all__ = ["ENGINES", "choice", "flag", "integer", "path", "text", "version"]
+__all__ = ["ENGINES", "assigned", "choice", "flag", "integer", "path", "text", "version"]
 
 ENGINES = ("auto", *registry.ENGINES.names())
 
@@ -80,3 +81,14 @@ version = typer.Option(
     show_default=False,
     callback=lambda asked: _print_version(asked=asked),
 )
+
+
+def assigned(assignments: list[str]) -> dict[str, Any]:
+    """The settings of ``--set``."""
+    settings: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals:
+            raise UserError(f"--set {assignment} has no '=': write --set key=value")
+        settings[key.strip()] = value.strip()
+    return settings

@@ -176,7 +176,7 @@ def run(
 ) -> int:
     """Run the flow; returns the exit status."""
     del version
-    settings = _assigned(assignments or [])
+    settings = options.assigned(assignments or [])
     if space:
         settings["spaces"] = list(SPACES) if space == "both" else [space]
     named = {
@@ -201,17 +201,6 @@ def run(
         overwrite=overwrite,
         line=context.obj,
     )
-
-
-def _assigned(assignments: list[str]) -> dict[str, Any]:
-    """The settings of ``--set``."""
-    settings: dict[str, Any] = {}
-    for assignment in assignments:
-        key, equals, value = assignment.partition("=")
-        if not equals:
-            raise UserError(f"--set {assignment} has no '=': write --set key=value")
-        settings[key.strip()] = value.strip()
-    return settings
 
 
 def _configuration(file: Path | None, settings: dict[str, Any]) -> Config:

@@ -1,0 +1,141 @@
+"""Everything that is wrong with a data set at once, and what a run would do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpu_coldstart.config.parameters import Config
+from gpu_coldstart.data.cohorts import day_name
+from gpu_coldstart.data.contract import SCHEMAS
+from gpu_coldstart.data.events import DAY
+from gpu_coldstart.data.logs import index
+from gpu_coldstart.data.tables import ACTIONS, Source, Tables, read
+from gpu_coldstart.datasets import events
+from gpu_coldstart.engine.base import Column, Engine
+from gpu_coldstart.errors import UserError
+
+__all__ = ["CheckReport", "check", "check_directory"]
+
+_WITHOUT = {
+    "users.country": "no user has a country, so its block of the input vector stays null",
+    "users.age": "no user has an age, so its block of the input vector stays null",
+    "users.split": "users are split by the day they registered",
+    "tracks.artist_id": "tracks have no artists, so artists' signals stay null",
+    "tracks.album_id": "tracks have no albums, so albums' signals stay null",
+    "tracks.genre": "segments are described without genres",
+    "interactions.count": "every row counts once",
+    "playlists.user_id": "playlists of cold users cannot be told apart, and all count",
+    "playlists.created_at": "later playlists cannot be told apart, and all count",
+}
+"""What it means that an optional column is missing."""
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a check came to.
+
+    Attributes
+    ----------
+    problems : tuple of str
+        What keeps a run from using the data, each with the file, column, row and remedy.
+    facts : tuple of str
+        What a run would do: cohorts, dates, sizes. Empty where there are problems.
+    notes : tuple of str
+        What is missing or would be left out, and what that means.
+    """
+
+    problems: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sound(self) -> bool:
+        """Whether a run can use the data."""
+        return not self.problems
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        count = len(self.problems)
+        parts = [f"{count} problem{'s' if count != 1 else ''}" if count else "no problems"]
+        parts += [f"  error: {problem}" for problem in self.problems]
+        for title, lines in (("what a run would do", self.facts), ("notes", self.notes)):
+            parts += [title, *(f"  {line}" for line in lines)] if lines else []
+        return "\n".join(parts)
+
+
+def check_directory(engine: Engine, directory: Path, config: Config) -> CheckReport:
+    """Check the tables in a directory (:func:`check`)."""
+    try:
+        source = events.source(directory)
+    except UserError as error:
+        return CheckReport((str(error),))
+    return check(engine, source, config)
+
+
+def check(engine: Engine, source: Source, config: Config) -> CheckReport:
+    """Check a data set.
+
+    Parameters
+    ----------
+    source : Source
+        At least the three tables that must be there.
+    config : Config
+        Its ``split`` says who would be in which cohort.
+    """
+    tables, ids, problems = read(engine, source)
+    if problems:
+        return CheckReport(tuple(map(str, problems)))
+    playlists = tables.get("playlists")
+    if playlists is not None and not len(playlists["playlist_id"].values):
+        playlists = None
+    whole = Tables(tables["users"], tables["tracks"], tables["interactions"], playlists, ids)
+    missing = _missing(tables | ({} if playlists is not None else {"playlists": {}}))
+    missing += _silent_actions(engine, whole.interactions["action"])
+    days = config.segments.popularity_days
+    try:
+        logs, truth = index(engine, whole, config.split, popularity_days=days)
+    except UserError as error:
+        return CheckReport((str(error),), notes=tuple(missing))
+    moments = whole.interactions["timestamp"].values
+    first, last = (day_name(int(edge) // DAY) for edge in (moments.min(), moments.max()))
+    facts = (
+        f"{logs.n_warm} warm users to learn from, {logs.n_validation} validation, {logs.n_test} "
+        f"test and {logs.n_target} target users to recommend to",
+        logs.split_rule,
+        f"{len(moments)} interactions from {first} to {last}",
+        f"{logs.n_tracks} tracks, {len(logs.artist_ids)} artists, {len(logs.album_ids)} albums, "
+        f"{len(logs.playlist_ids)} playlists",
+        f"{logs.history.nnz} pairs of a warm user and a track to learn from, "
+        f"{truth.tracks.nnz} of a validation or test user and a track to be found",
+    )
+    return CheckReport((), facts, (*missing, *logs.notes))
+
+
+def _missing(tables: Mapping[str, Mapping[str, Column]]) -> list[str]:
+    """Notes on optional tables and columns that are not there."""
+    notes = []
+    if not tables["playlists"]:
+        notes.append(
+            "there are no playlists: TT-SVD counts tracks that share a listening history, and "
+            "there are no carousels"
+        )
+    for table, columns in tables.items():
+        absent = [rule.name for rule in SCHEMAS[table] if columns and rule.name not in columns]
+        notes += [
+            f"{table} has no column '{name}': {_WITHOUT[f'{table}.{name}']}"
+            for name in absent
+            if f"{table}.{name}" in _WITHOUT
+        ]
+    return notes
+
+
+def _silent_actions(engine: Engine, action: Column) -> list[str]:
+    """A note on actions that no row has."""
+    counts = engine.to_host(engine.xp.bincount(action.values, minlength=len(ACTIONS)))
+    never = [name for name, count in zip(ACTIONS, counts, strict=True) if not count]
+    if not never:
+        return []
+    return [f"nobody did {', '.join(never)}: these signals of the input vector stay null"]

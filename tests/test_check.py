@@ -1,0 +1,103 @@
+"""A data set's problems all at once, and what a run would do with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from gpu_coldstart.cli.main import main
+from tests.runs.helpers import Tables, column, with_column, write
+from tests.worlds import some_world
+
+
+@pytest.fixture
+def tables() -> Tables:
+    return some_world(1).source()
+
+
+def report(
+    tables: Tables, place: Path, capsys: pytest.CaptureFixture[str], *options: str
+) -> tuple[int, str]:
+    """Exit status and text of ``gpu-coldstart check``."""
+    status = main(["check", str(write(tables, place)), *options])
+    return status, capsys.readouterr().out
+
+
+def test_sound_data_and_what_a_run_would_do(
+    tables: Tables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, text = report(tables, tmp_path / "data", capsys)
+    assert status == 0
+    assert text.startswith("no problems\n")
+    warm = sum(split == "warm" for split in column(tables["users"], "split"))
+    assert f"{warm} warm users to learn from" in text
+    assert "split as users.parquet says" in text
+    assert f"{len(tables['interactions'])} interactions from 20" in text
+    assert f"{len(tables['tracks'])} tracks, " in text
+
+
+def test_every_problem_of_every_table_at_once(
+    tables: Tables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    users, tracks, events = (tables[name] for name in ("users", "tracks", "interactions"))
+    ages: list[Any] = [200, 300, *column(users, "age")[2:]]
+    splits = ["train", *column(users, "split")[1:]]
+    broken = {
+        **tables,
+        "users": with_column(with_column(users, "age", ages), "split", splits),
+        "tracks": with_column(tracks, "track_id", [1, 1, *column(tracks, "track_id")[2:]]),
+        "interactions": events.drop_columns(["timestamp"]),
+    }
+    status, text = report(broken, tmp_path / "data", capsys)
+    assert status == 2
+    assert text.startswith("4 problems\n")
+    for words in (
+        "users.parquet, column 'age', row 0, counting from 0, and 1 more: 200 is outside 0 to 130",
+        "'train' is none of warm, validation, test, target",
+        "the id 1 already stands in row 0",
+        "has no column 'timestamp'",
+    ):
+        assert words in text
+
+
+def test_what_is_missing_and_what_that_means(
+    tables: Tables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del tables["playlists"]
+    tables["users"] = tables["users"].drop_columns(["age"])
+    events = tables["interactions"]
+    tables["interactions"] = events.filter(
+        pa.array([action != "ban" for action in column(events, "action")])
+    )
+    status, text = report(tables, tmp_path / "data", capsys)
+    assert status == 0
+    assert "there are no playlists: TT-SVD counts tracks that share" in text
+    assert "users has no column 'age'" in text
+    assert "nobody did ban: " in text
+
+
+def test_a_data_set_that_leaves_nobody(
+    tables: Tables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nobody = ["warm"] * len(tables["users"])
+    tables["users"] = with_column(tables["users"], "split", nobody)
+    status, text = report(tables, tmp_path / "data", capsys)
+    assert status == 2
+    assert "1 problem\n" in text
+    assert "no validation users" in text
+
+
+def test_settings_count(tables: Tables, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tables["users"] = tables["users"].drop_columns(["split"])
+    _, far = report(tables, tmp_path / "data", capsys, "--set", "split.cold_share=0.2")
+    _, near = report(tables, tmp_path / "data", capsys, "--set", "split.cold_share=0.6")
+    assert far != near
+    assert "split by time" in near
+
+
+def test_no_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(tmp_path / "nowhere")]) == 2
+    assert "does not exist" in capsys.readouterr().out
