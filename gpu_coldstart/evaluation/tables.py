@@ -94,7 +94,7 @@ _IN_A_CELL = "; "
 
 def _typed(values: list[Any], kind: pa.DataType) -> pa.Array:
     """A column; lists of ids have the type that the ids of the data set have."""
-    if kind is _IDS and any(isinstance(one, str) for ids in values for one in ids):
+    if kind is _IDS and any(isinstance(one, str) for ids in values for one in ids or ()):
         kind = pa.list_(_TEXT)
     return pa.array(values, kind)
 
