@@ -162,7 +162,7 @@ def test_an_old_card_needs_no_more_than_cupy() -> None:
 def test_faiss_for_cpus_on_a_card_of_today() -> None:
     with card(instead={"faiss": _without_gpu(faiss)}):
         sentence = told("cuda")
-        assert "the installed faiss is a CPU build: README" in sentence
+        assert "the installed faiss is a CPU build: docs/gpu.md" in sentence
         assert on_cpu(choose("auto")).startswith("engine cpu: the installed faiss is a CPU build")
 
 

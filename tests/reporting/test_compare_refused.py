@@ -35,7 +35,7 @@ def test_too_few_or_the_same(runs: dict[str, Path]) -> None:
 
 
 def test_no_run_there(runs: dict[str, Path], tmp_path: Path) -> None:
-    refused(comparing(runs["one"], tmp_path / "none"), "none is no directory")
+    refused(comparing(runs["one"], tmp_path / "none"), "none is not a directory")
     refused(comparing(tmp_path, runs["one"]), "holds no run", "manifest.json is missing")
     refused(comparing(runs["one"], runs["one"] / "results.json"), "is no directory")
 
@@ -194,7 +194,7 @@ def test_any_flipped_byte_is_read_or_refused(
 
 def test_a_run_that_is_not_finished(spoiled: Spoiled) -> None:
     def without(told: dict[str, Any]) -> None:
-        del told["stages"]["report"]
+        del told["stages"]["results"]
 
     refused(spoiled("manifest.json", edited(without), vouched=False), "not finished", "--resume")
     refused(spoiled("results.json", lambda content: None, vouched=False), "not finished")
