@@ -37,7 +37,7 @@ def test_too_few_or_the_same(runs: dict[str, Path]) -> None:
 def test_no_run_there(runs: dict[str, Path], tmp_path: Path) -> None:
     refused(comparing(runs["one"], tmp_path / "none"), "none is not a directory")
     refused(comparing(tmp_path, runs["one"]), "holds no run", "manifest.json is missing")
-    refused(comparing(runs["one"], runs["one"] / "results.json"), "is no directory")
+    refused(comparing(runs["one"], runs["one"] / "results.json"), "is not a directory")
 
 
 def test_an_unknown_ending_is_refused_first(tmp_path: Path) -> None:
