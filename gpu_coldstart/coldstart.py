@@ -162,7 +162,8 @@ class ColdStart:
         -------
         pyarrow.Table
             Users in the order given, best track first. ``user_id``, ``rank`` (from 1),
-            ``track_id``, ``score``, ``segment`` (nearest to the prediction) and, where asked for,
+            ``track_id``, ``title`` and ``artist_name`` where the model has them, ``score``,
+            ``segment`` (nearest to the prediction) and, where asked for,
             ``reasons``: a struct of ``segments`` (those the list is made of, with their ``share``
             in it and a ``description``) and ``signals`` (what moved the prediction, with its
             ``share``; see :mod:`gpu_coldstart.attribution`). Shares add up to 1. The metadata
@@ -221,6 +222,7 @@ class ColdStart:
                     carousel,
                     explained,
                     ids=newcomers.names,
+                    titles=entities.titles,
                 )
             )
             for arm, carousel in shown.items()
@@ -231,7 +233,8 @@ class ColdStart:
         """Each segment: its size, what is known of its members, and its popular tracks.
 
         Columns ``segment``, ``size``, ``country``, ``age_class``, ``genres``, ``description``, and
-        the lists ``track_id`` and ``probability``, most popular first, at most 50.
+        the lists ``track_id``, ``title`` and ``artist_name`` where the model has them, and
+        ``probability``, most popular first, at most 50.
         """
         fitted = self.fitted
         popular = segments.favourites(
@@ -240,10 +243,10 @@ class ColdStart:
             fitted.model.shares,
             min(50, fitted.context.n_tracks),
         )
+        entities = fitted.model.entities
+        tracks = {"track_id": entities.names.names("track", popular["track_id"])}
         return explaining.segment_table(
-            fitted.described,
-            popular,
-            fitted.model.entities.names.names("track", popular["track_id"]),
+            fitted.described, popular, tracks | entities.titles.of_tracks(popular["track_id"])
         )
 
     def _users(self, users: Any, interactions: Any) -> tuple[Newcomers, Users]:
@@ -273,10 +276,12 @@ class ColdStart:
         """The answer as columns, a row for each user and rank."""
         host, entities = self._engine.to_host, self.fitted.model.entities
         n, k = ranking.tracks.shape
+        tracks = host(entities.track_ids[ranking.tracks])
         return {
             "user_id": newcomers.names.names("user", newcomers.ids.repeat(k)),
             "rank": np.tile(np.arange(1, k + 1, dtype=np.int32), n),
-            "track_id": entities.names.names("track", host(entities.track_ids[ranking.tracks])),
+            "track_id": entities.names.names("track", tracks),
+            **entities.titles.of_tracks(tracks),
             "score": host(ranking.scores).ravel(),
             "segment": segment.repeat(k),
         }

@@ -99,7 +99,9 @@ def _unknown_scalars(engine: Engine, builder: FeatureBuilder) -> Array:
 
 
 def segment_table(
-    described: Mapping[str, Any], popular: Mapping[str, HostArray], track_ids: pa.Array
+    described: Mapping[str, Any],
+    popular: Mapping[str, HostArray],
+    tracks: Mapping[str, pa.Array],
 ) -> pa.Table:
     """Descriptions and popular tracks of the segments, a row for each.
 
@@ -109,13 +111,13 @@ def segment_table(
         Of :func:`gpu_coldstart.segments.describe`.
     popular : mapping
         Of :func:`gpu_coldstart.segments.favourites`.
-    track_ids : pyarrow.Array
-        The same tracks in the user's own ids.
+    tracks : mapping of column to pyarrow.Array
+        The same tracks in the user's own ids, and their names.
     """
     sizes = np.bincount(popular["segment"], minlength=len(described["segment"]))
     offsets = pa.array(np.concatenate([[0], np.cumsum(sizes)]), pa.int32())
     table = pa.table(dict(described))
     table = table.append_column("description", pa.array(explanations(described)))
-    table = table.append_column("track_id", pa.ListArray.from_arrays(offsets, track_ids))
-    shares = pa.array(popular["probability"])
-    return table.append_column("probability", pa.ListArray.from_arrays(offsets, shares))
+    for name, cells in {**tracks, "probability": pa.array(popular["probability"])}.items():
+        table = table.append_column(name, pa.ListArray.from_arrays(offsets, cells))
+    return table

@@ -264,7 +264,13 @@ def test_rows_are_of_users_and_ranks(engine: Engine) -> None:
     why = explanations(described)
     for arm, carousel in found.items():
         table: dict[str, Any] = columns(
-            engine, logs.user_ids[users.numbers], logs.playlist_ids, carousel, why, ids=logs.ids
+            engine,
+            logs.user_ids[users.numbers],
+            logs.playlist_ids,
+            carousel,
+            why,
+            ids=logs.ids,
+            titles=logs.titles,
         )
         playlists, scores = hosted(engine, carousel)
         assert table["user_id"].tolist() == [N_WARM + 4] * 4 + [N_WARM + 2] * 4

@@ -80,7 +80,7 @@ def test_the_same_logs_whatever_ids_are(kinds: tuple[str, ...]) -> None:
     plain, named = logs_of(source), logs_of(with_strings(source, *kinds))
     assert named.ids.strings == tuple(kind for kind in KINDS if kind in kinds)
     for field in fields(Logs):
-        if field.name != "ids" and not field.name.endswith("_ids"):
+        if field.name not in {"ids", "titles"} and not field.name.endswith("_ids"):
             assert same(getattr(plain, field.name), getattr(named, field.name)), field.name
     for kind in KINDS:
         numbers = getattr(plain, f"{kind}_ids")

@@ -150,6 +150,8 @@ SCHEMAS: dict[str, tuple[Field, ...]] = {
         _id("artist", owner=True, **_MAYBE),
         _id("album", owner=True, **_MAYBE),
         _optional("genre", STRING),
+        _optional("title", STRING),
+        _optional("artist_name", STRING),
     ),
     "interactions": (
         _id("user"),
@@ -165,6 +167,7 @@ SCHEMAS: dict[str, tuple[Field, ...]] = {
         _optional("position", INTEGER),
         _id("user", **_MAYBE),
         _optional("created_at", TIME, **_TIME_RULES),
+        _optional("title", STRING),
     ),
 }
 """The columns of each table."""
@@ -176,7 +179,7 @@ def contents(table: str) -> str:
     Examples
     --------
     >>> contents("playlists")
-    'the columns playlist_id, track_id (and may have position, user_id, created_at)'
+    'the columns playlist_id, track_id (and may have position, user_id, created_at, title)'
     """
     required = ", ".join(field.name for field in SCHEMAS[table] if field.required)
     optional = ", ".join(field.name for field in SCHEMAS[table] if not field.required)

@@ -20,6 +20,7 @@ from gpu_coldstart.data.events import DAY, Events, known_events
 from gpu_coldstart.data.ids import Ids
 from gpu_coldstart.data.registrations import Registrations, registration_matrix, signal_counts
 from gpu_coldstart.data.tables import SPLITS, Tables
+from gpu_coldstart.data.titles import Titles
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Array, Column, Csr, Engine
 from gpu_coldstart.errors import UserError
@@ -69,6 +70,8 @@ class Logs:
         How users were split, with dates.
     notes : tuple of str
         What was left out and why, for the report.
+    titles : Titles
+        What people call tracks and playlists.
     ids : Ids
         What the int64 of users and entities stand for.
     """
@@ -97,6 +100,7 @@ class Logs:
     days: tuple[int, int] = (0, 0)
     split_rule: str = ""
     notes: tuple[str, ...] = ()
+    titles: Titles = field(default_factory=Titles)
     ids: Ids = field(default_factory=Ids)
 
     @property
@@ -190,7 +194,13 @@ def index(
     events = events._replace(entity=place_of[events.entity])
     truth = _future(engine, people, catalogue, events, split.truth_days)
     notes = [*notes, *dropped, *cut, *short, *hidden, *idle]
-    logs = replace(logs, split_rule=rule, notes=tuple(notes), ids=tables.ids)
+    logs = replace(
+        logs,
+        split_rule=rule,
+        notes=tuple(notes),
+        ids=tables.ids,
+        titles=Titles.of(engine, tables.tracks, tables.playlists),
+    )
     return logs, truth
 
 

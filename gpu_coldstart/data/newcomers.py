@@ -14,6 +14,7 @@ from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.problems import refuse
 from gpu_coldstart.data.registrations import Registrations, registration_matrix, signal_counts
 from gpu_coldstart.data.tables import ENTITIES, read
+from gpu_coldstart.data.titles import Titles
 from gpu_coldstart.engine.base import Array, Column, Csr, Engine, HostArray
 
 __all__ = ["Entities", "Newcomers", "read_newcomers"]
@@ -34,6 +35,8 @@ class Entities:
     countries : tuple of str
     names : Ids
         What the int64 of entities stand for.
+    titles : Titles
+        What people call tracks and playlists.
     """
 
     track_ids: Array
@@ -44,6 +47,7 @@ class Entities:
     album: Array
     countries: tuple[str, ...]
     names: Ids = field(default_factory=Ids)
+    titles: Titles = field(default_factory=Titles)
 
     @classmethod
     def of(cls, engine: Engine, logs: Logs) -> Entities:
@@ -59,6 +63,7 @@ class Entities:
             owners(engine, logs.members, first + artists, first + artists + albums),
             logs.countries,
             logs.ids.without("user"),
+            logs.titles,
         )
 
     def ids(self, kind: str) -> Array:

@@ -54,7 +54,7 @@ class Tables:
         ``split`` int32 codes into :data:`SPLITS`.
     tracks : dict
         ``track_id`` int64, unique. Optional: ``artist_id``, ``album_id`` int64; ``genre`` int32
-        codes into its names.
+        codes into its names; ``title`` and ``artist_name``, likewise, for people.
     interactions : dict
         ``user_id`` int64; ``timestamp`` int64, microseconds since 1970 (UTC); ``action`` int32
         codes into :data:`ACTIONS`; ``entity`` int32 codes into :data:`ENTITIES`; ``entity_id``

@@ -15,6 +15,7 @@ from scipy import sparse
 from gpu_coldstart.config.parameters import CarouselsConfig, EvaluationConfig
 from gpu_coldstart.data.ids import Ids
 from gpu_coldstart.data.logs import Logs
+from gpu_coldstart.data.titles import Titles
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Csr, Engine, HostArray
 from gpu_coldstart.evaluation import tables
@@ -56,6 +57,7 @@ class Observed:
     test_ids : HostArray [test users] of int64
     followup : Followup
         Of the test users.
+    titles : Titles
     ids : Ids
         What the int64 ids stand for.
     """
@@ -72,6 +74,7 @@ class Observed:
     test_ids: HostArray
     followup: Followup
     ids: Ids = field(default_factory=Ids)
+    titles: Titles = field(default_factory=Titles)
 
     def of(
         self, known: tuple[HostArray, tuple[str, ...]], cohort: str
@@ -112,6 +115,7 @@ def observe(
             playlist_favorites=liked[:, logs.playlists],
         ),
         ids=logs.ids,
+        titles=logs.titles,
     )
 
 
@@ -279,10 +283,11 @@ def _segments(
             observed.playlist_ids,
             least_tracks=least_tracks,
         ):
-            named = {
-                f"{kind}_ids": observed.ids.names(kind, row[f"{kind}_ids"]).to_pylist()
-                for kind in ("track", "playlist")
-            }
+            named: dict[str, Any] = {}
+            for kind in ("track", "playlist"):
+                ids = np.asarray(row[f"{kind}_ids"], np.int64)
+                named[f"{kind}_ids"] = observed.ids.names(kind, ids).to_pylist()
+                named[f"{kind}_titles"] = getattr(observed.titles, kind).take(ids).to_pylist()
             yield {"space": space} | row | named
 
 

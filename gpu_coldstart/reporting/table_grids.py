@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from gpu_coldstart.evaluation.exposure import EVERYWHERE
 from gpu_coldstart.evaluation.protocol import MEASURES
@@ -261,8 +262,8 @@ def _segments(table: Table) -> Iterator[Block]:
                     listed([line["country"]] if line["country"] is not None else []),
                     listed([line["age_class"]] if line["age_class"] is not None else []),
                     listed(line["genres"]),
-                    _named(line["track_ids"], line["track_probabilities"]),
-                    _named(line["playlist_ids"], line["playlist_probabilities"]),
+                    _named(line, "track"),
+                    _named(line, "playlist"),
                 ]
                 for line in here[:SEGMENTS]
             ],
@@ -271,10 +272,13 @@ def _segments(table: Table) -> Iterator[Block]:
         )
 
 
-def _named(ids: Sequence[int], probabilities: Sequence[float]) -> str:
-    """Entities with their probabilities."""
-    pairs = zip(ids, probabilities, strict=True)
-    return listed(f"{each} ({100 * probability:.0f})" for each, probability in pairs)
+def _named(line: Mapping[str, Any], kind: str) -> str:
+    """Tracks or playlists by title, or by id where they have none, with their probabilities."""
+    columns = (line[f"{kind}_{name}"] for name in ("ids", "titles", "probabilities"))
+    return listed(
+        f"{each if title is None else title} ({100 * probability:.0f})"
+        for each, title, probability in zip(*columns, strict=True)
+    )
 
 
 def _calibration(table: Table) -> Iterator[Block]:

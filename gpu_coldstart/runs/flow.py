@@ -264,7 +264,8 @@ class Flow:
             return {
                 paths.descriptions(name): segments.describe(engine, logs, cut_up, ages),
                 paths.favourites(name): popular
-                | {"track_id": logs.ids.names("track", popular["track_id"])},
+                | {"track_id": logs.ids.names("track", popular["track_id"])}
+                | logs.titles.of_tracks(popular["track_id"]),
             }
 
         return Stage(

@@ -244,6 +244,7 @@ def show(config: Config, prepared: Prepared) -> dict[str, dict[str, Any]]:
             carousel,
             explained,
             ids=logs.ids,
+            titles=logs.titles,
         )
         for arm, carousel in carousels.carousels(context, offer, users).items()
     }

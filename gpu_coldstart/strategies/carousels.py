@@ -27,6 +27,7 @@ import numpy as np
 from gpu_coldstart.config.parameters import CarouselsConfig
 from gpu_coldstart.data.ids import Ids
 from gpu_coldstart.data.logs import Logs
+from gpu_coldstart.data.titles import Titles
 from gpu_coldstart.engine.base import Array, Engine, HostArray
 from gpu_coldstart.spaces import Space
 from gpu_coldstart.strategies.base import Context, Retriever, Users
@@ -226,11 +227,12 @@ def columns(
     explained: Sequence[str],
     *,
     ids: Ids,
+    titles: Titles,
 ) -> dict[str, Any]:
     """A carousel as table columns, a row for each user and playlist, in the order of ``user_ids``.
 
-    Columns ``user_id``, ``rank`` (from 1), ``playlist_id`` and ``score``; in the arm ``semi`` also
-    ``segment`` and ``explanation``.
+    Columns ``user_id``, ``rank`` (from 1), ``playlist_id``, ``title`` where there is one, and
+    ``score``; in the arm ``semi`` also ``segment`` and ``explanation``.
 
     Parameters
     ----------
@@ -241,13 +243,16 @@ def columns(
         :func:`explanations` of the segments.
     ids : Ids
         What the int64 of users and playlists stand for.
+    titles : Titles
     """
     host = engine.to_host
     n, k = carousel.playlists.shape
+    shown = host(playlist_ids[carousel.playlists])
     table: dict[str, Any] = {
         "user_id": ids.names("user", np.repeat(host(user_ids), k)),
         "rank": np.tile(np.arange(1, k + 1, dtype=np.int32), n),
-        "playlist_id": ids.names("playlist", host(playlist_ids[carousel.playlists])),
+        "playlist_id": ids.names("playlist", shown),
+        **titles.of_playlists(shown),
         "score": host(carousel.scores).ravel(),
     }
     if carousel.segments is not None:
