@@ -10,6 +10,7 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from gpu_coldstart.cli.main import main
@@ -116,3 +117,43 @@ def test_the_time_left_is_that_of_the_stages_so_far() -> None:
     assert seconds_left([], elapsed=3.0, share=0.0, left=8) is None
     assert seconds_left([], elapsed=3.0, share=0.5, left=2) == pytest.approx(9.0)
     assert seconds_left([4.0, 6.0], elapsed=0.0, share=0.0, left=3) == pytest.approx(15.0)
+
+
+# -- a lack of memory ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), pa.ArrowMemoryError("malloc of size 9"), RuntimeError("can't allocate memory")],
+)
+@pytest.mark.parametrize(
+    ("line", "work"),
+    [
+        ("run --preset tiny --engine cpu --out OUT", "gpu_coldstart.run.run"),
+        ("data synthetic --out OUT", "gpu_coldstart.datasets.synthetic.generate.generate"),
+        ("recommend b --users USERS --out OUT.csv", "gpu_coldstart.coldstart.ColdStart.load"),
+    ],
+)
+def test_a_lack_of_memory_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, work: str, error: Exception
+) -> None:
+    def lacking(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(work, lacking)
+    users = tmp_path / "users.csv"
+    users.write_text("user_id\n1\n")
+    line = line.replace("OUT", str(tmp_path / "out")).replace("USERS", str(users))
+    remedy = "fewer users" if line.startswith("recommend") else "smaller preset"
+    refused(calling(*line.split()), "not enough memory", remedy)
+
+
+def test_another_runtime_error_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr("gpu_coldstart.datasets.synthetic.generate.generate", broken)
+    with pytest.raises(RuntimeError, match="a fault"):
+        calling("data", "synthetic", "--out", tmp_path / "out")

@@ -264,10 +264,10 @@ def test_checkpoints_stay_as_long_as_their_stage_is_to_be_done(tmp_path: Path) -
 
 
 def test_complete_is_every_stage_and_the_results(tmp_path: Path) -> None:
-    run = begun(tmp_path, {"logs": "1", "report": "2"})
-    run.write("logs", {})
-    assert not run.complete
-    run.write("report", {})
+    run = begun(tmp_path, {"logs": "1", "results": "2", "report": "3"})
+    for stage in ("logs", "results", "report"):
+        assert not run.complete
+        run.write(stage, {})
     assert not run.complete
     for name in ("results.json", "report.html"):
         (tmp_path / name).write_bytes(b"")

@@ -10,7 +10,7 @@ import typer
 
 from gpu_coldstart import console
 from gpu_coldstart.cli import bench, check, compare, data, options, recommend, run
-from gpu_coldstart.cli.wording import sentence
+from gpu_coldstart.cli.wording import enough_memory, sentence
 from gpu_coldstart.errors import UserError
 
 __all__ = ["app", "dispatch"]
@@ -66,7 +66,10 @@ def dispatch(arguments: Sequence[str], command: str, name: str) -> int:
     chosen = parser.commands[command] if command else parser
     try:
         # Not the parser's own `main`, which exits, prints usage and turns Ctrl-C into an error.
-        with chosen.make_context(name, list(arguments), obj=line, **_SETTINGS) as context:
+        with (
+            enough_memory(),
+            chosen.make_context(name, list(arguments), obj=line, **_SETTINGS) as context,
+        ):
             return int(chosen.invoke(context) or 0)
     except typer.Exit as end:
         return end.exit_code

@@ -10,6 +10,7 @@ import typer
 
 from gpu_coldstart import console, interruption
 from gpu_coldstart.cli import options
+from gpu_coldstart.cli.wording import enough_memory
 from gpu_coldstart.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,11 +64,13 @@ def recommend(
     if explain and out.suffix != ".parquet":
         raise UserError("--explain adds nested columns, which .csv cannot hold: use .parquet")
     from gpu_coldstart.coldstart import ColdStart
+    from gpu_coldstart.engine import choose
     from gpu_coldstart.runs.artifacts import write_atomically
 
     tables = [_read(path) if path else None for path in (users, interactions)]
-    with interruption.work():
-        lists = ColdStart.load(bundle, engine=engine).recommend(
+    chosen, _ = choose(engine)
+    with enough_memory(chosen, "recommend to fewer users at a time"), interruption.work():
+        lists = ColdStart.load(bundle, engine=chosen).recommend(
             *tables,
             k=k,
             strategy=strategy,

@@ -14,6 +14,7 @@ import typer
 
 from gpu_coldstart import __version__, console, interruption
 from gpu_coldstart.cli import options
+from gpu_coldstart.cli.wording import enough_memory
 from gpu_coldstart.config.parameters import PRESETS, PROTOCOLS, SPACES
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.registry import DATASETS, MODELS, STRATEGIES
@@ -21,7 +22,6 @@ from gpu_coldstart.registry import SPACES as ALL_SPACES
 
 if TYPE_CHECKING:
     from gpu_coldstart.config.parameters import Config
-    from gpu_coldstart.engine import Engine
 
 __all__ = ["EPILOG", "HELP", "SHORT", "run"]
 
@@ -261,10 +261,9 @@ def _run(
     from gpu_coldstart.run import run
     from gpu_coldstart.runs.progress import Reporter
 
-    chosen: Engine | None = None
     try:
         chosen, reason = engines.choose(engine, budget)
-        with Reporter(chosen) as reporter, interruption.work():
+        with enough_memory(chosen), Reporter(chosen) as reporter, interruption.work():
             reporter.say(f"gpu_coldstart {__version__}: {reason}")
             _log.info("command line: %s", line)
             reporter.log_environment()
@@ -275,13 +274,6 @@ def _run(
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         reason = "the disk is full; free some space" if full else error.strerror or str(error)
         raise UserError(f"{error.filename or out}: {reason}") from error
-    except (MemoryError, RuntimeError) as error:
-        lacking = chosen.explain(error) if chosen else None
-        if lacking:
-            raise lacking from error
-        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
-            raise  # torch words a lack of memory so
-        raise UserError("not enough memory: choose a smaller preset or smaller sizes") from error
     except interruption.Interrupted as signal:
         console.warn(f"{signal}: the same command with --resume continues from here")
         return signal.status

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from gpu_coldstart.errors import EngineError
+from gpu_coldstart.errors import EngineError, UserError
 
-__all__ = ["sentence"]
+if TYPE_CHECKING:
+    from gpu_coldstart.engine import Engine
+
+__all__ = ["enough_memory", "sentence"]
 
 _OPTIONS = MappingProxyType(
     {
@@ -30,3 +36,40 @@ def sentence(error: Exception) -> str:
     'engine cuda cannot run: there is no card; mend that, or use --engine cpu'
     """
     return error.worded(_OPTIONS) if isinstance(error, EngineError) else str(error)
+
+
+@contextmanager
+def enough_memory(
+    engine: Engine | None = None, remedy: str = "choose a smaller preset or smaller sizes"
+) -> Iterator[None]:
+    """Turn a lack of memory, of the machine or of the engine's device, into one sentence.
+
+    Parameters
+    ----------
+    engine : Engine, optional
+        Knows the memory of its device and how its libraries report a lack of it.
+    remedy : str
+        What to do where the machine's own memory ran out.
+
+    Raises
+    ------
+    UserError
+        Instead of the library's error. Any other error is left as it is.
+
+    Examples
+    --------
+    >>> with enough_memory():
+    ...     raise MemoryError
+    Traceback (most recent call last):
+    gpu_coldstart.errors.UserError: not enough memory: choose a smaller preset or smaller sizes
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        lacking = engine.explain(error) if engine is not None else None
+        if lacking is not None:
+            raise lacking from error
+        # torch reports a lack of the machine's memory as a RuntimeError in these words
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+            raise
+        raise UserError(f"not enough memory: {remedy}") from error

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from gpu_coldstart.evaluation.protocol import MEASURES, Place, Row, Summary
 from gpu_coldstart.names import spreadsheet_safe
+from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.artifacts import parquet_bytes
 
 __all__ = [
@@ -177,14 +178,13 @@ def files_of(tables: Mapping[str, Table]) -> dict[str, bytes]:
     saved = {}
     for name, table in tables.items():
         typed = {column: _typed(table[column], kind) for column, kind in SCHEMAS[name].items()}
-        saved[f"artifacts/analysis/{name}.parquet"] = parquet_bytes(typed)
-        saved[f"tables/{name}.csv"] = csv_bytes(table)
+        saved[paths.analysed(name)] = parquet_bytes(typed)
+        saved[paths.csv(name)] = csv_bytes(table)
     return saved
 
 
 def read_tables(saved: Mapping[str, bytes]) -> dict[str, Table]:
     """The tables out of what :func:`files_of` saved."""
     return {
-        name: pq.read_table(io.BytesIO(saved[f"artifacts/analysis/{name}.parquet"])).to_pydict()
-        for name in SCHEMAS
+        name: pq.read_table(io.BytesIO(saved[paths.analysed(name)])).to_pydict() for name in SCHEMAS
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,14 +21,13 @@ from gpu_coldstart.config.resolve import from_toml
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation.protocol import MEASURES
+from gpu_coldstart.runs import paths
+from gpu_coldstart.runs.artifacts import guarded, read_json
 from gpu_coldstart.runs.store import RunDirectory
 
 __all__ = ["FinishedRun", "load_run"]
 
-_MEASURED = re.compile(r"artifacts/(?P<space>[^/]+)/(?P<strategy>[^/]+)\.measures\.parquet")
 _COLUMN = re.compile(rf"({'|'.join(MEASURES)})@(\d+)")
-_LOGS = "artifacts/logs.safetensors"
-_TRUTH = "artifacts/truth.safetensors"
 T = TypeVar("T")
 _AGAIN = "do the run again"
 
@@ -74,14 +73,14 @@ def load_run(path: Path) -> FinishedRun:
         When there is none, it is not finished, or one of its files is damaged or not as expected.
     """
     directory = RunDirectory.finished(path)
-    stated = _results(path / "results.json")
+    stated = _results(path / paths.RESULTS)
     directory.read("config")  # for its hash
     measures: dict[tuple[str, str], dict[tuple[str, int], HostArray]] = {}
     user_ids: HostArray | None = None
     for stage, files in directory.stages.items():
         for name in files:
-            match = _MEASURED.fullmatch(name)
-            if match is None:
+            place = paths.measured_by(name)
+            if place is None:
                 continue
             ids, series = _measured(path / name, directory.read(stage)[name])
             if user_ids is not None and not np.array_equal(ids, user_ids):
@@ -89,10 +88,10 @@ def load_run(path: Path) -> FinishedRun:
                     f"{path / name} is about other users than the run's other files: {_AGAIN}"
                 )
             user_ids = ids
-            measures[match["space"], match["strategy"]] = series
+            measures[place] = series
     if user_ids is None or "logs" not in directory.stages:
         raise UserError(f"{path} holds a run without measures of users: {_AGAIN}")
-    config = from_toml(path / "config.toml")
+    config = from_toml(path / paths.CONFIG)
     return FinishedRun(
         path,
         config,
@@ -122,18 +121,14 @@ def _ordered(
 
 def _results(path: Path) -> dict[str, Any]:
     """``results.json``, which no manifest vouches for."""
-    try:
-        stated: Any = json.loads(path.read_bytes())
-        fine = (
-            all(isinstance(stated[key], str) for key in ("engine", "device"))
-            and all(isinstance(stage["name"], str) for stage in stated["stages"])
-            and all(float(stage["seconds"]) >= 0 for stage in stated["stages"])
-        )
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        fine = False
-    if not fine:
-        raise UserError(f"{path} is damaged or not of this version: {_AGAIN}, or give it --resume")
-    return dict(stated)
+    with guarded(path, f"{_AGAIN}, or give it --resume"):
+        stated = read_json(path.read_bytes(), dict)
+        if not all(isinstance(stated[key], str) for key in ("engine", "device")):
+            raise TypeError("the engine and the device are strings")
+        for stage in stated["stages"]:
+            if not (isinstance(stage["name"], str) and 0 <= float(stage["seconds"]) < math.inf):
+                raise ValueError("a stage has a name and a finite time")
+    return stated
 
 
 def _measured(path: Path, content: bytes) -> tuple[HostArray, dict[tuple[str, int], HostArray]]:
@@ -180,8 +175,8 @@ def _column(path: Path, table: pa.Table, name: str, kind: Any) -> HostArray:
 def _truth(path: Path, files: Mapping[str, bytes], user_ids: HostArray) -> list[bytes]:
     """What was to be found for each test user, the last users of the ground truth."""
     try:
-        arrays: Mapping[str, HostArray] = load(files[_TRUTH])
-        track_ids = load(files[_LOGS])["track_ids"]
+        arrays: Mapping[str, HostArray] = load(files[paths.TRUTH])
+        track_ids = load(files[paths.LOGS])["track_ids"]
         known = arrays["user_ids"][-len(user_ids) :]
         borders = arrays["tracks.indptr"][-len(user_ids) - 1 :]
         indices = arrays["tracks.indices"]
@@ -193,4 +188,6 @@ def _truth(path: Path, files: Mapping[str, bytes], user_ids: HostArray) -> list[
             ]
     except (SafetensorError, KeyError, IndexError, ValueError, TypeError):
         pass  # reported below
-    raise UserError(f"{path / _TRUTH} does not hold the truth of the run's test users: {_AGAIN}")
+    raise UserError(
+        f"{path / paths.TRUTH} does not hold the truth of the run's test users: {_AGAIN}"
+    )

@@ -68,7 +68,7 @@ def test_sizes_beyond_the_memory(tmp_path: Path, setting: str, space: str) -> No
         ("segments.k", "has no '='"),
         ("segments.kk=5", "'segments.kk' is not known"),
         ("k=5", "did you mean segments.k"),
-        ("segments.k=five", "but a int"),
+        ("segments.k=five", "but a whole number"),
         ("segments.k=-1", "at least 0"),
         ("seed=99999999999999999999", "at most"),
         ("mlp.learning_rate=nan", "mlp.learning_rate"),

@@ -226,8 +226,8 @@ def test_short_carousels_and_none_are_told(tables: Tables, tmp_path: Path) -> No
         ("playlists", -1, "it must be at least 0"),
         ("least_tracks", 0, "it must be at least 1"),
         ("streamed_tracks", 0, "it must be at least 1"),
-        ("favorite_tracks", "1.5", "but a int like 1 is needed"),
-        ("playlists", "many", "but a int like 12 is needed"),
+        ("favorite_tracks", "1.5", "but a whole number like 1 is needed"),
+        ("playlists", "many", "but a whole number like 12 is needed"),
     ],
 )
 def test_bad_settings_are_refused(tmp_path: Path, key: str, value: Any, words: str) -> None:

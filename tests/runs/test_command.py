@@ -224,7 +224,7 @@ def test_recommendations_are_lists_of_distinct_known_tracks(done: Done, tables: 
     known = set(column(tables["tracks"], "track_id"))
     for path in track_lists(done[0]):
         table = pq.read_table(path)
-        assert table.column_names == ["user_id", "rank", "track_id", "score"]
+        assert table.column_names == ["user_id", "cohort", "rank", "track_id", "score"]
         assert table.num_rows == WORLD["n_test"] * 10
         tracks = table.column("track_id").to_numpy().reshape(-1, 10)
         assert all(len(set(row)) == 10 for row in tracks.tolist())

@@ -8,17 +8,19 @@ So for test users nothing else may change at all; for validation users the same 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Set
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.truth import GroundTruth
-from gpu_coldstart.engine.base import Csr
 from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.runs.artifacts import decode
 from tests.runs.helpers import (
@@ -40,6 +42,10 @@ TRUTH = "artifacts/truth.safetensors"
 FUTURE = {"tracks": "truth", "favorites": "truth_favorites", "playlists": "truth_playlists"}
 """Fields of the ground truth, and what they are called here."""
 
+OF_USERS = {"n_target", "user_ids", "age", "country", "registration", "signals"}
+"""Fields of the logs with a row for each user."""
+PER_USER = re.compile(r"/predictions\.safetensors$")
+"""Files, besides recommendations, with a row for each target user."""
 
 Row = dict[str, Any]
 CURVES = {f"artifacts/{space}/network.json" for space in ("tt-svd", "ut-als")}
@@ -54,7 +60,7 @@ def arrays(value: Any, prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field in dataclasses.fields(value):
         inner = getattr(value, field.name)
-        if isinstance(inner, Csr):
+        if dataclasses.is_dataclass(inner):
             found |= arrays(inner, f"{prefix}{field.name}.")
         else:
             found[f"{prefix}{field.name}"] = inner
@@ -275,8 +281,10 @@ def test_the_last_moment_of_the_day_counts_and_the_next_does_not(
 # -- who does not count at all -----------------------------------------------------------------
 
 
-def test_users_left_out_leave_nothing(tables: Tables, plain: Path, tmp_path: Path) -> None:
-    """Cold users without truth, however active on their first day."""
+def test_target_users_are_recommended_to_and_leave_no_other_trace(
+    tables: Tables, plain: Path, tmp_path: Path
+) -> None:
+    """Cold users without truth, or of the cohort itself, however active on their first day."""
     ends = registration_days(tables["users"])
     first = min(ends[user] for user in members(tables["users"], "test"))
     tracks = column(tables["tracks"], "track_id")
@@ -285,7 +293,7 @@ def test_users_left_out_leave_nothing(tables: Tables, plain: Path, tmp_path: Pat
     new = [
         {**rows_of(users.slice(0, 1))[0], "user_id": user, "split": split, "age": 99}
         | {"registered_at": first - timedelta(hours=5), "country": "ZZ"}
-        for user, split in zip(strangers, ("test", "validation", "test"), strict=True)
+        for user, split in zip(strangers, ("test", "validation", "target"), strict=True)
     ]
     table = tables["interactions"]
     more = [
@@ -300,15 +308,24 @@ def test_users_left_out_leave_nothing(tables: Tables, plain: Path, tmp_path: Pat
         "interactions": table_of([*more, *rows_of(table)], table),
     }
     other = ran(changed, tmp_path)
-    # Their country is a name more in the list of names, and their number is told.
+    # What is learned stays the same; of the logs, only what lists all users has more of them.
     fields = {name.split(".")[0] for name in changed_logs(plain, other)}
-    assert fields <= {"notes", "countries"}
-    assert "notes" in fields
-    assert differing(learned(plain), learned(other)) == {LOGS}
+    assert fields <= {"notes", "countries", *OF_USERS}
+    assert {"n_target", "notes"} <= fields
+    files = differing(learned(plain), learned(other))
+    lists = {name for name in files if name.startswith("recommendations/")}
+    assert {name for name in files - lists - {LOGS, TRUTH} if not PER_USER.search(name)} == set()
+    assert lists == {name for name in learned(plain) if name.startswith("recommendations/")}
+    for name in lists:
+        mine, theirs = pq.read_table(plain / name), pq.read_table(other / name)
+        cohort = theirs["cohort"].cast("string")
+        assert theirs.filter(pc.equal(cohort, "test")).equals(mine)
+        added = theirs.filter(pc.not_equal(cohort, "test"))
+        assert set(column(added, "cohort")) == {"target"}
+        assert set(column(added, "user_id")) == set(strangers)
     assert results(plain)["rows"] == results(other)["rows"]
-    told = set(results(other)["warnings"]) - set(results(plain)["warnings"])
-    assert len(told) == 1
-    assert told.pop().startswith("3 cold users")
+    more_warnings = set(results(other)["warnings"]) - set(results(plain)["warnings"])
+    assert {note[:12] for note in more_warnings} == {"2 cold users", "3 users of c"}
 
 
 # -- warm users --------------------------------------------------------------------------------
