@@ -24,6 +24,7 @@ __all__ = [
     "Retriever",
     "Strategy",
     "Users",
+    "favourites",
 ]
 
 
@@ -235,6 +236,19 @@ class Strategy(ABC):
         """
         del users
         return None
+
+
+def favourites(context: Context, shares: Csr, segments: Array, k: int) -> Ranking:
+    """The ``k`` most popular tracks of each user's segment; ranked for the segments met alone.
+
+    Parameters
+    ----------
+    shares : Csr [segments, tracks]
+    segments : Array [users] of int32
+    """
+    met, place = context.engine.xp.unique(segments, return_inverse=True)
+    tracks, scores = context.engine.row_top(context.engine.take_rows(shares, met), k)
+    return Ranking(tracks[place], scores[place])
 
 
 class Retriever:

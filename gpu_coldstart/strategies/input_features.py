@@ -19,6 +19,7 @@ from gpu_coldstart.strategies.base import (
     Ranking,
     Strategy,
     Users,
+    favourites,
 )
 
 __all__ = ["InputFeatures"]
@@ -85,8 +86,7 @@ class InputFeatures(Strategy):
         """See :meth:`Strategy.recommend`."""
         engine = self.context.engine
         segments = _assign(engine, users.inputs, users.numbers, self.state.centroids)
-        tracks, scores = engine.row_top(self.state.shares, k)
-        return Ranking(tracks[segments], scores[segments])
+        return favourites(self.context, self.state.shares, segments, k)
 
 
 def _vectors(engine: Engine, inputs: Inputs, users: Array) -> Array:

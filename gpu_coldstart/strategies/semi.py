@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpu_coldstart.engine.base import Array
-from gpu_coldstart.strategies.base import Ranking, Strategy, Users
+from gpu_coldstart.strategies.base import Ranking, Strategy, Users, favourites
 
 __all__ = ["SemiPersonalized"]
 
@@ -22,10 +22,7 @@ class SemiPersonalized(Strategy):
         """See :meth:`Strategy.recommend`."""
         engine = self.context.engine
         nearest, _ = engine.nearest(users.predicted, self.context.centroids, 1)
-        # Only the segments that somebody is nearest to.
-        segments, place = engine.xp.unique(nearest[:, 0], return_inverse=True)
-        tracks, shares = engine.row_top(engine.take_rows(self.context.shares, segments), k)
-        return Ranking(tracks[place], shares[place])
+        return favourites(self.context, self.context.shares, nearest[:, 0], k)
 
     def segments_of(self, users: Users) -> tuple[Array, Array]:
         """The nearest segment, at weight 1."""

@@ -26,12 +26,14 @@ class SoftAllocation(Strategy):
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
+        engine = self.context.engine
         segments, weights = self.segments_of(users)
-        return Ranking(
-            *self.context.engine.soft_allocate(
-                segments, weights, self.context.shares, k, self.parameters.overshoot
-            )
-        )
+        # Only the segments met are ranked.
+        met, place = engine.xp.unique(segments.ravel(), return_inverse=True)
+        shares = engine.take_rows(self.context.shares, met)
+        place = place.reshape(segments.shape).astype(engine.xp.int32)
+        overshoot = self.parameters.overshoot
+        return Ranking(*engine.soft_allocate(place, weights, shares, k, overshoot))
 
     def segments_of(self, users: Users) -> tuple[Array, Array]:
         """The nearest segments, weighted by their inverse distance."""
