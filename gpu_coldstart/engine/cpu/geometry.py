@@ -94,6 +94,19 @@ def top_k(queries: HostArray, items: HostArray, k: int) -> tuple[HostArray, Host
     return _settled(queries, items, candidates, k, distances=False)
 
 
+def _few_keys(
+    queries: HostArray, items: HostArray, candidates: HostArray, *, distances: bool
+) -> HostArray:
+    """:func:`gpu_coldstart.engine.settle.pair_keys` of few pairs, to the same bits.
+
+    NumPy's ``cumsum`` adds one after the other, as the loop over dimensions does there.
+    """
+    ours, theirs = queries[:, None].astype(np.float64), items[candidates].astype(np.float64)
+    terms = np.square(ours - theirs) if distances else -(ours * theirs)
+    keys: HostArray = np.cumsum(terms, axis=2)[:, :, -1]
+    return keys
+
+
 def _settled(
     queries: HostArray, items: HostArray, candidates: HostArray, n: int, *, distances: bool
 ) -> tuple[HostArray, HostArray]:
@@ -102,8 +115,22 @@ def _settled(
     best = np.empty((len(queries), n), np.int32)
     values = np.empty((len(queries), n), np.float32)
     if small(candidates.size * queries.shape[1]):
+
+        def pair(rows: HostArray, some: HostArray | None) -> HostArray:
+            if some is not None:
+                return _few_keys(queries[rows], items, some, distances=distances)
+            keys: HostArray = settle.pair_keys(np, queries[rows], items, None, distances=distances)
+            return keys
+
         return settle.best_of(
-            np, queries, items, candidates, n=n, longest=longest, distances=distances
+            np,
+            queries,
+            items,
+            candidates,
+            n=n,
+            longest=longest,
+            distances=distances,
+            pair=pair,
         )
     from gpu_coldstart.engine.cpu.pairs import keys_of
 
