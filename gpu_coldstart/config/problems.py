@@ -21,7 +21,7 @@ def shown(value: Any) -> str:
     Examples
     --------
     >>> shown("a" * 100)[-8:]
-    "aaaaa..."
+    'aaaaa...'
     """
     try:
         text = repr(value)
