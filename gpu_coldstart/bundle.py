@@ -38,7 +38,7 @@ from gpu_coldstart.strategies.carousels import Offer
 __all__ = ["SCHEMA", "Model", "read", "table_bytes", "table_of", "write"]
 
 SCHEMA = 1
-"""Version of the format; a bundle of another one is refused."""
+"""Version of the format; bundles of other versions are refused."""
 
 _FORMAT = "gpu_coldstart bundle"
 _INDEX = "bundle.json"
@@ -46,7 +46,7 @@ _INDEX = "bundle.json"
 
 @dataclass(frozen=True)
 class Model:
-    """What was learned in one space, but for the network and the strategies' own states.
+    """What was learned in one space, except the network and the strategies' states.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ def write(directory: Path, files: dict[str, bytes], about: dict[str, Any]) -> No
     ----------
     files : dict of name to content
     about : dict
-        What ``bundle.json`` says beside the hashes.
+        What ``bundle.json`` contains besides the hashes.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def write(directory: Path, files: dict[str, bytes], about: dict[str, Any]) -> No
 
 
 def read(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The index and the files of a bundle, after a check of every hash.
+    """The index and the files of a bundle, with every hash verified.
 
     Raises
     ------

@@ -45,11 +45,11 @@ class ColdStart:
     space : str
         Embedding space: ``"tt-svd"``, ``"ut-als"``, or one that an installed package adds.
     strategies : sequence of str, or dict
-        Ways to recommend to prepare, all by default; or settings of them, like other sections.
+        Strategies to prepare (default: all); or a dict of their settings, as for other sections.
     engine : str or Engine
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
     seed : int
-        Of every random choice.
+        Seed of every random choice.
     **parameters : dict
         Other settings, a dict for each section of ``config.toml``, such as ``segments={"k": 100}``
         or ``mlp={"hidden": (200, 100)}``; ``preset="tiny"`` and ``protocol="paper"`` set many.
@@ -99,12 +99,12 @@ class ColdStart:
         Parameters
         ----------
         progress : callable
-            Called with steps done, steps in all, and a few words on how it goes.
+            Called with the steps done, their total, and a short status.
 
         Raises
         ------
         UserError
-            For data that cannot be used, or settings that it cannot serve.
+            For unusable data, or settings that do not fit it.
         """
         self._fitted = fit_space(
             self._engine, dataset, self.config, progress or (lambda done, total, words: None)
@@ -230,7 +230,7 @@ class ColdStart:
 
     @property
     def segments(self) -> pa.Table:
-        """Each segment: its size, what is known of its members, and its popular tracks.
+        """Each segment: its size, what is known about its members, and its popular tracks.
 
         Columns ``segment``, ``size``, ``country``, ``age_class``, ``genres``, ``description``, and
         the lists ``track_id``, ``title`` and ``artist_name`` where the model has them, and
@@ -294,7 +294,7 @@ class ColdStart:
         Raises
         ------
         UserError
-            When the place holds something else, or cannot be written.
+            When the directory holds something else, or cannot be written.
         """
         fitted, engine = self.fitted, self._engine
         weights = {

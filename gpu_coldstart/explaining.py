@@ -42,8 +42,8 @@ REASONS = pa.struct(
 def reasons(fitted: Fitted, strategy: Strategy, users: Users) -> pa.Array:
     """Why each user gets the list that they get.
 
-    A list that is not made of segments (by popularity, or of the nearest tracks) has none; a user
-    whose prediction no signal moved, since nothing is known of them, has no signals.
+    A list not made from segments (popularity, or the nearest tracks) has none; a user about whom
+    nothing is known, so that no signal moved the prediction, has no signals.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def reasons(fitted: Fitted, strategy: Strategy, users: Users) -> pa.Array:
 
 
 def _ranked(shares: HostArray) -> list[dict[str, Any]]:
-    """The signals that moved a prediction, most first."""
+    """The signals that moved a prediction, the strongest first."""
     order = np.argsort(-shares, kind="stable")
     return [
         {"signal": BLOCKS[place], "share": float(shares[place])}
@@ -82,7 +82,7 @@ def _ranked(shares: HostArray) -> list[dict[str, Any]]:
 
 
 def _unknown_scalars(engine: Engine, builder: FeatureBuilder) -> Array:
-    """The scalars of a user of whom nothing is known [19]."""
+    """The scalars of a user about whom nothing is known [19]."""
     xp = engine.xp
     nobody = Registrations(
         xp.full(1, xp.nan, dtype=xp.float32),

@@ -1,6 +1,6 @@
 """The input vector of registration-day signals (3.2.2), of any user, assembled batch by batch.
 
-:class:`FeatureBuilder` is fitted once, on the warm users, and knows nothing of the users it is then
+:class:`FeatureBuilder` is fitted once, on the warm users, and sees nothing of the users it is then
 applied to but their :class:`~gpu_coldstart.data.registrations.Registrations`.
 """
 

@@ -43,7 +43,7 @@ class Fitted:
     Attributes
     ----------
     about : dict
-        What it was fitted on, for people: dates, sizes, versions, notes.
+        What it was fitted on, for human readers: dates, sizes, versions, notes.
     model : Model
     network : Module
         From input vectors to places in the space.
@@ -135,7 +135,7 @@ def past_of(
     validation: Users,
     config: Config,
 ) -> Past:
-    """What a strategy may learn a state of its own from."""
+    """What a strategy may learn its state from."""
     known = truth.of(engine, "validation")
     return Past(
         logs,

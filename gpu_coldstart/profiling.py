@@ -1,7 +1,7 @@
-"""Named ranges on the timeline of a profiler (NVTX), and nothing at all without one.
+"""Named ranges on a profiler's timeline (NVTX); no-ops when no profiler is attached.
 
 There are three domains, from coarse to fine: a stage of the run, a primitive of the engine, a
-kernel of our own. ``docs/profiling.md`` tells how they are captured and read.
+kernel of our own. ``docs/profiling.md`` explains how to capture and read them.
 
 >>> with stage("logs"), primitive("lookup"):
 ...     pass
@@ -13,7 +13,7 @@ kernel of our own. ``docs/profiling.md`` tells how they are captured and read.
 
 Whether a profiler is attached is known when a process starts, and is asked for once a domain.
 Without one, or without the package ``nvtx``, every range is one shared object that does nothing,
-and a decorated function is the function itself. ``bench/nvtx_cost.py`` measures what is left.
+and a decorated function is the function itself. ``bench/nvtx_cost.py`` measures the remaining cost.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ _UNSEEN = Range()
 
 @cache
 def _domain(name: str) -> Any:
-    """The domain, or None where nobody listens to it."""
+    """The domain, or None when no profiler is attached."""
     try:
         from nvtx import Domain, get_domain
     except ImportError:

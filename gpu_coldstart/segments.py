@@ -49,7 +49,7 @@ class Segments:
 
 
 def number_of_segments(k: int, n_warm: int) -> int:
-    """The k of k-means: as set, or one for 70 warm users, at most 1000.
+    """The k of k-means: as configured, or one for every 70 warm users, at most 1000.
 
     Raises
     ------
@@ -137,8 +137,8 @@ def describe(
 ) -> dict[str, HostArray | list[object]]:
     """Each segment's size, commonest country, age class and genres, as table columns.
 
-    Genres are those of most of the tracks that members streamed, up to three. What is unknown
-    for all is None.
+    Genres are the (up to three) most common among the tracks that members streamed. Whatever is
+    unknown for all members is None.
     """
     xp = engine.xp
     k = int(segments.centroids.shape[0])

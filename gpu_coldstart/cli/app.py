@@ -1,4 +1,4 @@
-"""The typer application: the subcommands, and every mistake in one line."""
+"""The typer application: the subcommands, and one line for every error."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from gpu_coldstart.errors import UserError
 
 __all__ = ["HELP", "SHORT", "bench"]
 
-SHORT = "Measure parts of the flow beside other libraries."
-HELP = "Measure this project and its rivals at the same work (in a checkout only)."
+SHORT = "Benchmark parts of the flow against other libraries."
+HELP = "Benchmark this project and its alternatives on the same work (in a checkout only)."
 
 
 def bench(context: typer.Context) -> int:

@@ -21,8 +21,8 @@ def main(
     Parameters
     ----------
     arguments : sequence of str, optional
-        Those of the process by default, which is the command's own then: its streams are made
-        ready, and signals end it until its very end.
+        The process's own by default; then the command owns the process: it sets up the streams
+        and keeps its signal handlers to the very end.
     command : str
         The subcommand to run; by default the first argument names it.
     name : str

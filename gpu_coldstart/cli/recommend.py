@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["HELP", "SHORT", "recommend"]
 
-SHORT = "Recommend tracks to users by a saved model."
+SHORT = "Recommend tracks to users with a saved model."
 HELP = """\
-Recommend tracks to users by a saved model (a bundle, written by ColdStart.save).
+Recommend tracks to users with a saved model (a bundle, written by ColdStart.save).
 
-The users need not be known to the model, nor have any event. The answer has a row for each user and
-rank: user_id, rank, track_id, score, segment.
+Users may be new to the model, and may have no events. The output has a row for each user and rank:
+user_id, rank, track_id, score, segment.
 """
 
 _ENDINGS = (".parquet", ".csv")
@@ -40,10 +40,10 @@ def recommend(
             "--users", "FILE", "Users, .parquet or .csv: user_id; country, age, registered_at."
         ),
     ],
-    out: Annotated[Path, options.path("--out", "FILE", "Takes the lists: .parquet or .csv.")],
+    out: Annotated[Path, options.path("--out", "FILE", "Output file: .parquet or .csv.")],
     interactions: Annotated[
         Path | None,
-        options.path("--interactions", "FILE", "Their events of the first day, .parquet or .csv."),
+        options.path("--interactions", "FILE", "Their first-day events, .parquet or .csv."),
     ] = None,
     k: Annotated[int, options.integer("--k", "K", "Length of the lists (default: 50).")] = 50,
     strategy: Annotated[

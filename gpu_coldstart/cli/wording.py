@@ -27,7 +27,7 @@ _OPTIONS = MappingProxyType(
 
 
 def sentence(error: Exception) -> str:
-    """What the command says of an error.
+    """The command's message for an error.
 
     Examples
     --------

@@ -31,7 +31,7 @@ class Parameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with other values, checked like any."""
+        """A copy with other values, validated as usual."""
         return type(self)(**{**dict(self), **changes})
 
 

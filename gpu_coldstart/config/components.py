@@ -1,7 +1,7 @@
 """Parameters of the built-in spaces, models and strategies.
 
-They stand apart from the classes that take them, so that a configuration is made without
-importing what computes.
+They are separate from the classes that take them, so that building a configuration does not
+import the numerical code.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class TtSvdConfig(Parameters):
         Track vectors are ``U * S**exponent`` before they are made unit.
     min_count : int
         Pairs of tracks together in fewer collections are left out; at the paper's
-        size those seen once are most of the pairs, and without them the SVD is much cheaper.
+        size most pairs occur only once, and dropping them makes the SVD much cheaper.
     max_tracks : int
         A longer collection contributes only this many of its tracks, the most played first: pairs
         grow with the square of the length.
@@ -113,9 +113,9 @@ class Training(Parameters):
     drop_last : bool
         Leave out the users of an epoch's last batch where it is not full, as the release does.
     epochs : int
-        At most so many passes over the warm users.
+        Maximum number of passes over the warm users.
     patience : int
-        Stop after so many epochs without a better validation cosine and keep the best epoch; 0
+        Stop after this many epochs without a better validation cosine and keep the best epoch; 0
         never stops early and keeps the last.
     """
 
@@ -150,7 +150,7 @@ class MlpConfig(Training):
         Scale predictions to unit length, as the targets are (the release does, the paper is
         silent).
     epochs_tt_svd, epochs_ut_als : int
-        At most so many passes over the warm users in these spaces; ``epochs`` is for others.
+        Maximum number of passes over the warm users in these spaces; ``epochs`` is for others.
     """
 
     hidden: Listed[Count] = (400, 300, 200)
@@ -180,7 +180,7 @@ class InputFeaturesConfig(Parameters):
     k : int
         Number of segments.
     points : int
-        Learn the segments from a sample of at most so many users for each; 0 is from all, as in
+        Learn the segments from a sample of at most this many users per segment; 0 means all, as in
         the release, which holds the whole matrix of input vectors.
     """
 

@@ -1,6 +1,7 @@
 """Every parameter of a run in one frozen tree.
 
-How values get in (presets, TOML files, single settings) is :mod:`gpu_coldstart.config.resolve`.
+For where values come from (presets, TOML files, single settings), see
+:mod:`gpu_coldstart.config.resolve`.
 """
 
 from __future__ import annotations
@@ -98,14 +99,14 @@ class SegmentsConfig(Parameters):
     Attributes
     ----------
     k : int
-        Number of segments; 0 is one for 70 warm users (the paper's ratio), at most 1000.
+        Number of segments; 0 means one per 70 warm users (the paper's ratio), at most 1000.
     iterations : int
         Lloyd iterations.
     restarts : int
-        Starts of k-means, of which the one of least inertia is kept; also of the input-features
+        Starts of k-means; the one with the least inertia is kept. Also of the input-features
         baseline. The release takes 10.
     seeding_points : int
-        k-means++ chooses a start among at most so many points for each segment; 0 is among all,
+        k-means++ picks its start from at most this many points per segment; 0 means all,
         as in the release. Also of the input-features baseline.
     popularity : {"members", "listens"}
         A track's popularity in a segment, and in the chart, is the share of the users who streamed
@@ -203,12 +204,12 @@ class CarouselsConfig(Parameters):
     playlists : int
         Playlists in a carousel, 12 in the paper; 0 makes none.
     least_tracks : int
-        Playlists of fewer distinct known tracks are not offered, to nobody and no segment.
+        Playlists of fewer distinct known tracks are never offered.
     streamed_tracks : int
         A playlist on display leads to a stream if the user goes on to stream the playlist itself,
-        or so many distinct tracks of it.
+        or this many distinct tracks of it.
     favorite_tracks : int
-        It leads to a favourite if the user makes the playlist itself one, or so many of its tracks.
+        It leads to a favourite if the user makes the playlist one, or this many of its tracks.
     """
 
     playlists: Natural = 12
@@ -235,7 +236,7 @@ class EvaluationConfig(Parameters):
     bootstrap : int
         Resamples of the users behind the 95 % intervals.
     analysis : bool
-        Also compare the strategies, and tell for whom they are good and what they recommend:
+        Also compare the strategies, and analyse whom they serve well and what they recommend:
         the tables in ``tables/``.
     figures : bool
         Also draw what there is to draw, into ``figures/`` and ``report.html``.

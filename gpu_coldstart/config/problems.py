@@ -11,17 +11,17 @@ from pydantic_core import ErrorDetails
 
 __all__ = ["shown", "unknown", "worded"]
 
-_LENGTH = 60  # characters of a value that a message repeats
+_LENGTH = 60  # characters of a value that a message quotes
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
 def shown(value: Any) -> str:
-    """A value as messages repeat it: cut where it is long, whatever it is.
+    """Any value as messages quote it, cut if it is long.
 
     Examples
     --------
     >>> shown("a" * 100)[-8:]
-    "aaaaa..."
+    'aaaaa...'
     """
     try:
         text = repr(value)
@@ -31,7 +31,7 @@ def shown(value: Any) -> str:
 
 
 def unknown(key: str, known: Mapping[str, Any]) -> str:
-    """That there is no such key, with those that are spelled much like it."""
+    """The message for an unknown key, with the keys spelled most like it."""
     leaf = key.rsplit(".", 1)[-1]
     near = [name for name in known if leaf and name.rsplit(".", 1)[-1] == leaf]
     near.sort(key=lambda name: -difflib.SequenceMatcher(None, key, name).ratio())

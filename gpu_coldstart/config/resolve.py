@@ -1,4 +1,4 @@
-"""How a configuration comes about: presets, protocols, data sets, TOML files, single settings."""
+"""Build a configuration from presets, protocols, data sets, TOML files and single settings."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PRESET_VALUES: dict[str, dict[str, Any]] = {
     "small": {"mlp.batch_size": 256},
     "paper": {"evaluation.protocol": "paper"},
 }
-"""How large everything is, and what must be smaller in a smaller world."""
+"""Sizes, and the settings that must be smaller in a smaller world."""
 
 _PROTOCOL_VALUES: dict[str, dict[str, Any]] = {
     "own": {},
@@ -72,7 +72,7 @@ _PROTOCOL_VALUES: dict[str, dict[str, Any]] = {
         "evaluation.deviation": "repeated",
     },
 }
-"""How everything is done. Of what a preset names too, the epochs, the protocol's value holds."""
+"""Methods. Where a preset sets the same key (the epochs), the protocol's value wins."""
 
 _DATASET_VALUES: dict[str, dict[str, Any]] = {"tafeng": {"split.min_truth": 10}}
 
@@ -86,7 +86,7 @@ def resolve(
 ) -> Config:
     """Build a run's configuration: preset, protocol, data set, files, single settings.
 
-    Each lies over those before it. The preset ``paper`` implies the protocol ``paper``, unless a
+    Each overrides those before it. The preset ``paper`` implies the protocol ``paper``, unless a
     file or a setting names another.
 
     Parameters
@@ -96,13 +96,13 @@ def resolve(
     files : paths of TOML files
         Later ones override earlier ones.
     settings : mapping of dotted key to value
-        Strings are read as TOML values where they are some of the key's type, else as themselves.
+        Strings are read as TOML where that gives the key's type, else taken literally.
 
     Raises
     ------
     UserError
-        For unknown keys and values of the wrong type or impossible ones: all of them at once, each
-        with its key and remedy.
+        For unknown keys and wrong or impossible values: all at once, each with its key and
+        remedy.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def resolve(
 def _implied(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values that follow from the preset, the protocol and the data set.
 
-    Of an impossible name nothing follows; it is refused with everything else.
+    An impossible name implies nothing; it is refused with everything else.
     """
     preset = _one("preset", values, PRESETS, "small")
     implied = {f"world.{name}": value for name, value in vars(WORLDS[preset]).items()}
@@ -156,7 +156,7 @@ def _one(key: str, values: Mapping[str, Any], names: tuple[str, ...], default: s
 
 
 def _read(key: str, value: Any, default: Any) -> Any:
-    """A value of the command line: TOML if it is some, else a comma list or a bare string."""
+    """A command-line value: TOML if it parses, else a comma-separated list or a bare string."""
     if not isinstance(value, str):
         return value
     if isinstance(default, tuple):

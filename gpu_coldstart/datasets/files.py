@@ -1,4 +1,4 @@
-"""Write a data set's Parquet files, all or none of them."""
+"""Write a data set's Parquet files: all of them or none."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def table_writers(tables: Mapping[str, pa.Table]) -> dict[str, Callable[[IO[byte
 def write_files(
     writers: Mapping[str, Callable[[IO[bytes]], None]], out: Path, *, force: bool = False
 ) -> None:
-    """Have each file ``<out>/<name>.parquet`` written, all or none of them.
+    """Write each file ``<out>/<name>.parquet``: all of them or none.
 
     All files are written and synced under temporary names before the first takes its own, so
     that a full disk or a kill while writing leaves the files that were there.

@@ -75,10 +75,10 @@ def source(wheel_file: Path | None = None) -> Source:
     ========================  ==================================================================
 
     There is no album, no ``split`` (the project's own rule cuts by registration date) and no
-    ``count``: each line counts once, because the number of pieces tells the size of a package
+    ``count``: each line counts once, because the number of pieces reflects the size of a package
     or a household (a dozen of eggs, 24 cans) rather than how much a product is liked, and is 1
     in 78 % of the lines. A customer with several ages or areas and a product with several
-    subclasses get the most frequent known one, of equals the smallest.
+    subclasses get the most frequent known one; ties go to the smallest.
 
     The first purchase in the logs is not the first ever: whoever appears in the opening weeks was
     mostly a customer before. Only those who appear late are new enough to be cold.
@@ -209,10 +209,10 @@ def _cleaned(lines: pa.Table, path: Path) -> pa.Table:
     group = pc.index_in(lines["age_group"], pa.array(list(_AGES)))
     if group.null_count:
         row = int(np.argmax(group.is_null().to_numpy()))
-        found = lines["age_group"][row].as_py()
+        unknown_group = lines["age_group"][row].as_py()
         raise UserError(
-            f"{path}, column 'AGE_GROUP', row {row}, counting from 0: unknown group '{found}': "
-            f"{_again()}"
+            f"{path}, column 'AGE_GROUP', row {row}, counting from 0: "
+            f"unknown group '{unknown_group}': {_again()}"
         )
     age = pa.array(list(_AGES.values()), pa.int64()).take(group.combine_chunks())
     unknown = pc.is_in(lines["country"], pa.array(_NO_AREA))

@@ -1,6 +1,6 @@
-"""The paper's whole evaluation, from what a run observed and made to its tables.
+"""The paper's whole evaluation: from a run's data and results to its tables.
 
-Everything here happens on the host: :func:`observe` is the border.
+Everything after :func:`observe` happens on the host.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = ["Curve", "Observed", "RunResults", "SpaceResults", "analyse", "observ
 
 @dataclass(frozen=True)
 class Observed:
-    """What the tables need of the logs and the truth, on the host.
+    """What the tables need from the logs and the truth, on the host.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class Observed:
 def observe(
     engine: Engine, logs: Logs, truth: GroundTruth, first_ages: tuple[int, ...]
 ) -> Observed:
-    """Bring what the tables need to the host; ``first_ages`` begin the age classes."""
+    """Copy what the tables need to the host; ``first_ages`` are the age classes' lower bounds."""
     host = engine.to_host
 
     def rows(matrix: Csr, start: int, stop: int) -> sparse.csr_array:
@@ -121,7 +121,7 @@ def observe(
 
 @dataclass(frozen=True)
 class Curve:
-    """How the training of a network went.
+    """Learning curve of a network.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""How close predictions come to the true places, by the number of interactions (3.2.3)."""
+"""How close predictions come to the targets, by number of interactions (3.2.3)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ AGAINST = {
     "warm": "own embedding (in-sample)",
     "validation": "mean of the tracks of the following days",
 }
-"""What the predictions of each cohort are held against. The network was trained on the first."""
+"""What each cohort's predictions are compared with. The network was trained on the first."""
 
 _ROWS = 4096
-"""Rows brought to double precision at once."""
+"""Rows converted to double precision at once."""
 
 
 def heard(truth: sparse.csr_array, tracks: HostArray) -> HostArray:

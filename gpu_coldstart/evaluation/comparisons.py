@@ -38,9 +38,9 @@ def comparisons(sample: Sample) -> list[dict[str, Any]]:
     number = {place: i for i, place in enumerate(sample.places)}
     strategies: dict[tuple[str, int], list[str]] = {}
     for place in sample.places:
-        those = strategies.setdefault((place.space, place.k), [])
-        if place.strategy not in those:
-            those.append(place.strategy)
+        names = strategies.setdefault((place.space, place.k), [])
+        if place.strategy not in names:
+            names.append(place.strategy)
     rows = []
     for (space, k), names in strategies.items():
         family = [

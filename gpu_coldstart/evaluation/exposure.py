@@ -60,7 +60,7 @@ def novelty(recommended: HostArray, popularity: HostArray, n_warm: int) -> float
 
     The share is smoothed as if one more warm user had streamed every track,
     ``(streamed + 1) / (warm users + 1)``, so that a track nobody streamed has
-    ``log2(warm users + 1)`` bits and one that all streamed has none.
+    ``log2(warm users + 1)`` bits and one that everybody streamed has none.
 
     Parameters
     ----------

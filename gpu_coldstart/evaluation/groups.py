@@ -45,7 +45,7 @@ class Grouping:
     Attributes
     ----------
     by : str
-        What it goes by.
+        What users are grouped by.
     labels : tuple of str
         Names of the groups, in their order; some may be empty.
     codes : HostArray [users] of integers
@@ -70,7 +70,7 @@ def by_count(by: str, counts: HostArray, none: str = "0") -> Grouping:
     Parameters
     ----------
     none : str
-        What to call those without any.
+        Name of the group without events.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def interactions(signals: HostArray) -> HostArray:
 
 
 def interaction_groups(signals: HostArray) -> Grouping:
-    """Users by their interactions; those of whom only demographics are known stand apart."""
+    """Users by their interactions; those with demographics only form a group of their own."""
     return by_count("interactions", interactions(signals), _NONE_AT_ALL)
 
 

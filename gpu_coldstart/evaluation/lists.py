@@ -21,7 +21,7 @@ __all__ = ["Evaluation", "evaluate"]
 _LISTS = ("user_id", "rank", "track_id")
 _TRUTH = ("user_id", "track_id")
 _ALONE = "recommendations"
-"""Name of the strategy where there is only one, which nobody named."""
+"""Strategy name of lists given without one."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,10 @@ def evaluate(
     Parameters
     ----------
     lists : frame, or dict of strategy name to frame
-        Columns ``user_id``, ``rank`` and ``track_id``; a user's list is ordered by ``rank``. A
-        list shorter than ``k`` misses at the places it lacks.
+        Columns ``user_id``, ``rank`` and ``track_id``; a user's list is ordered by ``rank``. In a
+        list shorter than ``k``, the missing ranks count as misses.
     truth : frame
-        Columns ``user_id`` and ``track_id``: the tracks to be found. All its users are measured.
+        Columns ``user_id`` and ``track_id``: the relevant tracks. All its users are measured.
     k : int or sequence of int
         Lengths of list to measure at.
     folds, bootstrap, seed, deviation

@@ -1,7 +1,7 @@
-"""Measures of ranked lists, user by user: the paper's three, and the textbook's beside them.
+"""Per-user measures of ranked lists: the paper's three, and their textbook versions.
 
 The paper's precision is not the textbook's: it divides the hits among the first K by
-``min(K, |truth|)``, so that a user with few tracks to be found can still reach 1.
+``min(K, |truth|)``, so that a user with few relevant tracks can still reach 1.
 """
 
 from __future__ import annotations

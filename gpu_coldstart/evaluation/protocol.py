@@ -1,7 +1,7 @@
 """From per-user measures to the numbers of the results table (4.1.4).
 
 The "±" is the paper's: the standard deviation (n - 1) of ten means over parts of the test users.
-Beside it stands a 95 % bootstrap interval of the mean over users. Parts and resamples are the
+Next to it is a 95 % bootstrap interval of the mean over users. Parts and resamples are the
 same for every strategy, so differences between strategies are paired.
 """
 
@@ -115,7 +115,7 @@ class Protocol:
     seed : int
     deviation : {"disjoint", "repeated"}
         ``disjoint`` cuts the users once into ``folds`` parts; ``repeated`` cuts them twice into
-        five, as the released code does, and leaves ``folds`` aside. Parts of different cuts share
+        five, as the released code does, and ignores ``folds``. Parts of different cuts share
         users, so the ten means of ``repeated`` are not independent.
 
     Examples
@@ -144,7 +144,7 @@ class Protocol:
     def resample(self, values: HostArray) -> HostArray:
         """Means over resamples of the users, drawn with replacement; the same at every call.
 
-        One resample exists at a time and serves all series.
+        One resample is held at a time and used for all series.
 
         Parameters
         ----------

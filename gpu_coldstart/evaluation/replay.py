@@ -1,12 +1,12 @@
 """The paper's online test (4.2.2, Figure 7) replayed on what test users did in the next 30 days.
 
-Every test user is dealt an arm by a hash of their id and is shown that arm's carousel, no other. A
+Every test user is dealt an arm by a hash of their id and is shown that arm's carousel only. A
 playlist on display is a success if the user went on to stream it, or made it a favourite. Rates are
 given relative to those of the first arm, as in the paper. This is the design ``cohorts``. Logs know
 what every user did whatever they were shown, so the same is also given for all users under all
-arms, the design ``paired``, which asks the same question with far less noise.
+arms, the design ``paired``, which answers the same question with far less noise.
 
-A replay is no online test. It assumes that
+A replay is not an online test. It assumes that
 
 * each user saw all playlists of the carousel, once; the app renews carousels daily;
 * what a user streamed anyway would have been streamed from the display too. A display is credited
@@ -284,7 +284,7 @@ def welch_p(a: HostArray, b: HostArray) -> float | None:
 
 
 def notes(engine: Engine, truth: GroundTruth) -> list[str]:
-    """What the reader of the replay should know."""
+    """Caveats for the reader of the replay."""
     liked = engine.to_host(truth.favorites.indptr[[truth.n_validation, -1]])
     if liked[0] < liked[1]:
         return []

@@ -15,11 +15,11 @@ __all__ = ["playlist_probabilities", "segment_table", "top"]
 _TRACKS = 5
 _PLAYLISTS = 3
 _AT_ONCE = 64
-"""Segments whose dense probabilities exist at a time: [tracks, 64] and [playlists, 64]."""
+"""Segments whose dense probabilities are held at once: [tracks, 64] and [playlists, 64]."""
 
 
 def top(values: HostArray, n: int) -> HostArray:
-    """Places of the n largest positive values [m], best first, equals by smaller place.
+    """Indices of the n largest positive values [m], best first; ties go to the smaller index.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def segment_table(
     shares : csr_array [segments, tracks] of float32
         Share of the members who streamed the track.
     track_ids : HostArray [tracks] of int64
-        Most popular first, so that of equal tracks the more popular is named first.
+        Most popular first, so that ties go to the more popular track.
     playlists : csr_array [playlists, tracks] of ones
     playlist_ids : HostArray [playlists] of int64
         Ascending.

@@ -1,4 +1,4 @@
-"""For whom the recommendations are good: measures by what is known of a user (Figure 4)."""
+"""Whom the recommendations serve well: measures by what is known about a user (Figure 4)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COUNTED = {
     "streams": "streamed_songs",
     "skips": "skipped_songs",
 }
-"""What the paper's Figure 4 goes by, and the signal that counts it."""
+"""What the paper's Figure 4 groups users by, and the signal that counts it."""
 
 
 def groupings(
@@ -31,7 +31,7 @@ def groupings(
     country: tuple[HostArray, tuple[str, ...]],
     age: tuple[HostArray, tuple[str, ...]],
 ) -> list[Grouping]:
-    """Every way in which users are grouped.
+    """All groupings of the users.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """The evaluation's tables: their columns, and how they are written and read.
 
-A table is a dict of column name to list. None stands for what is not known or does not apply;
+A table is a dict of column name to list. None means unknown or not applicable;
 fractions are fractions, not per cent.
 """
 
@@ -96,14 +96,14 @@ _IN_A_CELL = "; "
 
 
 def _typed(values: list[Any], kind: pa.DataType) -> pa.Array:
-    """A column; lists of ids have the type that the ids of the data set have."""
+    """A column; lists of ids have the type of the data set's ids."""
     if kind is _IDS and any(isinstance(one, str) for ids in values for one in ids or ()):
         kind = pa.list_(_TEXT)
     return pa.array(values, kind)
 
 
 def assemble(name: str, rows: Iterable[Mapping[str, Any]]) -> Table:
-    """Rows as the columns of a table, in the types that it has after reading it again."""
+    """Rows as the columns of a table, with the same types as after reading it back."""
     rows = list(rows)
     return {
         column: _typed([row[column] for row in rows], kind).to_pylist()

@@ -47,7 +47,7 @@ _VALIDATION_BATCH = 2048
 
 @dataclass(frozen=True)
 class Network:
-    """A trained network and how its training went.
+    """A trained network and its learning curves.
 
     Attributes
     ----------
@@ -87,17 +87,17 @@ class TrainingState(NamedTuple):
 
 
 class Checkpoint(Protocol):
-    """Where training leaves its state, so that it can go on after a kill to the same bits."""
+    """Where training saves its state, so that it can resume after a kill with the same result."""
 
     @property
     def due(self) -> bool:
         """Whether the state should be saved now."""
 
     def load(self) -> TrainingState | None:
-        """The state saved last; None where there is none."""
+        """The last saved state, or None."""
 
     def save(self, state: TrainingState) -> None:
-        """Keep a state in place of the one before."""
+        """Save a state, replacing the previous one."""
 
 
 def check_batches(options: Training, n_warm: int, section: str = "mlp") -> None:
@@ -106,7 +106,7 @@ def check_batches(options: Training, n_warm: int, section: str = "mlp") -> None:
     Parameters
     ----------
     section : str
-        Where the configuration has the options, for the sentence.
+        Configuration section of the options, for the error message.
 
     Raises
     ------
@@ -124,8 +124,8 @@ def check_batches(options: Training, n_warm: int, section: str = "mlp") -> None:
 def validation_targets(engine: Engine, truth: Csr, space: Space) -> Array:
     """Where validation users should land [users, d] of float32.
 
-    They have no place in the space; the mean of what they go on to stream is the nearest thing to
-    one.
+    They have no embedding in the space; the mean of what they go on to stream is the closest
+    substitute.
 
     Parameters
     ----------
@@ -227,7 +227,7 @@ def restore(
     Raises
     ------
     ValueError
-        When the weights are not those of such a network.
+        When the weights do not fit such a network.
     """
     with torch.random.fork_rng(devices=[]):  # its first weights are drawn, though not kept
         model: nn.Module = kind.build(engine, inputs, outputs, options)
@@ -360,7 +360,7 @@ def predict(
 ) -> Array:
     """Where the network puts users: embeddings [n, d] of float32.
 
-    A user's place is the same bits in any company.
+    A user's embedding is the same to the bit, whichever users are predicted with them.
 
     Parameters
     ----------

@@ -1,9 +1,8 @@
-"""Runs held against the first of them: every strategy, measure by measure, with tests.
+"""Runs compared with the first of them: every strategy, measure by measure, with tests.
 
-Where both runs recommended to the same users, and the same tracks were to be found, differences are
+Where both runs recommended to the same users with the same relevant tracks, differences are
 taken user by user, with the interval and the test of :mod:`gpu_coldstart.evaluation.comparisons`.
-Otherwise the users of one run say nothing of those of the other one by one, and the two samples are
-compared as wholes.
+Otherwise users cannot be paired, and the two samples are compared as wholes.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ COLUMNS = (
     "space", "k", "measure", "strategy", "run", "users", "mean", "design", "common_users",
     "difference", "low", "high", "p_bootstrap", "p_rank", "p_holm",
 )  # fmt: skip
-"""Of a comparison; those after ``mean`` are None for the first run and for what it has not."""
+"""Of a comparison; those after ``mean`` are None for the first run and for what it lacks."""
 
 _RESAMPLES = 1000
 
@@ -41,7 +40,7 @@ class Pairing:
     first, other : HostArray [common users] of int64
         Places of the common users in either run; of all users where the runs are not paired.
     paired : bool
-        Whether the same tracks were to be found for every user that both runs have.
+        Whether the relevant tracks are the same for every user that both runs have.
     """
 
     first: HostArray

@@ -40,12 +40,12 @@ ARM_LABELS = {"default": "Default", "semi": "Semi-Pers.", "full": "Full-Pers."}
 
 
 def space_name(space: str) -> str:
-    """A space as the paper prints it; one that it does not know as it is."""
+    """A space as the paper prints it; one that the paper does not have keeps its name."""
     return SPACES.label(space)
 
 
 def strategy_name(strategy: str) -> str:
-    """A strategy likewise."""
+    """A strategy, likewise."""
     return STRATEGIES.label(strategy)
 
 

@@ -16,7 +16,7 @@ __all__ = ["PAGE_DARK", "PAGE_LIGHT", "page"]
 
 PAGE_LIGHT = LIGHT | {"link": "#0a5ea8", "warning": "#9a3b00"}
 PAGE_DARK = DARK | {"link": "#7cc0f7", "warning": "#ffb27a"}
-"""Colours of a page by CSS variable: a figure's, and those of text that figures have not."""
+"""Colours of a page by CSS variable: a figure's, and those of text that figures lack."""
 
 
 def page(

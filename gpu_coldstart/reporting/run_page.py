@@ -50,7 +50,7 @@ class RunSummary:
     stages : sequence of StageTime
     warnings : sequence of str
     files : sequence of str
-        The files beside the page.
+        Files linked from the page.
     """
 
     title: str

@@ -45,7 +45,7 @@ class FinishedRun:
     user_ids : HostArray [users] of int64
         The test users.
     truth : list of bytes
-        For each of them, the ids of the tracks to be found, ascending; equal where these are.
+        Each user's relevant track ids, ascending; equal where the tracks are.
     measures : dict of (space, strategy) to dict of (measure, k) to HostArray [users] of float64
     """
 
@@ -173,7 +173,7 @@ def _column(path: Path, table: pa.Table, name: str, kind: Any) -> HostArray:
 
 
 def _truth(path: Path, files: Mapping[str, bytes], user_ids: HostArray) -> list[bytes]:
-    """What was to be found for each test user, the last users of the ground truth."""
+    """Relevant tracks of each test user; these are the last users of the ground truth."""
     try:
         arrays: Mapping[str, HostArray] = load(files[paths.TRUTH])
         track_ids = load(files[paths.LOGS])["track_ids"]

@@ -45,7 +45,7 @@ _SETTINGS = {
     "svg.fonttype": "none",
     "svg.hashsalt": "gpu_coldstart",
     "path.simplify": False,
-    "text.parse_math": False,  # a country called $x$ is no formula
+    "text.parse_math": False,  # a country called $x$ is not a formula
     "text.color": LIGHT["ink"],
     "axes.labelcolor": LIGHT["muted"],
     "axes.edgecolor": LIGHT["muted"],
@@ -78,7 +78,7 @@ _SETTINGS = {
 def styled() -> Iterator[None]:
     """Matplotlib's own defaults and ours in place of the user's, while drawing and while saving."""
     with mpl.rc_context():
-        # The backend is none of a figure's business, and setting it would import one.
+        # Figures need no particular backend, and setting one would import it.
         theirs = {k: v for k, v in mpl.rcParamsDefault.items() if k != "backend"}
         # Its stub lists every key as a literal, which a dict of our own, keyed by str, is not.
         mpl.rcParams.update(theirs | _SETTINGS)  # type: ignore[arg-type]

@@ -54,8 +54,8 @@ def _any_script() -> Iterator[None]:
 def inline(svg: bytes, name: str, title: str) -> str:
     """A figure's SVG as an element of a page.
 
-    Colours become the page's variables, ids are made unique by ``name``, ids nobody refers to and
-    everything that is no drawing are left out, and the picture is named for screen readers.
+    Colours become the page's variables, ids are made unique by ``name``, unused ids and
+    everything but the drawing are left out, and the picture is named for screen readers.
 
     Parameters
     ----------

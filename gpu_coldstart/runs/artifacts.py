@@ -57,7 +57,7 @@ _DAMAGE = (
 
 @contextmanager
 def guarded(place: object, remedy: str) -> Iterator[None]:
-    """Turn whatever a parser makes of a damaged file into one sentence.
+    """Turn any parser error on a damaged file into one sentence.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def read_table(content: bytes, columns: Sequence[str] | None = None) -> pa.Table
 
 
 def json_bytes(value: Any) -> bytes:
-    """A JSON file that people can read."""
+    """An indented JSON file."""
     return (json.dumps(value, indent=1) + "\n").encode()
 
 

@@ -14,7 +14,7 @@ __all__ = ["Bars", "seconds_left"]
 
 
 class Bars:
-    """The bars of a run and of its running stage; nothing where there is no terminal."""
+    """The bars of a run and of its running stage; nothing without a terminal."""
 
     def __init__(self, *, shown: bool):
         self._shown = shown
@@ -93,7 +93,7 @@ class Bars:
 
 
 def seconds_left(done: list[float], elapsed: float, share: float, left: int) -> float | None:
-    """An estimate of the time left, from the stages so far; None before there is any.
+    """An estimate of the time left, from the stages so far; None until one is possible.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The state of a network in training, kept on disk from time to time."""
+"""The state of a network in training, saved to disk from time to time."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class FileCheckpoint:
     ----------
     path : Path
     key : str
-        Of the stage. What was saved under another one is of no use, and is removed.
+        The stage's key. A state saved under another key is useless, and is removed.
     """
 
     SECONDS = 10.0
-    """Between two saves; the state of the paper's largest network is about 40 MB."""
+    """Seconds between two saves; the state of the paper's largest network is about 40 MB."""
 
     def __init__(self, path: Path, key: str):
         self.path = path
@@ -34,11 +34,11 @@ class FileCheckpoint:
 
     @property
     def due(self) -> bool:
-        """Whether the last save is long enough ago."""
+        """Whether the last save was long enough ago."""
         return time.monotonic() - self._last >= self.SECONDS
 
     def load(self) -> TrainingState | None:
-        """The state saved last under the same key.
+        """The last state saved under the same key, or None.
 
         Raises
         ------
@@ -60,7 +60,7 @@ class FileCheckpoint:
         return TrainingState({name: tensor.clone() for name, tensor in tensors.items()}, values)
 
     def save(self, state: TrainingState) -> None:
-        """Write the state in place of the one before.
+        """Write the state, replacing the previous one.
 
         Raises
         ------

@@ -13,13 +13,13 @@ from gpu_coldstart.errors import UserError
 __all__ = ["changed", "fingerprint"]
 
 _AT_ONCE = 4
-"""Files read side by side; hashing lets other threads run."""
+"""Files read in parallel; hashing releases the GIL."""
 
 
 def fingerprint(files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
     """Size and SHA-256 of each file, by name.
 
-    Every byte is read, at about 1 GB/s a core: a date of change can lie, in either direction. A
+    Every byte is read, at about 1 GB/s a core: modification times cannot be trusted. A
     directory stands for the files below it.
 
     Raises

@@ -1,8 +1,8 @@
 """The stages of a run, in the order of the paper's Section 3.
 
-Each says what it takes, what it reads of the configuration and what it leaves;
-:mod:`gpu_coldstart.runs.pipeline` does them, and :mod:`gpu_coldstart.runs.making` has what some of
-them do.
+Each declares its inputs, the settings it reads and the files it leaves.
+:mod:`gpu_coldstart.runs.pipeline` runs them; the longer ones are implemented in
+:mod:`gpu_coldstart.runs.making`.
 """
 
 from __future__ import annotations
@@ -83,9 +83,9 @@ class Flow:
     digests : mapping of name to SHA-256
         Of the data set's files.
     progress : callable
-        Told how a stage goes.
+        Called with a stage's progress.
     checkpoint : callable
-        From the name of a stage to where it keeps its state meanwhile.
+        From the name of a stage to the checkpoint for its state.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What the stages of a run do where that is more than one call."""
+"""Implementations of the stages that take more than one call."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def prepare(
     inputs: Inputs,
     predicted: Predictions,
 ) -> Prepared:
-    """Gather what strategies work with; of the truth, that of the validation users."""
+    """Gather what strategies work with; of the truth, only the validation users'."""
     cold = engine.xp.arange(logs.n_warm, logs.n_users)
     users = Users(logs.registrations, inputs, cold, predicted.embeddings)
     validation = users.take(slice(logs.n_validation))

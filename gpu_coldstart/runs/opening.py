@@ -1,4 +1,4 @@
-"""What becomes of an earlier run in the same place: kept, taken over in part, or replaced."""
+"""What happens to an earlier run in the same directory: kept, partly reused, or replaced."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def open_run(
 ) -> None:
     """Open a run directory that this process has locked.
 
-    An earlier run of the same configuration on the same data is gone on with. One that differs is
-    left alone unless ``resume`` asks to make again what depends on the difference, or ``overwrite``
-    to start from the beginning.
+    An earlier run of the same configuration on the same data is continued. One that differs is
+    left alone unless ``resume`` asks to redo what depends on the difference, or ``overwrite`` to
+    start from the beginning.
 
     Raises
     ------

@@ -135,7 +135,7 @@ class Pipeline:
         open_run(self.directory, self.reporter.say, resume=resume, overwrite=overwrite)
 
     def run(self) -> Outcome:
-        """Run what is left to run."""
+        """Run the remaining stages."""
         config, reporter, flow = self.config, self.reporter, self._flow
         runner = Runner(self.directory, reporter, self._read_times(), self._save_times)
         analysed = config.evaluation.analysis

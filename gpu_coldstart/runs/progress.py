@@ -37,16 +37,16 @@ class StageTime:
 class Reporter:
     """Prints and logs stages; as a context manager it gathers all of ``gpu_coldstart``'s logging.
 
-    On a terminal (stderr) two bars stand below the lines: the running stage's own, and that of all
+    On a terminal (stderr) two bars stay below the lines: one for the running stage, and one for all
     stages with the time left. The time left is the mean time of the stages done in this run,
-    the running one by its own share, times the stages that are left; it takes no stage for longer
-    than another, so it is rough while training or the first stage runs, and absent before the
-    first share is known.
+    the running one by its own share, times the stages that are left; it assumes that all stages
+    take equally long, so it is rough while training or the first stage runs, and absent before
+    the first share is known.
 
     Parameters
     ----------
     engine : Engine or None
-        Whose memory is looked at beside the process's.
+        Whose memory is measured besides the process's.
     quiet : bool
         Print nothing; the log is still written.
     """
@@ -178,7 +178,7 @@ class _RunLog(logging.Handler):
 
 
 def _forget_peak() -> None:
-    """Let the kernel count the peak anew, where it offers to (Linux)."""
+    """Reset the kernel's peak-memory counter, where there is one (Linux)."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

@@ -1,8 +1,8 @@
 """Stages: values that declare what they depend on and what they leave on disk.
 
 A stage has a name, the stages it takes its input from, the configuration keys it reads, and a codec
-between its value and its files. From the first three follows its key, a hash; a stage whose key is
-in the manifest is done already, whatever else has changed.
+between its value and its files. The first three determine its key, a hash; a stage whose key is
+in the manifest is already done, whatever else has changed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Codec", "Given", "Runner", "Stage", "keys_of"]
 T = TypeVar("T")
 
 _SCHEMA = 1
-"""Of the stages' files; a higher one makes every stage anew."""
+"""Version of the stages' files; raising it makes every stage run again."""
 
 
 class Given(Protocol):
@@ -86,7 +86,7 @@ def keys_of(
         Each after its inputs.
     values : mapping of configuration key to value
     surroundings : mapping
-        What the bits of every stage depend on besides: the engine and its threads.
+        What else every stage's exact result depends on: the engine and its threads.
     """
     keys: dict[str, str] = {}
     for stage in stages:
@@ -104,7 +104,7 @@ def keys_of(
 
 
 class Runner:
-    """Does stages, or takes them over where the run directory has them.
+    """Runs stages, or reuses those that the run directory has.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class Runner:
         Opened.
     reporter : Reporter
     earlier : mapping of stage to StageTime
-        How long the stages took that are done already.
+        How long the finished stages took.
     done : callable
         Called after every stage that was done.
     """
@@ -170,13 +170,13 @@ class Runner:
         return cast("T", self._values[stage.name])
 
     def forget(self, stages: Sequence[Stage[Any]]) -> None:
-        """Let go of values that no later stage needs; their memory is free again."""
+        """Release values that no later stage needs."""
         for stage in stages:
             self._values.pop(stage.name, None)
 
 
 class _Declared:
-    """The values that one stage has declared to take."""
+    """The values that one stage declared as inputs."""
 
     def __init__(self, runner: Runner, stage: Stage[Any]):
         self._runner = runner

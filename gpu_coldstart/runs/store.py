@@ -1,8 +1,8 @@
 """A run directory: the files of finished stages, and the manifest that lists them.
 
 ``manifest.json`` names each finished stage, its key, its files and their SHA-256. A file is written
-under a temporary name, flushed to the disk and renamed, and the manifest only then; so a run killed
-anywhere can go on from its last whole stage.
+under a temporary name, flushed to the disk and renamed, and only then the manifest, so a run killed
+at any point can resume from its last finished stage.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _AGAIN = "run again with --overwrite"
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a run directory says of itself.
+    """The contents of ``manifest.json``.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Manifest:
     stages : dict of stage to dict of file name to SHA-256
         The finished ones.
     stale : tuple of str
-        Files of stages that no longer count, which a kill may have kept from being removed.
+        Files of discarded stages, which a kill may have left behind.
     """
 
     identity: dict[str, Any]
@@ -81,7 +81,7 @@ class RunDirectory:
     ----------
     path : Path
     identity : dict
-        What the run is of, for the manifest.
+        Engine, threads, configuration and input files, for the manifest.
     preamble : dict of file name to content
         Files that belong to the run as a whole, written with the first stage.
     keys : mapping of stage to str
@@ -106,12 +106,12 @@ class RunDirectory:
     # -- opening -------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """See that a run can be started here.
+        """Check that a run can be started here.
 
         Raises
         ------
         UserError
-            When the place holds something that is not a run.
+            When the directory holds something that is not a run.
         """
         if not self.path.exists():
             return
@@ -124,7 +124,7 @@ class RunDirectory:
             )
 
     def replace(self) -> None:
-        """Start from the beginning; an earlier run goes when the first stage is done."""
+        """Start from the beginning; an earlier run is removed once the first stage is done."""
         self.check()
         self._earlier = Manifest.read(self.path)
 
@@ -134,7 +134,7 @@ class RunDirectory:
         Returns
         -------
         list of str
-            The finished stages that do not count any more; they go when the first stage is done.
+            The finished stages that no longer count; they are removed once the first stage is done.
 
         Raises
         ------
@@ -165,7 +165,7 @@ class RunDirectory:
             self.verify(paths.RESULTS_STAGE)
             self.verify(paths.REPORT_STAGE)
         except UserError:
-            return False  # nothing is read from it, so it is simply written again
+            return False  # nothing is read from it, so it is simply rewritten
         return True
 
     @classmethod
@@ -196,22 +196,22 @@ class RunDirectory:
         return run
 
     def _begin(self) -> None:
-        """Forget what does not count, and write what belongs to the run as a whole."""
+        """Discard stale files, and write those of the run as a whole."""
         self._begun = True
         earlier = self._earlier
         stale: set[str] = set()
         if earlier is not None:
             stale.update(earlier.stale, *earlier.stages.values())
             stale.difference_update(*self.stages.values())
-        # First of all the manifest: from then on a kill leaves a run that can be resumed.
+        # The manifest first: from then on a kill leaves a run that can be resumed.
         self._save_manifest(stale)
         self._remove_temporaries()
         for name in stale:
             (self.path / name).unlink(missing_ok=True)
-        anew = not self.stages
-        for name in paths.VOLATILE if anew else (paths.RESULTS, paths.REPORT):
+        fresh = not self.stages
+        for name in paths.VOLATILE if fresh else (paths.RESULTS, paths.REPORT):
             (self.path / name).unlink(missing_ok=True)
-        if anew:
+        if fresh:
             self._remove_checkpoints()
         if self.has("config"):
             self._save_manifest()
@@ -224,7 +224,7 @@ class RunDirectory:
             leftover.unlink()
 
     def _remove_checkpoints(self, keep: Collection[Path] = ()) -> None:
-        """Delete the progress of stages that are done or not to be done."""
+        """Delete checkpoints of stages that are done or not part of this run."""
         for leftover in self.path.rglob(f"*{paths.CHECKPOINT}"):
             if leftover not in keep:
                 leftover.unlink()
@@ -278,7 +278,7 @@ class RunDirectory:
         return content
 
     def write(self, stage: str, files: Files) -> None:
-        """Save a stage's files, then note the stage as finished."""
+        """Save a stage's files, then mark the stage as finished."""
         if not self._begun:
             self._begin()
         for name, content in files.items():

@@ -11,7 +11,7 @@ from gpu_coldstart.engine.base import Array
 __all__ = ["Progress", "Space", "unit_rows"]
 
 Progress: TypeAlias = Callable[[int, int, str], None]
-"""Called with steps done, steps in all, and a few words on how it goes."""
+"""Called with the steps done, their total, and a short status."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Space:
     losses : tuple of float
         Objective after each iteration, where the space is fitted by iterations.
     notes : tuple of str
-        What the reader of the results should know.
+        Caveats for the reader of the results.
     """
 
     name: str

@@ -15,8 +15,8 @@ __all__ = ["TtSvd", "collections", "cooccurrence"]
 def collections(engine: Engine, logs: Logs, parameters: TtSvdConfig) -> tuple[Csr, tuple[str, ...]]:
     """The sets of tracks that co-occur [collections, tracks]: playlists, else histories.
 
-    A set longer than ``max_tracks`` keeps its most played tracks; in a playlist, where nothing
-    says how often, the most popular.
+    A set longer than ``max_tracks`` keeps its most played tracks; a playlist, which has no play
+    counts, its most popular ones.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def _shortened(engine: Engine, sets: Csr, long: object, limit: int) -> Csr:
 
 
 def cooccurrence(engine: Engine, sets: Csr) -> Csr:
-    """In how many sets each two different tracks are together [tracks, tracks], symmetric."""
+    """Number of sets that two different tracks share [tracks, tracks], symmetric."""
     xp = engine.xp
     counts = engine.product(engine.transpose(sets), sets)
     rows, columns = entries(engine, counts)

@@ -1,4 +1,4 @@
-"""What a way to recommend is, and what it may know (3.2.4)."""
+"""What a strategy is, and what it may know (3.2.4)."""
 
 from __future__ import annotations
 
@@ -164,12 +164,12 @@ class Past:
     inputs : Inputs
         Input vectors of all users of the logs.
     clustering : SegmentsConfig
-        How segments are cut, for strategies that cut some of their own.
+        How users are clustered, for strategies that make segments of their own.
     validation : Users
         The validation users.
     score : callable
         From a ranking of the validation users, in their order, to its mean NDCG against what they
-        streamed next: to stop early and to tune by.
+        streamed next, for early stopping and tuning.
     """
 
     logs: Logs
@@ -184,7 +184,7 @@ class Past:
 class Strategy(ABC):
     """A way to recommend. Making one does all the work that does not depend on the user.
 
-    A strategy that learns something of its own declares the type of it, a frozen dataclass of
+    A strategy that learns something of its own declares its type, a frozen dataclass of
     arrays, matrices, numbers and names, as ``State``, and learns it in :meth:`fit`; the state is
     saved with the run and in the model. A state may have a field ``curve``, a tuple of
     :attr:`Past.score` after each epoch or trial, of which the first best was kept: it is shown

@@ -74,7 +74,7 @@ def offered(sizes: Array, options: CarouselsConfig) -> Array:
 
 
 def length(sizes: Array, options: CarouselsConfig) -> int:
-    """Playlists in a carousel: as set, or all that may be shown where those are fewer.
+    """Playlists in a carousel: as configured, or all that may be shown if fewer.
 
     Parameters
     ----------
@@ -208,14 +208,14 @@ def explanation(country: str | None, age_class: str | None, genres: Sequence[str
     >>> explanation(None, None, ["jazz"])
     'like listeners of jazz'
     >>> explanation(None, None, [])
-    'like a segment of listeners of whom nothing is known'
+    'like a segment of listeners about whom nothing is known'
     """
     from_country = [f"from {country}"] if country is not None else []
     aged = [f"aged {age_class}"] if age_class is not None else []
     of_genres = [f"of {', '.join(genres)}"] if genres else []
     parts = [*from_country, *aged, *of_genres]
     if not parts:
-        return "like a segment of listeners of whom nothing is known"
+        return "like a segment of listeners about whom nothing is known"
     return f"like listeners {', '.join(parts)}"
 
 

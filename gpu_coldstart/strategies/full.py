@@ -10,7 +10,7 @@ __all__ = ["FullyPersonalized"]
 
 
 class FullyPersonalized(Strategy):
-    """Nearest tracks by cosine (the paper) or inner product (the release); scores are those."""
+    """Nearest tracks by cosine (the paper) or inner product (the release), which is the score."""
 
     name = "full"
     label = "Full-Pers."

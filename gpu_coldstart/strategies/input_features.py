@@ -90,7 +90,7 @@ class InputFeatures(Strategy):
 
 
 def _vectors(engine: Engine, inputs: Inputs, users: Array) -> Array:
-    """Unit input vectors [users, width]; beside them, only those of a batch exist at once."""
+    """Unit input vectors [users, width]; apart from them, only one batch is held at a time."""
     vectors = engine.xp.empty((len(users), inputs.width), dtype=engine.xp.float32)
     for some in batches(len(users), _BATCH):
         vectors[some] = unit_rows(inputs.batch(users[some]))

@@ -2,7 +2,7 @@
 
 Numbers are integers or floats of any width. A list of numbers is an Arrow list, or its text as
 pandas or NumPy print it: ``[0.1, -2e-3]``, or ``[ 0.1 -2.e-03]`` over several lines. Everything is
-read a row group and some columns at a time, so that no more is in memory than what is kept.
+read a row group and some columns at a time, so that memory holds little more than what is kept.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class ReleaseFile:
     Raises
     ------
     UserError
-        When the file is missing, is no Parquet file, is damaged or has no rows.
+        When the file is missing, not a Parquet file, damaged, or has no rows.
     """
 
     def __init__(self, path: Path):
@@ -147,13 +147,13 @@ class ReleaseFile:
         Parameters
         ----------
         why : str
-            What asks for the column, to be told in brackets.
+            What needs the column; the error gives it in brackets.
         """
         dtype = self._types.get(column)
         if dtype is None:
-            told = f" ({why})" if why else ""
+            reason = f" ({why})" if why else ""
             raise UserError(
-                f"{self.path} has no column '{column}'{told}: download the file again, from the "
+                f"{self.path} has no column '{column}'{reason}: download the file again, from the "
                 f"data set '{TITLE}' at {RECORD}"
             )
         if self._names[column] > 1:
@@ -213,7 +213,7 @@ class ReleaseFile:
 
 
 def _says_the_same(schema: Any, metadata: Mapping[bytes, bytes] | None) -> bool:
-    """Whether a footer's columns are those of the Arrow schema that some writers put beside them.
+    """Whether a footer's columns agree with the Arrow schema that some writers store with them.
 
     Checksums guard the data, but not the footer, where one damaged byte may turn floats into
     integers. Only kinds of types are compared, as readers may choose among widths.
@@ -221,10 +221,10 @@ def _says_the_same(schema: Any, metadata: Mapping[bytes, bytes] | None) -> bool:
     stored = (metadata or {}).get(b"ARROW:schema")
     if stored is None:
         return True
-    beside = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(stored)))
-    if beside.names != schema.names:
+    arrow = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(stored)))
+    if arrow.names != schema.names:
         return False
-    for one, other in zip(beside, schema, strict=True):
+    for one, other in zip(arrow, schema, strict=True):
         kinds = {_family(one.type), _family(other.type)} - {""}
         if one.nullable != other.nullable or len(kinds) > 1:
             return False
@@ -253,7 +253,7 @@ def integers(file: ReleaseFile, column: str) -> Ints:
     UserError
         For a null, a fraction, NaN or infinity.
     """
-    found = np.empty(file.rows, dtype=np.int64)
+    numbers = np.empty(file.rows, dtype=np.int64)
     for first, table in file.parts([column]):
         array = table.column(column)
         values = array.to_numpy()
@@ -263,8 +263,8 @@ def integers(file: ReleaseFile, column: str) -> Ints:
         if not whole.all():
             row = int(np.argmin(whole))
             file.fail(column, first + row, f"{values[row]} is not a whole number of 64 bits")
-        found[first : first + len(values)] = values.astype(np.int64)
-    return found
+        numbers[first : first + len(values)] = values.astype(np.int64)
+    return numbers
 
 
 def float_matrix(file: ReleaseFile, column: str, width: int, why: str) -> Floats:
@@ -284,15 +284,15 @@ def float_matrix(file: ReleaseFile, column: str, width: int, why: str) -> Floats
     Raises
     ------
     UserError
-        For a null, text that is no list, another length, or a number that float32 cannot hold.
+        For a null, text that is not a list, another length, or a number that float32 cannot hold.
     """
-    found = np.empty((file.rows, width), dtype=np.float32)
+    matrix = np.empty((file.rows, width), dtype=np.float32)
     for row, lengths, values in _lists(file, column, whole=False):
         wrong = lengths != width
         if wrong.any():
             at = int(np.argmax(wrong))
             file.fail(column, row + at, f"the list has {lengths[at]} numbers, but {why}")
-        block = found[row : row + len(lengths)]
+        block = matrix[row : row + len(lengths)]
         with np.errstate(over="ignore"):
             block[...] = values.reshape(block.shape)
         fine = np.isfinite(block)
@@ -300,7 +300,7 @@ def float_matrix(file: ReleaseFile, column: str, width: int, why: str) -> Floats
             at = int(np.argmin(fine))
             problem = f"the list holds {values[at]}, which float32 cannot"
             file.fail(column, row + at // width, problem)
-    return found
+    return matrix
 
 
 def integer_lists(file: ReleaseFile, column: str) -> tuple[Ints, Ints]:
@@ -309,7 +309,7 @@ def integer_lists(file: ReleaseFile, column: str) -> tuple[Ints, Ints]:
     Raises
     ------
     UserError
-        For a null, text that is no list, or a number that is not whole.
+        For a null, text that is not a list, or a number that is not whole.
     """
     counts, entries = [np.zeros(1, dtype=np.int64)], []
     for row, lengths, values in _lists(file, column, whole=True):
@@ -324,14 +324,14 @@ def integer_lists(file: ReleaseFile, column: str) -> tuple[Ints, Ints]:
 
 
 def usual_length(file: ReleaseFile, column: str) -> int:
-    """How many numbers most of a column's first lists have.
+    """Most common length among a column's first lists.
 
     Raises
     ------
     UserError
-        As :func:`float_matrix`, and when that is none.
+        As :func:`float_matrix`, and when that length is 0.
     """
-    lengths = [found for _, found, _ in _chunk_lists(file, column, 0, file.head(column, 512))]
+    lengths = [chunk for _, chunk, _ in _chunk_lists(file, column, 0, file.head(column, 512))]
     usual = int(np.bincount(np.concatenate(lengths)).argmax())
     if usual == 0:
         file.fail(column, 0, "the list is empty")

@@ -176,7 +176,7 @@ class ReleasedDataset(Dataset):
 
 
 def _files(directory: Path) -> dict[str, Path]:
-    """Whichever of the eight files are there; opening them tells which are missing."""
+    """Those of the eight files that exist; opening the release reports the missing ones."""
     of_users = [f"user_features_{part}_{short}" for short in SHORT.values() for part in PARTS]
     names = [f"{name}.parquet" for name in ("song_embeddings", "user_embeddings", *of_users)]
     return {name: directory / name for name in names if (directory / name).is_file()}

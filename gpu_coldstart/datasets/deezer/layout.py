@@ -123,7 +123,7 @@ def _made(preset: str, seed: int) -> _Made:
 
 
 def _silent(_done: int, _total: int, _words: str) -> None:
-    """Progress that nobody asked for."""
+    """Ignore progress."""
 
 
 # -- the files -------------------------------------------------------------------------------------

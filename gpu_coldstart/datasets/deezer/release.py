@@ -11,7 +11,7 @@ Eight Parquet files in one directory. What is TT-SVD here is ``svd`` there, and 
     for each block and i from 0 to d - 1 (the release's own description ends one later); and the
     19 scalars. Counts may be NaN, which is 0.
 
-Columns are found by their names, and rows by their ids: neither is trusted to be in order. (The
+Columns are matched by name and rows by id; neither is assumed to be in order. (The
 authors' code puts features and embeddings of warm users side by side in the order of their rows.)
 """
 
@@ -100,8 +100,8 @@ class _Files:
 def open_release(directory: Path, spaces: Sequence[str]) -> Release:
     """Open the release and check everything but the vectors and the truth.
 
-    That is: which files there are, their columns and the types of those, the ids of songs and
-    users, and that all files speak of the same ones.
+    That is: which files exist, their columns and types, the ids of songs and users, and that all
+    files agree on the ids.
 
     Parameters
     ----------
@@ -191,21 +191,21 @@ class Release:
     def features(self, space: str, part: str) -> UserFeatures:
         """The users of a part.
 
-        Songs that ``song_embeddings`` does not know are left out, and so are users of validation
-        and test whom that leaves without any: their measures are undefined. :attr:`notes` tells
+        Songs that ``song_embeddings`` does not know are left out, and so are validation
+        and test users left without any: their measures are undefined. :attr:`notes` reports
         how many.
 
         Parameters
         ----------
         space : str
-            Of those asked for.
+            One of the spaces that the release was opened for.
         part : {"train", "validation", "test"}
 
         Raises
         ------
         UserError
             When more than half of the songs are unknown, nobody is left, a song is not an
-            integer, or a number is none (except in a count) or too large for float32.
+            integer, or a value is not a number (except in a count) or too large for float32.
         """
         file = self._files.features[space, part]
         heard, slot = self._heard(space, part)
@@ -344,7 +344,7 @@ def _check_columns(file: ReleaseFile, space: str, dimension: int) -> None:
 
 
 def _unique_ids(file: ReleaseFile, column: str) -> Ints:
-    """Ids in the order of the file; refuses one that stands there twice."""
+    """Ids in the order of the file; refuses duplicates."""
     ids = columns.integers(file, column)
     order = np.argsort(ids, kind="stable")
     repeats = order[1:][ids[order[1:]] == ids[order[:-1]]]

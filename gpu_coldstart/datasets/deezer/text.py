@@ -31,18 +31,18 @@ _CLASS[ord(",")], _CLASS[ord("[")], _CLASS[ord("]")] = _COMMA, _OPEN, _CLOSE
 
 
 class Parsed(NamedTuple):
-    """Some lists, or one that is none.
+    """Some lists, or a text that is not a list.
 
     Attributes
     ----------
     row : int
-        Place of the first of them, or of the one that is none.
+        Row of the first list, or of the text that is not one.
     lengths : array [n] of int64
         Numbers in each.
     values : array [entries] of int64 or float64
         The numbers of all, one list after another.
     bad : str or None
-        How the text begins that is no list.
+        The beginning of the text that is not a list.
     """
 
     row: int
@@ -160,7 +160,7 @@ def _count(places: Ints, bounds: Ints) -> Ints:
 
 
 def _cast(tokens: Any, dtype: Any) -> _Numbers | None:
-    """The numbers, or None when some token is none of that type."""
+    """The numbers, or None when a token is not of that type."""
     try:
         values: _Numbers = tokens.cast(dtype).to_numpy()
     except pa.ArrowInvalid:
@@ -169,7 +169,7 @@ def _cast(tokens: Any, dtype: Any) -> _Numbers | None:
 
 
 def _first_unfit(tokens: Any) -> int:
-    """The first token that is no number, of tokens of which some are none."""
+    """Index of the first token that is not a number; there must be one."""
     low, high = 0, len(tokens)
     while high - low > 1:
         middle = (low + high) // 2

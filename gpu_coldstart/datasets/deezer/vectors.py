@@ -66,6 +66,6 @@ def _numbers(file: ReleaseFile, table: Any, name: str, first: int) -> Floats:
     if not fine.all():
         row = int(np.argmin(fine))
         cell = column[row].as_py()
-        told = "the cell is null" if cell is None else f"the cell is {cell}, no number of float32"
-        file.fail(name, first + row, told)
+        what = "the cell is null" if cell is None else f"the cell is {cell}, no number of float32"
+        file.fail(name, first + row, what)
     return numbers

@@ -199,7 +199,7 @@ def _day_counts(
         values[silent] = 0
     nothing = np.sum(list(counts.values()), axis=0) == 0
     counts[_ONBOARDING, _ARTIST][nothing & ~silent] = 1
-    # Only who streams can skip: their rate makes up for those who do not.
+    # Only users who stream can skip; a higher rate makes up for those who do not.
     given = np.sum(list(counts.values()), axis=0)
     ratio = world.share_negative / (1.0 - world.share_negative)
     ratio *= given.sum() / max(int(given[streams].sum()), 1)

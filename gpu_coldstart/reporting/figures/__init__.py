@@ -2,7 +2,7 @@
 
 Each kind of figure is a function from its table (columns as in
 :data:`gpu_coldstart.evaluation.tables.SCHEMAS`) to drawings, none where the table is empty.
-Colour is never the only sign: a series has its own marker and line, and the table stands beside it.
+Colour is never the only sign: a series has its own marker and line, and the table is shown with it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FIGURES: dict[str, Callable[[list[Line]], Iterator[Drawing]]] = {
     "calibration": calibration,
     "learning": learning,
 }
-"""By the table that each is drawn from."""
+"""Keyed by the table that each is drawn from."""
 
 
 def drawings(tables: Mapping[str, Table]) -> Iterator[Drawing]:
