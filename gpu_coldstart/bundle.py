@@ -19,14 +19,10 @@ A bundle is a directory:
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gpu_coldstart.data.newcomers import Entities
 from gpu_coldstart.engine.base import Array, Csr
@@ -35,7 +31,7 @@ from gpu_coldstart.features import FeatureBuilder
 from gpu_coldstart.runs.artifacts import write_atomically
 from gpu_coldstart.strategies.carousels import Offer
 
-__all__ = ["SCHEMA", "Model", "read", "table_bytes", "table_of", "write"]
+__all__ = ["SCHEMA", "Model", "read", "write"]
 
 SCHEMA = 1
 """Version of the format; bundles of other versions are refused."""
@@ -169,16 +165,3 @@ def _inside(name: str) -> bool:
     """Whether a file name stays within the bundle."""
     path = Path(name)
     return not path.is_absolute() and ".." not in path.parts
-
-
-def table_bytes(table: pa.Table) -> bytes:
-    """A table as a Parquet file, in memory."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
-
-
-def table_of(content: bytes) -> pa.Table:
-    """The table that :func:`table_bytes` wrote."""
-    return pq.read_table(io.BytesIO(content))

@@ -27,7 +27,7 @@ from gpu_coldstart.features import InputVectors
 from gpu_coldstart.fitting import Fitted, fit_space
 from gpu_coldstart.models import predict, restore
 from gpu_coldstart.registry import MODELS, STRATEGIES
-from gpu_coldstart.runs.artifacts import decode, encode
+from gpu_coldstart.runs.artifacts import decode, encode, parquet_bytes, read_table
 from gpu_coldstart.spaces import Progress
 from gpu_coldstart.strategies import Context, Ranking, Strategy, Users
 from gpu_coldstart.strategies import carousels as playlists
@@ -304,7 +304,7 @@ class ColdStart:
             "config.toml": to_toml(self.config).encode(),
             "model.safetensors": encode(engine, fitted.model),
             "network.safetensors": save_weights(weights),
-            "segments.parquet": bundle.table_bytes(pa.table(fitted.described)),
+            "segments.parquet": parquet_bytes(dict(fitted.described)),
         }
         for name, strategy in fitted.strategies.items():
             if strategy.state is not None:
@@ -342,7 +342,7 @@ def _decoded(
             load_weights(files["network.safetensors"]),
             **about["network"],
         )
-        described = bundle.table_of(files["segments.parquet"]).to_pydict()
+        described = read_table(files["segments.parquet"]).to_pydict()
         context = Context(
             engine,
             model.tracks,
