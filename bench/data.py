@@ -16,7 +16,8 @@ import scipy.sparse as sp
 from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.data import tables
-from gpu_coldstart.data.logs import Logs, index
+from gpu_coldstart.data.indexing import index
+from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.tables import Source
 from gpu_coldstart.datasets import tafeng
 from gpu_coldstart.datasets.synthetic.generate import generate

@@ -24,7 +24,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from gpu_coldstart.config.parameters import SPACES, STRATEGIES
 from gpu_coldstart.config.resolve import resolve
-from gpu_coldstart.data.logs import Logs, index
+from gpu_coldstart.data.indexing import index
+from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.tables import load
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.datasets.synthetic.generate import generate

@@ -14,7 +14,8 @@ import pytest
 from gpu_coldstart import ColdStart, Dataset
 from gpu_coldstart.config.parameters import SplitConfig
 from gpu_coldstart.data.ids import KINDS, Ids, Vocabulary
-from gpu_coldstart.data.logs import Logs, index
+from gpu_coldstart.data.indexing import index
+from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.tables import load
 from gpu_coldstart.datasets.synthetic.generate import generate
 from gpu_coldstart.datasets.synthetic.world import PRESETS

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from gpu_coldstart.config.parameters import Config
-from gpu_coldstart.data.logs import Logs, index
+from gpu_coldstart.data.indexing import index
+from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.tables import Tables, load
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine import Engine

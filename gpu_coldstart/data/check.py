@@ -10,7 +10,7 @@ from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.data.cohorts import day_name
 from gpu_coldstart.data.contract import SCHEMAS
 from gpu_coldstart.data.events import DAY
-from gpu_coldstart.data.logs import index
+from gpu_coldstart.data.indexing import index
 from gpu_coldstart.data.tables import ACTIONS, Source, Tables, read
 from gpu_coldstart.datasets import events
 from gpu_coldstart.engine.base import Column, Engine

@@ -14,7 +14,8 @@ from gpu_coldstart import features, spaces
 from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.data import tables
 from gpu_coldstart.data.frames import to_arrow
-from gpu_coldstart.data.logs import Logs, index
+from gpu_coldstart.data.indexing import index
+from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Engine
 from gpu_coldstart.errors import UserError
