@@ -245,12 +245,12 @@ def test_notes_on_the_replay_say_that_nobody_had_a_favourite(engine: Engine, kin
     interactions += [stream(number, 11, 5) for number in (8, 9)]
     tracks = [{"track_id": 5, "artist_id": 5}]
     raw = Raw(users, tracks, interactions, [{"playlist_id": 5, "track_id": 5}])
-    (said,) = replay.notes(engine, raw.truth(engine))
+    (said,) = replay.notes(raw.truth(engine))
     assert "display-to-favourite rates say nothing" in said
     interactions.append(event(8, 11, "favorite", kind, 5))  # a validation user does not count
-    assert len(replay.notes(engine, raw.truth(engine))) == 1
+    assert len(replay.notes(raw.truth(engine))) == 1
     interactions.append(event(9, 11, "favorite", kind, 5))
-    assert len(replay.notes(engine, raw.truth(engine))) == (kind == "artist")
+    assert len(replay.notes(raw.truth(engine))) == (kind == "artist")
 
 
 # -- as tables -------------------------------------------------------------------------------------

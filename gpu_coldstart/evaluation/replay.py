@@ -31,7 +31,7 @@ from scipy.stats import chisquare, ttest_ind_from_stats
 from gpu_coldstart.batches import batches
 from gpu_coldstart.config.parameters import CarouselsConfig
 from gpu_coldstart.data.truth import GroundTruth
-from gpu_coldstart.engine.base import Engine, HostArray
+from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.evaluation.comparisons import holm, wilcoxon_p
 from gpu_coldstart.evaluation.groups import resampled_means
 from gpu_coldstart.evaluation.protocol import interval
@@ -283,10 +283,10 @@ def welch_p(a: HostArray, b: HostArray) -> float | None:
     return float(ttest_ind_from_stats(*parts[0], *parts[1], equal_var=False).pvalue)
 
 
-def notes(engine: Engine, truth: GroundTruth) -> list[str]:
+def notes(truth: GroundTruth) -> list[str]:
     """Caveats for the reader of the replay."""
-    liked = engine.to_host(truth.favorites.indptr[[truth.n_validation, -1]])
-    if liked[0] < liked[1]:
+    liked = truth.favorites.indptr
+    if int(liked[truth.n_validation]) < int(liked[-1]):
         return []
     return [
         "no test user made a track or a playlist a favourite after registration day, so the "

@@ -145,7 +145,7 @@ class Pipeline:
         check_settings(config, self._dataset, logs)
         notes = [*logs.notes, *carousels.notes(self.engine, logs, config.carousels)]
         if config.carousels.playlists:
-            notes += replay_notes(self.engine, truth)
+            notes += replay_notes(truth)
         losses: dict[str, tuple[float, ...]] = {}
         measures: dict[tuple[str, str], HostArray] = {}
         for name, learned in flow.learned.items():

@@ -34,6 +34,7 @@ TO_HOST = {
     "runs/making.py:recommend": "the recommendations and each user's measures, to be saved",
     "runs/making.py:network_codec.<locals>.encoded": "the network's weights, to be saved",
     "strategies/carousels.py:columns": "the carousels, to be saved",
+    "runs/results.py:space_results": "what the evaluation looks at",
     "evaluation/analysis.py:observe": "what the tables of the evaluation group by",
     "evaluation/analysis.py:observe.<locals>.rows": "playlists and truth, for the same tables",
     "engine/cuda/read.py:_strings": "the distinct words of a column, which are names",
@@ -43,7 +44,7 @@ TO_HOST = {
 TO_DEVICE = {
     "engine/cuda/read.py:read": "the tables",
     "engine/cuda/read.py:_strings": "a code for each distinct word",
-    "data/tables.py:_choose": "a code for each distinct word",
+    "data/values.py:Check._choice": "a code for each distinct word",
     "models/training.py:_batches": "a permutation of the users, drawn from the seed",
     "strategies/input_features.py:InputFeatures.fit": "a sample drawn from the seed",
 }
@@ -159,9 +160,7 @@ def test_arrays_come_to_the_device_only_from_tables_and_seeds(
 def test_what_was_saved_comes_back_once(rehearsal: tuple[Path, Stage]) -> None:
     with rehearsed() as stage, told(stage):
         run(rehearsal[0], *synthetic(), "--resume")
-    assert arrays(stage.transfers, "host-to-device").keys() == (RESUMED | CONSTANTS).keys() - {
-        "engine/cuda/ranking.py:rank_metrics"
-    }
+    assert arrays(stage.transfers, "host-to-device").keys() == RESUMED.keys()
     assert not arrays(stage.transfers, "device-to-host")
 
 
