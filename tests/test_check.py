@@ -98,6 +98,18 @@ def test_settings_count(tables: Tables, tmp_path: Path, capsys: pytest.CaptureFi
     assert "split by time" in near
 
 
+def test_missing_tables_beside_other_problems(
+    tables: Tables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del tables["tracks"]
+    tables["users"] = tables["users"].drop_columns(["registered_at"])
+    status, text = report(tables, tmp_path / "data", capsys)
+    assert status == 2
+    assert text.startswith("2 problems\n")
+    assert "there is no table 'tracks': add one with the columns track_id" in text
+    assert "users.parquet has no column 'registered_at'" in text
+
+
 def test_no_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(tmp_path / "nowhere")]) == 2
     assert "does not exist" in capsys.readouterr().out

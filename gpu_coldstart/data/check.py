@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.data.cohorts import day_name
-from gpu_coldstart.data.contract import SCHEMAS
+from gpu_coldstart.data.contract import REQUIRED, SCHEMAS, contents
 from gpu_coldstart.data.events import DAY
 from gpu_coldstart.data.indexing import index
 from gpu_coldstart.data.tables import ACTIONS, Source, Tables, read
@@ -69,10 +69,10 @@ class CheckReport:
 def check_directory(engine: Engine, directory: Path, config: Config) -> CheckReport:
     """Check the tables in a directory (:func:`check`)."""
     try:
-        source = events.source(directory)
+        tables = events.tables(directory)
     except UserError as error:
         return CheckReport((str(error),))
-    return check(engine, source, config)
+    return check(engine, tables, config)
 
 
 def check(engine: Engine, source: Source, config: Config) -> CheckReport:
@@ -81,13 +81,17 @@ def check(engine: Engine, source: Source, config: Config) -> CheckReport:
     Parameters
     ----------
     source : Source
-        At least the three tables that must be there.
     config : Config
         Its ``split`` says who would be in which cohort.
     """
+    absent = [
+        f"there is no table '{name}': add one with {contents(name)}"
+        for name in REQUIRED
+        if name not in source
+    ]
     tables, ids, problems = read(engine, source)
-    if problems:
-        return CheckReport(tuple(map(str, problems)))
+    if absent or problems:
+        return CheckReport((*absent, *map(str, problems)))
     playlists = tables.get("playlists")
     if playlists is not None and not len(playlists["playlist_id"].values):
         playlists = None

@@ -16,6 +16,7 @@ __all__ = [
     "ENTITIES",
     "ID",
     "INTEGER",
+    "REQUIRED",
     "SCHEMAS",
     "SPLITS",
     "STRING",
@@ -171,6 +172,10 @@ SCHEMAS: dict[str, tuple[Field, ...]] = {
     ),
 }
 """The columns of each table."""
+
+
+REQUIRED = ("users", "tracks", "interactions")
+"""The tables that no data set can do without."""
 
 
 def contents(table: str) -> str:

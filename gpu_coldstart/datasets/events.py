@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gpu_coldstart.data.contract import REQUIRED
 from gpu_coldstart.data.files import is_there
 from gpu_coldstart.data.tables import Source, contents
 from gpu_coldstart.errors import UserError
 
-__all__ = ["files", "source"]
-
-_REQUIRED = ("users", "tracks", "interactions")
+__all__ = ["files", "source", "tables"]
 
 
 def source(directory: Path) -> Source:
@@ -33,17 +32,29 @@ def source(directory: Path) -> Source:
     UserError
         When the directory or one of the three tables is missing, or there are two of one.
     """
-    if not directory.is_dir():
-        problem = "is a file, not a directory" if directory.exists() else "does not exist"
-        files = ", ".join(f"{name}.parquet" for name in _REQUIRED)
-        raise UserError(f"{directory} {problem}: name the directory that holds {files}")
-    paths = {name: _table(directory, name) for name in (*_REQUIRED, "playlists")}
-    for name in _REQUIRED:
-        if paths[name] is None:
+    paths = tables(directory)
+    for name in REQUIRED:
+        if name not in paths:
             raise UserError(
                 f"{directory / name}.parquet does not exist: it should be a Parquet file with "
                 f"{contents(name)} (or a directory {name} of such files, or {name}.csv)"
             )
+    return paths
+
+
+def tables(directory: Path) -> dict[str, Path]:
+    """Where each table is, for those that are there.
+
+    Raises
+    ------
+    UserError
+        When the directory is missing, or there are two of a table.
+    """
+    if not directory.is_dir():
+        problem = "is a file, not a directory" if directory.exists() else "does not exist"
+        files = ", ".join(f"{name}.parquet" for name in REQUIRED)
+        raise UserError(f"{directory} {problem}: name the directory that holds {files}")
+    paths = {name: _table(directory, name) for name in (*REQUIRED, "playlists")}
     return {name: path for name, path in paths.items() if path is not None}
 
 
