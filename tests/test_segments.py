@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from gpu_coldstart.config.parameters import FeaturesConfig, SegmentsConfig
 from gpu_coldstart.engine import Engine
+from gpu_coldstart.engine.base import KmeansOptions
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.segments import Segments as Found
 from gpu_coldstart.segments import cluster, describe, fit, number_of_segments, shares_of
@@ -125,11 +126,11 @@ def test_fit_counts_as_configured(engine: Engine) -> None:
 
 
 def test_cluster_hands_on_every_option(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: dict[str, Any] = {}
-    monkeypatch.setattr(type(engine), "kmeans", lambda *_, **options: told.update(options))
+    given: list[KmeansOptions] = []
+    monkeypatch.setattr(type(engine), "kmeans", lambda _, points, options: given.append(options))
     options = SegmentsConfig(iterations=3, restarts=4, seeding_points=5)
     cluster(engine, np.zeros((6, 2), np.float32), 2, options, 7)
-    assert told == {"iterations": 3, "seed": 7, "restarts": 4, "seeding_points": 5}
+    assert given == [KmeansOptions(k=2, iterations=3, seed=7, restarts=4, seeding_points=5)]
 
 
 def test_fit_heeds_the_seed(engine: Engine) -> None:
