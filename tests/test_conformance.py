@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -23,9 +23,9 @@ from bench.tie_rules import MODEL_FREE, RULES, Bench, K, bench_of, measure, scor
 from gpu_coldstart.cli.main import main
 from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.engine import Engine
-from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.engine.base import Array, HostArray
 from gpu_coldstart.engine.cpu.engine import CpuEngine
-from gpu_coldstart.strategies.input_features import InputFeatures
+from tests.strategies.contexts import counted_labels
 
 SHORT = {"tt-svd": "svd", "ut-als": "mf"}
 
@@ -146,12 +146,11 @@ def judged(listed: list[int], truth: set[int]) -> tuple[float, float, float]:
 # -- what the flow finds -----------------------------------------------------------------------
 
 
-def labels_of(bench: Bench, strategy: Any) -> dict[int, int]:
-    if not isinstance(strategy, InputFeatures):
-        return {}
+def by_user(bench: Bench, labels: Array) -> dict[int, int]:
+    """The segment of each warm user."""
     engine, logs = bench.context.engine, bench.past.logs
     users = engine.to_host(logs.user_ids[logs.users("warm")]).tolist()
-    return dict(zip(users, engine.to_host(strategy.state.labels).tolist(), strict=True))
+    return dict(zip(users, engine.to_host(labels).tolist(), strict=True))
 
 
 @dataclass
@@ -186,15 +185,17 @@ def is_close_call(scores: dict[int, float]) -> bool:
 
 @pytest.mark.parametrize("space", SHORT)
 def test_rows_without_a_network_are_what_the_files_say(
-    engine: Engine, files: Path, space: str
+    engine: Engine, files: Path, space: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench, oracle = by_protocol(engine, files, space), Oracle.read(files, space)
+    counted = counted_labels(monkeypatch)
     assert any(not person.streamed.any() for person in oracle.test.values()), "nobody is silent"
     for name in MODEL_FREE:
         strategy = bench.strategy(name)
         found = recommended(bench, strategy)
         assert sorted(found.users) == sorted(oracle.test)
-        scores = oracle.scores(name, labels_of(bench, strategy))
+        labels = by_user(bench, counted[0]) if name == "input-features" else {}
+        scores = oracle.scores(name, labels)
         close = 0
         for row, user in enumerate(found.users):
             best = oracle.ranked(scores[user])
@@ -209,10 +210,13 @@ def test_rows_without_a_network_are_what_the_files_say(
         assert close <= (len(found.users) // 10 if name == "registration-day" else 0)
 
 
-def test_the_labels_are_a_clustering_of_all_warm_users(files: Path) -> None:
+def test_the_labels_are_a_clustering_of_all_warm_users(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench = by_protocol(CpuEngine(), files, "tt-svd")
-    strategy = cast("InputFeatures", bench.strategy("input-features"))
-    labels = labels_of(bench, strategy)
+    counted = counted_labels(monkeypatch)
+    bench.strategy("input-features")
+    labels = by_user(bench, counted[0])
     assert set(labels) == set(people(files, "train", "svd"))
     assert set(labels.values()) == set(range(10))
 

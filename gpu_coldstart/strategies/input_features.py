@@ -36,13 +36,10 @@ class InputSegments:
     centroids : Array [k, width] of float32
     shares : Csr [k, tracks]
         Popularity of each track in each segment.
-    labels : Array [warm users] of int32
-        The segment of each.
     """
 
     centroids: Array
     shares: Csr
-    labels: Array
 
 
 class InputFeatures(Strategy):
@@ -80,7 +77,7 @@ class InputFeatures(Strategy):
         # A segment of the sample keeps its members even if its centroid moved away from them.
         labels[sample] = sampled.labels
         shares = shares_of(engine, logs.plays, labels, k, of=past.clustering.popularity)
-        return InputSegments(sampled.centroids, shares, labels)
+        return InputSegments(sampled.centroids, shares)
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""

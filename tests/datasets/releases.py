@@ -134,6 +134,11 @@ def opened(directory: Path, tables: Mapping[str, Any], spaces: tuple[str, ...] =
     return open_release(write(directory, tables), spaces)
 
 
+def notes_of(release: Release) -> tuple[str, ...]:
+    """What was left out of all features read so far, space by space."""
+    return tuple(note for space in release.dimensions for note in release.notes_of(space))
+
+
 def message(directory: Path, spaces: tuple[str, ...] = SPACES) -> str:
     """What is said of a bad copy, on opening or on reading it."""
     with pytest.raises(UserError) as caught:

@@ -22,6 +22,7 @@ from tests.datasets.releases import (
     everything,
     heard,
     naive,
+    notes_of,
     opened,
     same,
     shuffled,
@@ -34,7 +35,7 @@ from tests.datasets.releases import (
 def test_points_are_the_files_columns(tmp_path: Path) -> None:
     release = opened(tmp_path, EXAMPLE)
     assert release.dimensions == DIMENSIONS
-    assert release.notes == ()
+    assert notes_of(release) == ()
     for space in SPACES:
         for points, table, column, ids in (
             (release.songs(space), "song_embeddings", f"features_{SHORT[space]}", SONGS),
@@ -108,7 +109,7 @@ def test_every_form_reads_the_same(tmp_path: Path, form: str, groups: int | None
     options = {} if groups is None else {"row_group_size": groups}
     release = open_release(write(tmp_path / "form", tables, **options), SPACES)
     assert same(everything(release), everything(opened(tmp_path / "plain", EXAMPLE)))
-    assert release.notes == ()
+    assert notes_of(release) == ()
 
 
 def test_ids_and_songs_of_32_bits(tmp_path: Path) -> None:
@@ -173,7 +174,7 @@ def test_unknown_and_repeated_songs_are_left_out(tmp_path: Path) -> None:
     check_features(features, naive(tables, "tt-svd", "validation"))
     assert features.songs.tolist() == [2, 31, 5, 30, 2**33]
     file = "user_features_validation_svd.parquet"
-    assert release.notes == (
+    assert notes_of(release) == (
         f"3 of 9 songs in d1d30_songs of {file} are not in song_embeddings.parquet; left out",
     )
 
@@ -197,7 +198,7 @@ def test_users_without_a_known_song_are_left_out_unless_warm(tmp_path: Path) -> 
     idle = (
         "2 users of user_features_validation_{}.parquet have no known song in d1d30_songs; left out"
     )
-    assert release.notes == (
+    assert notes_of(release) == (
         f"1 of 5 songs in {where.format('train_svd')}",
         f"1 of 3 songs in {where.format('validation_svd')}",
         idle.format("svd"),
@@ -222,7 +223,7 @@ def test_files_of_two_spaces_that_disagree_on_songs_are_noted(tmp_path: Path) ->
     release = opened(tmp_path, tables)
     everything(release)
     everything(release)
-    assert release.notes == (
+    assert notes_of(release) == (
         "warning: d1d30_songs of user_features_test_mf.parquet is not that of "
         "user_features_test_svd.parquet",
     )

@@ -28,6 +28,7 @@ from tests.datasets.releases import (
     Tables,
     changed,
     everything,
+    notes_of,
     put,
     same,
     shuffled,
@@ -290,7 +291,7 @@ def check(directory: Path, expected: Everything, must_be: str | None, *names: st
     else:
         assert must_be != REFUSED
         assert same(found, expected)
-        assert release.notes == ()
+        assert notes_of(release) == ()
 
 
 @pytest.mark.parametrize("change", TABLES)

@@ -19,7 +19,7 @@ from gpu_coldstart.datasets.deezer import layout as deezer_layout
 from gpu_coldstart.datasets.deezer.release import PARTS, open_release
 from gpu_coldstart.datasets.synthetic.generate import generate
 from gpu_coldstart.datasets.synthetic.world import PRESETS
-from tests.datasets.releases import everything, same
+from tests.datasets.releases import everything, notes_of, same
 from tests.expectations import BLOCKS, SCALARS
 
 SEED = 5
@@ -235,7 +235,7 @@ def test_it_opens(written: Path) -> None:
     release = open_release(written, ("tt-svd", "ut-als"))
     assert release.dimensions == {"tt-svd": 24, "ut-als": 32}
     found = everything(release)
-    assert release.notes == ()
+    assert notes_of(release) == ()
     assert found["tt-svd train vectors"].shape == (400, 20 * 24 + 19)
     assert found["ut-als test vectors"].shape == (80, 20 * 32 + 19)
 

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 
 from gpu_coldstart import registry
 from gpu_coldstart.config.parameters import FeaturesConfig, SegmentsConfig
 from gpu_coldstart.engine import Engine
-from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.engine.base import Array, Csr, HostArray
 from gpu_coldstart.features import FeatureBuilder, InputVectors
-from gpu_coldstart.segments import Segments
+from gpu_coldstart.segments import Segments, shares_of
 from gpu_coldstart.spaces import Space
-from gpu_coldstart.strategies import Context, Past, Ranking, Strategy, Users
+from gpu_coldstart.strategies import Context, Past, Ranking, Strategy, Users, input_features
 from tests.worlds import hand_logs, sparse, types
 
 N_WARM, N_COLD, N_TRACKS, D, N_SEGMENTS = 12, 7, 20, 6, 4
@@ -132,3 +133,18 @@ def lists(engine: Engine, ranking: Ranking) -> tuple[list[list[int]], HostArray]
     assert types(tracks, scores) == ["int32", "float32"]
     assert tracks.shape == scores.shape
     return tracks.tolist(), scores
+
+
+def counted_labels(monkeypatch: pytest.MonkeyPatch) -> list[Array]:
+    """Collect the segments of the warm users by which input-features strategies count shares.
+
+    A strategy does not keep them: it recommends without.
+    """
+    counted: list[Array] = []
+
+    def noting(engine: Engine, plays: Csr, labels: Array, k: int, *, of: str) -> Csr:
+        counted.append(labels)
+        return shares_of(engine, plays, labels, k, of=of)
+
+    monkeypatch.setattr(input_features, "shares_of", noting)
+    return counted

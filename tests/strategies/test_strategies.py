@@ -18,7 +18,7 @@ from gpu_coldstart.engine.base import Array, HostArray, Kmeans, KmeansOptions
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.strategies import recommend
 from tests.engine.test_ranking import naive_soft
-from tests.strategies.contexts import N_COLD, N_TRACKS, N_WARM, World, lists
+from tests.strategies.contexts import N_COLD, N_TRACKS, N_WARM, World, counted_labels, lists
 from tests.worlds import types
 
 K = 8
@@ -262,9 +262,10 @@ def test_input_features_learn_from_a_sample(
         return usual(self, points, options)
 
     monkeypatch.setattr(type(engine), "kmeans", noting)
-    strategy = World().stage(engine).strategy("input-features", k=3, points=each)
+    counted = counted_labels(monkeypatch)
+    World().stage(engine).strategy("input-features", k=3, points=each)
     assert sizes == [learned_from]
-    labels = engine.to_host(strategy.state.labels)
+    labels = engine.to_host(counted[0])
     assert types(labels) == ["int32"]
     assert labels.shape == (N_WARM,)
     assert set(labels.tolist()) == {0, 1, 2}

@@ -159,13 +159,8 @@ class Release:
         self._notes: dict[tuple[str, str], list[str]] = {key: [] for key in files.features}
         self._check_users()
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was left out of the features read so far, for the report."""
-        return tuple(note for space in self.dimensions for note in self.notes_of(space))
-
     def notes_of(self, space: str) -> tuple[str, ...]:
-        """The :attr:`notes` on the features of one space."""
+        """What was left out of the features of a space read so far, for the report."""
         return tuple(note for part in PARTS for note in self._notes[space, part])
 
     def songs(self, space: str) -> Points:
@@ -192,7 +187,7 @@ class Release:
         """The users of a part.
 
         Songs that ``song_embeddings`` does not know are left out, and so are validation
-        and test users left without any: their measures are undefined. :attr:`notes` reports
+        and test users left without any: their measures are undefined. :meth:`notes_of` reports
         how many.
 
         Parameters
@@ -219,7 +214,7 @@ class Release:
     def check_truth(self, space: str) -> None:
         """Read the truth of a space, and no vectors, so that others are compared with it.
 
-        The :attr:`notes` on a space tell where its truth is not that of the space read first.
+        Where it is not that of the space read first, :meth:`notes_of` says so.
         """
         for part in PARTS:
             if part not in self._truths:
