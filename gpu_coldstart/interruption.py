@@ -74,6 +74,10 @@ def work() -> Iterator[None]:
     try:
         yield
         check()
+    except Interrupted:
+        raise
+    except KeyboardInterrupt as error:  # of a library with a handler of its own
+        raise Interrupted(signal.SIGINT) from error
     except Exception as error:
         if _pending is not None:
             raise Interrupted(_pending) from error

@@ -98,15 +98,18 @@ def run_on_cpu(out: Path, *options: str) -> Learned:
         return run(out, *options, engine="cpu"), found
 
 
-def hand_over(source: Path, out: Path, *parts: str) -> None:
+def hand_over(source: Path, like: Path, out: Path, *parts: str) -> None:
     """Begin a run of the CUDA engine with parts, such as ``space``, of a run on the CPU.
 
-    A run goes on with finished stages whatever made them, once its manifest names the engine.
+    A run continues with finished stages whatever made them, if its manifest has the keys of
+    ``like``, a run of the CUDA engine with the same settings.
     """
     content = manifest(source)
     kept = {"config", *(f"{space}/{part}" for space in SPACES for part in parts)}
     content["stages"] = {name: content["stages"][name] for name in kept & set(content["stages"])}
-    content["identity"] |= {"engine": "cuda", "threads": 0}
+    wanted = manifest(like)
+    content["identity"] = wanted["identity"]
+    content["keys"] = {name: wanted["keys"][name] for name in content["stages"]}
     for files in content["stages"].values():
         for name in files:
             (out / name).parent.mkdir(parents=True, exist_ok=True)
@@ -173,10 +176,10 @@ def whole(on_cpu: Learned) -> Path:
 
 
 @pytest.fixture(scope="module")
-def given(on_cpu: Learned) -> Path:
+def given(on_cpu: Learned, whole: Path) -> Path:
     """A rehearsal with the CPU engine's embeddings, centroids and predictions."""
     out = on_cpu[0].with_name("given")
-    hand_over(on_cpu[0], out, "space", "network")
+    hand_over(on_cpu[0], whole, out, "space", "network", "predictions", "predictions.warm")
     with rehearsed(), same_centroids(on_cpu[1]):
         return run(out, *TINY, "--resume")
 
@@ -224,9 +227,9 @@ def test_lists_at_equal_embeddings_and_centroids(
     assert apart(on_cpu[0], given)[space, strategy] < 0.001
 
 
-def test_measures_with_a_network_of_its_own(on_cpu: Learned) -> None:
+def test_measures_with_a_network_of_its_own(on_cpu: Learned, whole: Path) -> None:
     out = on_cpu[0].with_name("own")
-    hand_over(on_cpu[0], out, "space")
+    hand_over(on_cpu[0], whole, out, "space")
     with rehearsed(), same_centroids(on_cpu[1]):
         run(out, *TINY, "--resume")
     predictions = "artifacts/tt-svd/predictions.safetensors"
