@@ -379,6 +379,6 @@ def test_the_installed_script_passes_on_the_status(tmp_path: Path) -> None:
     script = Path(sys.executable).parent / "gpu-coldstart"
     if not script.exists():
         pytest.skip("the package is not installed, so there is no script")
-    arguments = [str(script), "--config", str(tmp_path / "none.toml")]
+    arguments = [str(script), "run", "--config", str(tmp_path / "none.toml")]
     found = subprocess.run(arguments, capture_output=True, text=True, env=one_thread(), check=False)
     refused(Result(found.returncode, found.stdout, found.stderr), "none.toml cannot be read")

@@ -25,7 +25,7 @@ def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
             assert result.status == 0, result.err
             assert not result.err  # no bar where there is no terminal
             assert "\r" not in result.out
-    assert len(lasting(places[0])) == 66
+    assert len(lasting(places[0])) == 69
     assert not differing(lasting(places[0]), lasting(places[1]))
     assert results(places[0])["rows"] == results(places[1])["rows"]
 
@@ -34,10 +34,10 @@ def test_the_manifest_lists_every_stage_and_nothing_of_the_clock(
     done: tuple[Path, Result],
 ) -> None:
     content = manifest(done[0])
-    assert set(content) == {"identity", "stages"}
-    assert set(content["identity"]) == {"engine", "threads", "config"}
+    assert set(content) == {"identity", "keys", "stages"}
+    assert set(content["identity"]) == {"engine", "threads", "config", "data"}
     timed = {stage["name"] for stage in results(done[0])["stages"]}
-    assert set(content["stages"]) == timed - {"evaluation"} | {"config", "report"}
+    assert set(content["stages"]) == timed - {"evaluation"} | {"config", "results", "report"}
     assert all(
         len(digest) == 64 for files in content["stages"].values() for digest in files.values()
     )
