@@ -352,7 +352,7 @@ def test_a_lack_of_memory_in_training_is_told(tmp_path: Path, error: Exception) 
         patch.undo()
         result = command(*options, "--resume")
     assert result.status == 0, result.err
-    assert result.out.count("kept from before") == 3  # what came before training
+    assert result.out.count("kept from before") == 4  # what came before training
 
 
 def test_a_card_too_small_is_told_wherever_that_shows(tmp_path: Path) -> None:
