@@ -50,10 +50,10 @@ def whole(on_cpu: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def given(on_cpu: Path) -> Path:
+def given(on_cpu: Path, whole: Path) -> Path:
     """The old card's run with the CPU engine's embeddings and predictions."""
     out = on_cpu.with_name("given")
-    hand_over(on_cpu, out, "space", "network")
+    hand_over(on_cpu, whole, out, "space", "network", "predictions", "predictions.warm")
     with rehearsed("61", rapids=False):
         return run(out, *OPTIONS, "--resume")
 
