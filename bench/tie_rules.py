@@ -30,8 +30,9 @@ from gpu_coldstart.datasets.deezer.dataset import ReleasedDataset
 from gpu_coldstart.engine.base import Engine, HostArray
 from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.errors import UserError
+from gpu_coldstart.fitting import context_of, past_of
 from gpu_coldstart.registry import STRATEGIES
-from gpu_coldstart.strategies import Context, Past, Ranking, Strategy, Users
+from gpu_coldstart.strategies import Context, Past, Strategy, Users, parameters_of
 
 K = 50
 MODEL_FREE = ("popularity", "registration-day", "input-features")
@@ -117,13 +118,7 @@ class Bench(NamedTuple):
     def strategy(self, name: str) -> Strategy:
         """A strategy, fitted where it has a state of its own."""
         kind: type[Strategy] = STRATEGIES.get(name)
-        prefix = name.replace("-", "_")
-        parameters = kind.Parameters(
-            **{
-                field: getattr(self.config.strategies, f"{prefix}_{field}")
-                for field in kind.Parameters.model_fields
-            }
-        )
+        parameters = parameters_of(name, self.config)
         state = kind.fit(self.context, parameters, self.past, _silent)
         return kind(self.context, parameters, state)
 
@@ -135,26 +130,14 @@ def bench_of(engine: Engine, config: Config, space: str) -> Bench:
     fitted = dataset.space(space, engine, logs, config, _silent)
     cut = segments.fit(engine, logs, fitted, config.segments, config.seed)
     inputs, _ = dataset.inputs(engine, logs, fitted, config)
-    context = Context.of(
-        engine,
-        logs,
-        fitted,
-        cut,
-        popularity=config.segments.popularity,
-        similarity=config.strategies.similarity,
-        seed=config.seed,
-    )
+    context = context_of(engine, logs, fitted, cut, config)
     cold = engine.xp.arange(logs.n_warm, logs.n_users)
     null = engine.xp.zeros((len(cold), fitted.dimension), dtype=engine.xp.float32)
     users = Users(logs.registrations, inputs, cold, null)
     validation = users.take(slice(logs.n_validation))
-    past = Past(logs, fitted, cut, inputs, config.segments, validation, _untuned)
+    past = past_of(engine, logs, truth, space=fitted, cut=cut, validation=validation, config=config)
     tested = users.take(slice(logs.n_validation, logs.n_validation + logs.n_test))
     return Bench(config, context, past, tested, truth)
-
-
-def _untuned(_ranking: Ranking) -> float:
-    raise NotImplementedError("the strategies without a network are not tuned")
 
 
 def _silent(_done: int, _total: int, _words: str) -> None:

@@ -353,16 +353,17 @@ def whole(on_cpu: Learned) -> Path:
     return run(on_cpu[0].with_name("whole"), *OPTIONS)
 
 
-def after(on_cpu: Learned, name: str, *parts: str) -> Path:
+def after(on_cpu: Learned, whole: Path, name: str, *parts: str) -> Path:
     """A run on the card with the CPU engine's centroids, and with parts of its run."""
     out = on_cpu[0].with_name(name)
-    hand_over(on_cpu[0], out, *parts)
+    hand_over(on_cpu[0], whole, out, *parts)
     with same_centroids(on_cpu[1]):
         return run(out, *OPTIONS, "--resume")
 
 
-def test_lists_at_equal_embeddings_and_centroids(on_cpu: Learned) -> None:
-    given = after(on_cpu, "given", "space", "network")
+def test_lists_at_equal_embeddings_and_centroids(on_cpu: Learned, whole: Path) -> None:
+    parts = ("space", "network", "predictions", "predictions.warm")
+    given = after(on_cpu, whole, "given", *parts)
     for space in SPACES:
         for strategy in STRATEGIES:
             tracks = [lists(place, space, strategy)[0] for place in (on_cpu[0], given)]
@@ -371,9 +372,9 @@ def test_lists_at_equal_embeddings_and_centroids(on_cpu: Learned) -> None:
     assert max(apart(on_cpu[0], given).values()) < 0.003
 
 
-def test_measures_with_a_network_of_its_own(on_cpu: Learned) -> None:
+def test_measures_with_a_network_of_its_own(on_cpu: Learned, whole: Path) -> None:
     """Training adds up in another order, and small differences grow with every step."""
-    assert max(apart(on_cpu[0], after(on_cpu, "own", "space")).values()) < 0.01
+    assert max(apart(on_cpu[0], after(on_cpu, whole, "own", "space")).values()) < 0.01
 
 
 def test_a_run_of_its_own(card: Engine, on_cpu: Learned, whole: Path) -> None:

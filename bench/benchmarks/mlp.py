@@ -162,8 +162,7 @@ def _plain(vectors: Floats, targets: Floats, n: int, options: MlpConfig, setting
             some = slice(start, start + options.batch_size)
             loss = nn.functional.mse_loss(model(inputs[some]), aims[some])
             optimizer.zero_grad()
-            # torch leaves this method without annotations, which strict mypy may not call.
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
             optimizer.step()
 
     def validate(model: nn.Module) -> float:

@@ -182,7 +182,6 @@ class SharedStrategies(Parameters):
     exclude_seen: bool = False
 
 
-# mypy cannot follow a base that is made at run time.
 _WithBuiltin: Any = create_model(
     "_WithBuiltin",
     __base__=SharedStrategies,
@@ -192,6 +191,7 @@ _WithBuiltin: Any = create_model(
 )
 
 
+# The base is made at run time, out of the strategies' own parameters, so mypy cannot follow it.
 class StrategiesConfig(_WithBuiltin):  # type: ignore[misc]
     """Ways to recommend: what they share, and as ``x_y_p`` the parameter ``p`` of ``x-y``."""
 

@@ -324,8 +324,7 @@ def _epoch(
         predicted = model(engine.to_torch(vectors(places)))
         loss = nn.functional.mse_loss(predicted, engine.to_torch(targets[places]))
         optimizer.zero_grad(set_to_none=True)
-        # torch leaves this method without annotations, which strict mypy may not call.
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)  # what loss.backward() does, with annotations
         optimizer.step()
         total += loss.detach() * len(places)
         seen += len(places)

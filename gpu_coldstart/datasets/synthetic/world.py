@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from datetime import date
-from types import UnionType
 
 from gpu_coldstart.errors import UserError
 
@@ -235,16 +234,19 @@ def _check_number(name: str, value: object, default: object) -> None:
             ) from None
         return
     low, high = (0.0, 1.0) if name in _SHARES else _RANGES.get(name, (0.0, 10.0**8))
-    kind: type | UnionType = int if isinstance(default, int) else int | float
-    what = "a whole number" if kind is int else "a number"
+    whole = isinstance(default, int)
+    what = "a whole number" if whole else "a number"
     parts: tuple[object, ...] = (value,)
     if isinstance(default, tuple):
         what = f"{len(default)} numbers"
         parts = value if isinstance(value, tuple) and len(value) == len(default) else (None,)
     for part in parts:
-        fine = isinstance(part, kind) and not isinstance(part, bool)
-        # mypy does not follow isinstance with a kind that varies.
-        if not fine or not low <= part <= high:  # type: ignore[operator]
+        if (
+            not isinstance(part, int | float)
+            or isinstance(part, bool)
+            or (whole and not isinstance(part, int))
+            or not low <= part <= high
+        ):
             raise UserError(f"world.{name} is {value!r}: give {what} from {low:g} to {high:g}")
 
 
