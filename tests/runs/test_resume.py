@@ -1,102 +1,27 @@
-"""A run that was stopped goes on and ends with the same bytes; a damaged one is refused."""
+"""A run that was stopped continues and ends with the same bytes."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from gpu_coldstart.config.parameters import SPACES, STRATEGIES
-from gpu_coldstart.registry import STRATEGIES as KINDS
-from gpu_coldstart.strategies.carousels import ARMS
+from gpu_coldstart.config.parameters import STRATEGIES
 from tests.runs.helpers import (
     Result,
     command,
     differing,
     files_below,
     lasting,
-    listed,
     manifest,
-    one_thread,
     refused,
     results,
     snapshot,
     synthetic,
-    tabled,
 )
-from tests.runs.killing import EPOCH, MOMENTS
-
-LEARNED = ("space", "segments", "descriptions", "network", "predictions", "predictions.warm")
-WAYS = tuple(
-    part
-    for name in STRATEGIES
-    for part in ([f"{name}.state", name] if KINDS.get(name).State is not None else [name])
-)
-PARTS = (*LEARNED, *WAYS, "carousels")
-LAST = ("analysis", "results", "report")
-STAGES = ("config", "logs", *(f"{a}/{b}" for a in SPACES for b in PARTS), *LAST)
-KILLED = -9
-
-
-def _stages(*parts: str) -> set[str]:
-    return {f"{space}/{part}" for space in SPACES for part in parts}
-
-
-Stopper = Callable[..., Result]
-Done = tuple[Path, Result]
-
-
-@pytest.fixture(scope="module")
-def stopper() -> Iterator[Stopper]:
-    """Runs the command in another process, which stops at a moment of a stage."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.runs.killing"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=one_thread(),
-        cwd=Path(__file__).parents[2],
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        source, sink = process.stdout, process.stdin
-
-        def run(
-            *arguments: object, stage: str = "", moment: str = "", how: str = "SIGKILL"
-        ) -> Result:
-            words = [str(argument) for argument in arguments]
-            job = {"arguments": words, "stage": stage, "moment": moment, "how": how}
-            sink.write(json.dumps(job) + "\n")
-            sink.flush()
-            status, told = json.loads(source.readline())
-            return Result(status, "", told)
-
-        yield run
-        sink.close()
-
-
-@pytest.fixture
-def run(done: Done, tmp_path: Path) -> Path:
-    """A finished run that may be changed."""
-    return Path(shutil.copytree(done[0], tmp_path / "run"))
-
-
-def whole(out: Path) -> bool:
-    """Whether every file that the manifest names is there as it was written."""
-    if not (out / "manifest.json").exists():
-        return True
-    return all(
-        hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
-        for files in manifest(out)["stages"].values()
-        for name, digest in files.items()
-    )
-
+from tests.runs.killing import MOMENTS
+from tests.runs.stages import KILLED, LAST, LEARNED, PARTS, STAGES, Done, Stopper, stages_of, whole
 
 # -- stopped -----------------------------------------------------------------------------------
 
@@ -252,22 +177,22 @@ CHANGES: list[tuple[list[str], dict[str, str], set[str]]] = [
     (
         ["--set", "segments.k=5"],
         {"segments.k": "(was 6, now 5)"},
-        {*STAGES} - {"logs", *_stages("space", "network", "predictions", "predictions.warm")},
+        {*STAGES} - {"logs", *stages_of("space", "network", "predictions", "predictions.warm")},
     ),
     (
         ["--set", "mlp.hidden=4", "--k", "5"],
         {"mlp.hidden": "(was [16, 8], now [4])", "evaluation.k": "(was [10], now [5])"},
-        {*STAGES} - {"logs", *_stages("space", "segments")},
+        {*STAGES} - {"logs", *stages_of("space", "segments")},
     ),
     (
         ["--k", "5,10"],
         {"evaluation.k": "(was [10], now [5, 10])"},
-        {*_stages("descriptions", *STRATEGIES), *LAST, "config"},
+        {*stages_of("descriptions", *STRATEGIES), *LAST, "config"},
     ),
     (
         ["--set", "strategies.soft_segments=2"],
         {"strategies.soft_segments": "(was 5, now 2)"},
-        {*_stages("soft"), *LAST, "config"},
+        {*stages_of("soft"), *LAST, "config"},
     ),
     (
         ["--set", "evaluation.bootstrap=30"],
@@ -347,53 +272,6 @@ def test_a_run_of_an_older_version_is_left_alone(run: Path) -> None:
     assert snapshot(run) == before
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_killed_amid_its_epochs_it_ends_the_same(
-    stopper: Stopper, tmp_path: Path, optimizer: str
-) -> None:
-    """The state is saved after every epoch here, and the kill comes after each."""
-    options = [
-        *synthetic(mlp__optimizer=optimizer, mlp__epochs_tt_svd=4, mlp__patience=3),
-        *("--space", "tt-svd", "--strategies", "full", "--set", "evaluation.analysis=false"),
-    ]
-    out, alone = tmp_path / "run", tmp_path / "alone"
-    for _ in range(3):
-        killed = stopper(*options, "--out", out, stage="tt-svd/network", moment=EPOCH)
-        assert killed == Result(KILLED, "", "")
-        assert (out / "artifacts/tt-svd/network.checkpoint").exists()
-        assert whole(out)
-    result = command(*options, "--out", out)
-    assert result.status == 0, result.err
-    assert command(*options, "--out", alone).status == 0
-    curve = json.loads((out / "artifacts/tt-svd/network.json").read_text())
-    assert len(curve["train_loss"]) == 4
-    assert not differing(lasting(out), lasting(alone))
-    assert files_below(out) == files_below(alone)
-
-
-def test_a_checkpoint_of_other_settings_is_not_used(stopper: Stopper, tmp_path: Path) -> None:
-    options = [*synthetic(), "--space", "tt-svd", "--strategies", "full"]
-    out, alone = tmp_path / "run", tmp_path / "alone"
-    stopper(*options, "--out", out, stage="tt-svd/network", moment=EPOCH)
-    other = [*options, "--set", "mlp.learning_rate=0.01"]
-    result = command(*other, "--out", out, "--resume")
-    assert result.status == 0, result.err
-    assert command(*other, "--out", alone).status == 0
-    assert not differing(lasting(out), lasting(alone))
-
-
-@pytest.mark.parametrize("content", [b"", b"x" * 100, b"\xff" * 8])
-def test_a_damaged_checkpoint_is_named(stopper: Stopper, tmp_path: Path, content: bytes) -> None:
-    options = [*synthetic(), "--space", "tt-svd", "--strategies", "full"]
-    out = tmp_path / "run"
-    stopper(*options, "--out", out, stage="tt-svd/network", moment=EPOCH)
-    path = out / "artifacts/tt-svd/network.checkpoint"
-    path.write_bytes(content)
-    refused(command(*options, "--out", out), str(path), "delete it")
-    path.unlink()
-    assert command(*options, "--out", out).status == 0
-
-
 def test_with_another_engine_it_refuses(run: Path) -> None:
     content = manifest(run)
     content["identity"]["engine"] = "cuda"
@@ -409,137 +287,3 @@ def test_with_other_threads_it_refuses(run: Path) -> None:
     (run / "manifest.json").write_text(json.dumps(content))
     result = command(*synthetic(), "--out", run, "--resume")
     refused(result, "OMP_NUM_THREADS (was 7, now 1)")
-
-
-# -- damaged -----------------------------------------------------------------------------------
-
-FILES = (
-    "config.toml",
-    "artifacts/logs.safetensors",
-    "artifacts/truth.safetensors",
-    "artifacts/tt-svd/input-features.state.safetensors",
-    "artifacts/tt-svd/space.safetensors",
-    "artifacts/tt-svd/segments.safetensors",
-    "artifacts/tt-svd/segments.parquet",
-    "artifacts/tt-svd/segments.tracks.parquet",
-    "artifacts/ut-als/network.safetensors",
-    "artifacts/ut-als/network.json",
-    "artifacts/ut-als/predictions.safetensors",
-    "artifacts/ut-als/semi.measures.parquet",
-    "artifacts/ut-als/predictions.warm.safetensors",
-    "recommendations/ut-als/semi.parquet",
-    "recommendations/ut-als/carousel-semi.parquet",
-    "artifacts/analysis/strata.parquet",
-    "tables/strata.csv",
-)
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1])
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def delete(path: Path) -> None:
-    path.unlink()
-
-
-def make_a_directory(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("damage", [flip, truncate, empty, delete, make_a_directory])
-def test_a_damaged_file_is_named(run: Path, name: str, damage: Callable[[Path], None]) -> None:
-    damage(run / name)
-    before = snapshot(run)
-    result = command(*synthetic(), "--out", run, "--resume")
-    refused(result, str(run / name), "damaged or missing", "--overwrite")
-    del before[str(run / "run.log")]  # may tell of the attempt
-    assert {name: content for name, content in snapshot(run).items() if name in before} == before
-
-
-def test_every_file_of_the_manifest_is_of_a_kind_tested(done: Done) -> None:
-    names = {*listed(done[0])} - {"results.md"} - tabled()
-    assert tabled() < set(listed(done[0]))
-    tested = {Path(kind).name.replace("semi", "").replace("input-features", "") for kind in FILES}
-    strategies = sorted(STRATEGIES, key=len, reverse=True)
-    for name in names:
-        plain = Path(name).name
-        for strategy in strategies:
-            plain = plain.removeprefix(strategy)
-        for arm in ARMS:
-            plain = plain.replace(f"carousel-{arm}", "carousel-")
-        assert plain in tested, name
-
-
-@pytest.mark.parametrize("lost", ["results.json", "report.html", ""])
-def test_a_damaged_report_is_written_again(run: Path, done: Done, lost: str) -> None:
-    """Nothing is read from it."""
-    flip(run / "results.md")
-    if lost:
-        (run / lost).unlink()
-    assert command(*synthetic(), "--out", run, "--resume").status == 0
-    assert not differing(lasting(run), lasting(done[0]))
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        *(b"", b"{", b"[]", b"null", b'"x"', b"[{}]", b'[{"name": 1}]', b"\xff", b"[" * 100_000),
-        b'[{"name": "x", "seconds": "a", "peak_rss_mb": 1}]',
-        b'[{"name": "x", "seconds": 1' + b"0" * 400 + b', "peak_rss_mb": 1}]',
-    ],
-)
-def test_damaged_times_are_named(run: Path, done: Done, content: bytes) -> None:
-    """They are for information only, and so can be deleted."""
-    path = run / "times.json"
-    path.write_bytes(content)
-    if content != b"[]":
-        refused(command(*synthetic(), "--out", run, "--resume"), str(path), "damaged", "delete it")
-        path.unlink()
-    result = command(*synthetic(), "--out", run, "--resume")
-    assert result.status == 0, result.err
-    assert not differing(lasting(run), lasting(done[0]))
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"{",
-        b"null",
-        b"[]",
-        b"{}",
-        b"\xff\xfe",
-        b'{"identity": {}}',
-        b'{"identity": {}, "stages": 5}',
-        b'{"identity": {}, "stages": {"logs": 5}}',
-        b'{"identity": 5, "stages": {}}',
-        b'{"identity": {}, "stages": []}',
-    ],
-)
-@pytest.mark.parametrize("options", [["--resume"], []])
-def test_a_damaged_manifest_is_named(run: Path, content: bytes, options: list[str]) -> None:
-    (run / "manifest.json").write_bytes(content)
-    before = snapshot(run)
-    result = command(*synthetic(), "--out", run, *options)
-    refused(result, str(run / "manifest.json"), "damaged", f"delete {run}")
-    assert snapshot(run) == before
-
-
-def test_a_damaged_run_can_be_overwritten(run: Path, done: Done) -> None:
-    flip(run / "artifacts/logs.safetensors")
-    delete(run / "recommendations/tt-svd/semi.parquet")
-    refused(command(*synthetic(), "--out", run), "damaged or missing", "--overwrite")
-    assert command(*synthetic(), "--out", run, "--overwrite").status == 0
-    assert not differing(lasting(run), lasting(done[0]))

@@ -1,0 +1,153 @@
+"""A damaged run is refused, and the file named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gpu_coldstart.config.parameters import STRATEGIES
+from gpu_coldstart.strategies.carousels import ARMS
+from tests.runs.helpers import (
+    command,
+    differing,
+    lasting,
+    listed,
+    refused,
+    snapshot,
+    synthetic,
+    tabled,
+)
+from tests.runs.stages import Done
+
+FILES = (
+    "config.toml",
+    "artifacts/logs.safetensors",
+    "artifacts/truth.safetensors",
+    "artifacts/tt-svd/input-features.state.safetensors",
+    "artifacts/tt-svd/space.safetensors",
+    "artifacts/tt-svd/segments.safetensors",
+    "artifacts/tt-svd/segments.parquet",
+    "artifacts/tt-svd/segments.tracks.parquet",
+    "artifacts/ut-als/network.safetensors",
+    "artifacts/ut-als/network.json",
+    "artifacts/ut-als/predictions.safetensors",
+    "artifacts/ut-als/semi.measures.parquet",
+    "artifacts/ut-als/predictions.warm.safetensors",
+    "recommendations/ut-als/semi.parquet",
+    "recommendations/ut-als/carousel-semi.parquet",
+    "artifacts/analysis/strata.parquet",
+    "tables/strata.csv",
+)
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def delete(path: Path) -> None:
+    path.unlink()
+
+
+def make_a_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", [flip, truncate, empty, delete, make_a_directory])
+def test_a_damaged_file_is_named(run: Path, name: str, damage: Callable[[Path], None]) -> None:
+    damage(run / name)
+    before = snapshot(run)
+    result = command(*synthetic(), "--out", run, "--resume")
+    refused(result, str(run / name), "damaged or missing", "--overwrite")
+    del before[str(run / "run.log")]  # may tell of the attempt
+    assert {name: content for name, content in snapshot(run).items() if name in before} == before
+
+
+def test_every_file_of_the_manifest_is_of_a_kind_tested(done: Done) -> None:
+    names = {*listed(done[0])} - {"results.md"} - tabled()
+    assert tabled() < set(listed(done[0]))
+    tested = {Path(kind).name.replace("semi", "").replace("input-features", "") for kind in FILES}
+    strategies = sorted(STRATEGIES, key=len, reverse=True)
+    for name in names:
+        plain = Path(name).name
+        for strategy in strategies:
+            plain = plain.removeprefix(strategy)
+        for arm in ARMS:
+            plain = plain.replace(f"carousel-{arm}", "carousel-")
+        assert plain in tested, name
+
+
+@pytest.mark.parametrize("lost", ["results.json", "report.html", ""])
+def test_a_damaged_report_is_written_again(run: Path, done: Done, lost: str) -> None:
+    """Nothing is read from it."""
+    flip(run / "results.md")
+    if lost:
+        (run / lost).unlink()
+    assert command(*synthetic(), "--out", run, "--resume").status == 0
+    assert not differing(lasting(run), lasting(done[0]))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"{", b"[]", b"null", b'"x"', b"[{}]", b'[{"name": 1}]', b"\xff", b"[" * 100_000),
+        b'[{"name": "x", "seconds": "a", "peak_rss_mb": 1}]',
+        b'[{"name": "x", "seconds": 1' + b"0" * 400 + b', "peak_rss_mb": 1}]',
+    ],
+)
+def test_damaged_times_are_named(run: Path, done: Done, content: bytes) -> None:
+    """They are for information only, and so can be deleted."""
+    path = run / "times.json"
+    path.write_bytes(content)
+    if content != b"[]":
+        refused(command(*synthetic(), "--out", run, "--resume"), str(path), "damaged", "delete it")
+        path.unlink()
+    result = command(*synthetic(), "--out", run, "--resume")
+    assert result.status == 0, result.err
+    assert not differing(lasting(run), lasting(done[0]))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"{}",
+        b"\xff\xfe",
+        b'{"identity": {}}',
+        b'{"identity": {}, "stages": 5}',
+        b'{"identity": {}, "stages": {"logs": 5}}',
+        b'{"identity": 5, "stages": {}}',
+        b'{"identity": {}, "stages": []}',
+    ],
+)
+@pytest.mark.parametrize("options", [["--resume"], []])
+def test_a_damaged_manifest_is_named(run: Path, content: bytes, options: list[str]) -> None:
+    (run / "manifest.json").write_bytes(content)
+    before = snapshot(run)
+    result = command(*synthetic(), "--out", run, *options)
+    refused(result, str(run / "manifest.json"), "damaged", f"delete {run}")
+    assert snapshot(run) == before
+
+
+def test_a_damaged_run_can_be_overwritten(run: Path, done: Done) -> None:
+    flip(run / "artifacts/logs.safetensors")
+    delete(run / "recommendations/tt-svd/semi.parquet")
+    refused(command(*synthetic(), "--out", run), "damaged or missing", "--overwrite")
+    assert command(*synthetic(), "--out", run, "--overwrite").status == 0
+    assert not differing(lasting(run), lasting(done[0]))

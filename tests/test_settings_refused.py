@@ -1,0 +1,176 @@
+"""What is wrong with a configuration, all at once; and where it comes from."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from gpu_coldstart.config.parameters import (
+    Config,
+    SegmentsConfig,
+    json_schema,
+)
+from gpu_coldstart.config.resolve import from_toml, resolve, to_toml
+from gpu_coldstart.errors import UserError
+
+# -- unknown keys and files --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("k", r"did you mean segments\.k or evaluation\.k\?"),
+        ("segment.k", r"did you mean segments\.k"),
+        ("segments.iteration", r"did you mean segments\.iterations"),
+        ("momentun", r"did you mean mlp\.momentum\?"),
+        ("n_warm", r"did you mean world\.n_warm\?"),
+        ("frobnicate", "see config.toml of any run"),
+        ("mlp", "see config.toml of any run"),
+        ("", "see config.toml of any run"),
+    ],
+)
+def test_an_unknown_key_comes_with_a_hint(key: str, hint: str) -> None:
+    with pytest.raises(UserError, match=f"setting '{key}' is not known: {hint}"):
+        resolve(settings={key: "1"})
+
+
+def test_an_unknown_key_in_a_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("[segments]\nkk = 5\n[nonsense]\nx = 1\n")
+    with pytest.raises(UserError, match=r"'segments\.kk' is not known"):
+        resolve(files=[path])
+
+
+def test_a_deeper_table_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("[segments.k]\nx = 5\n")
+    with pytest.raises(UserError, match=r"has a section 'segments\.k' within a section"):
+        resolve(files=[path])
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"config file .*none\.toml cannot be read"):
+        from_toml(tmp_path / "none.toml")
+    with pytest.raises(UserError, match="cannot be read"):
+        from_toml(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"seed = ", b"\xff\xfe", b"seed: 5", b"seed = 1\nseed = 2"])
+def test_a_file_that_is_no_toml_is_named(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"config file .*mine\.toml is not TOML"):
+        resolve(files=[path])
+
+
+# -- all at once, and from Python ----------------------------------------------------------------
+
+
+def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('preset = "huge"\n[segments]\nk = -3\n[mlp]\nhiden = [3]\n')
+    settings = {"world.n_tracks": 10, "evaluation.k": "5,5", "mlp.optimizer": "lion"}
+    with pytest.raises(UserError) as refusal:
+        resolve(files=[path], settings=settings)
+    lines = str(refusal.value).splitlines()
+    assert lines[0] == "6 settings are wrong:"
+    keys = ("mlp.hiden", "preset", "segments.k", "world.n_tracks", "evaluation.k", "mlp.optimizer")
+    for key in keys:
+        assert sum(key in line for line in lines[1:]) == 1, key
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SegmentsConfig(k=-3),
+        lambda: Config(seed=-1),
+        lambda: Config(spaces=("word2vec",)),
+        lambda: Config.model_validate({"evaluation": {"k": (5, 5)}}),
+        lambda: Config().segments.replace(k=-3),
+        lambda: Config.model_validate({"segmets": SegmentsConfig()}),
+        lambda: Config(model="transformer"),
+    ],
+)
+def test_python_is_checked_as_well(make: Any) -> None:
+    with pytest.raises(ValidationError):
+        make()
+
+
+def test_a_configuration_is_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Config().segments.k = 5
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["9" * 5000, "[" * 5000, 10**5000, [[[[1]]]], {"a": {"b": 1}}],
+    ids=["digits", "brackets", "huge", "nested", "table"],
+)
+@pytest.mark.parametrize("key", ["segments.k", "tt_svd.shift", "evaluation.k", "world.n_warm"])
+def test_an_absurd_value_is_refused_in_a_short_sentence(key: str, value: Any) -> None:
+    with pytest.raises(UserError, match=key.replace(".", r"\.")) as refusal:
+        resolve(settings={key: value})
+    assert len(str(refusal.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "content", ["seed = " + "9" * 5000, "seed = " + "[" * 5000], ids=["digits", "brackets"]
+)
+def test_an_absurd_file_is_refused(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"mine\.toml is not TOML"):
+        resolve(files=[path])
+
+
+def test_a_byte_order_mark_is_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xef\xbb\xbfseed = 5\n")
+    assert resolve(files=[path]).seed == 5
+
+
+def test_data_in_a_file_is_relative_to_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "sub" / "mine.toml"
+    path.parent.mkdir()
+    path.write_text('dataset = "events"\ndata = "logs"\n')
+    monkeypatch.chdir(tmp_path)
+    for given in (path, path.relative_to(tmp_path)):
+        assert resolve(files=[given]).data == str(tmp_path / "sub" / "logs")
+    monkeypatch.setenv("HOME", "/home/somebody")
+    path.write_text('dataset = "events"\ndata = "~/logs"\n')
+    assert resolve(files=[path]).data == "/home/somebody/logs"
+    assert resolve(settings={"data": "~/logs"}).data == "/home/somebody/logs"
+
+
+def test_only_the_synthetic_world_is_written() -> None:
+    assert "[world]" in to_toml(resolve())
+    assert "[world]" not in to_toml(resolve(dataset="events", settings={"data": "logs"}))
+
+
+def test_a_json_schema_knows_every_key() -> None:
+    schema = json_schema()
+
+    def properties(node: dict[str, Any]) -> dict[str, Any]:
+        name = node.get("$ref", "").rpartition("/")[2]
+        known: dict[str, Any] = (schema["$defs"][name] if name else node).get("properties", {})
+        return known
+
+    keys = set()
+    for name, node in schema["properties"].items():
+        leaves = properties(node)
+        keys |= {f"{name}.{leaf}" for leaf in leaves} if leaves else {name}
+    assert keys == set(flat(Config()))
+
+
+def test_the_import_is_light() -> None:
+    heavy = ["torch", "scipy", "numba", "matplotlib", "pandas", "pyarrow", "faiss", "numpy"]
+    code = f"import sys, gpu_coldstart.config; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
