@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from gpu_coldstart.config.parameters import (
     Config,
     SegmentsConfig,
+    flat,
     json_schema,
 )
 from gpu_coldstart.config.resolve import from_toml, resolve, to_toml
