@@ -42,6 +42,13 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     if request.param == "rehearsal":
         with rehearsed():
             return choose("cuda")[0]
+    card: Engine = request.getfixturevalue("card")
+    return card
+
+
+@pytest.fixture(scope="session")
+def card() -> Engine:
+    """The CUDA engine on a real card."""
     if not torch.cuda.is_available():
         # Only asked for by `-m gpu`, and most machines have none: there is nothing to test.
         pytest.skip("there is no NVIDIA GPU here")

@@ -1,7 +1,7 @@
 """The whole flow on stand-ins for the GPU's libraries, against the CPU engine on the same data.
 
 A rehearsal shows that the CUDA engine's own code fits together and follows the contract. It does
-not show that a GPU computes the same; ``tests/test_gpu.py`` asks that of a card.
+not show that a GPU computes the same; ``tests/test_gpu_flow.py`` asks that of a card.
 """
 
 from __future__ import annotations
