@@ -30,8 +30,9 @@ from gpu_coldstart.datasets.deezer.dataset import ReleasedDataset
 from gpu_coldstart.engine.base import Engine, HostArray
 from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.fitting import context_of, past_of
 from gpu_coldstart.registry import STRATEGIES
+from gpu_coldstart.runs.making import context_of, past_of
+from gpu_coldstart.spaces import silent
 from gpu_coldstart.strategies import Context, Past, Strategy, Users, parameters_of
 
 K = 50
@@ -119,17 +120,17 @@ class Bench(NamedTuple):
         """A strategy, fitted where it has a state of its own."""
         kind: type[Strategy] = STRATEGIES.get(name)
         parameters = parameters_of(name, self.config)
-        state = kind.fit(self.context, parameters, self.past, _silent)
+        state = kind.fit(self.context, parameters, self.past, silent)
         return kind(self.context, parameters, state)
 
 
 def bench_of(engine: Engine, config: Config, space: str) -> Bench:
     """The release in ``config.data``, in one space."""
     dataset = ReleasedDataset(Path(config.data), config.spaces)
-    logs, truth = dataset.index(engine, config, _silent)
-    fitted = dataset.space(space, engine, logs, config, _silent)
+    logs, truth = dataset.index(engine, config, silent)
+    fitted = dataset.space(space, engine, logs, config, silent)
     cut = segments.fit(engine, logs, fitted, config.segments, config.seed)
-    inputs, _ = dataset.inputs(engine, logs, fitted, config)
+    inputs = dataset.inputs(engine, logs, fitted, config)
     context = context_of(engine, logs, fitted, cut, config)
     cold = engine.xp.arange(logs.n_warm, logs.n_users)
     null = engine.xp.zeros((len(cold), fitted.dimension), dtype=engine.xp.float32)
@@ -138,10 +139,6 @@ def bench_of(engine: Engine, config: Config, space: str) -> Bench:
     past = past_of(engine, logs, truth, space=fitted, cut=cut, validation=validation, config=config)
     tested = users.take(slice(logs.n_validation, logs.n_validation + logs.n_test))
     return Bench(config, context, past, tested, truth)
-
-
-def _silent(_done: int, _total: int, _words: str) -> None:
-    """Progress that nobody asked for."""
 
 
 def scored(bench: Bench, strategy: str) -> Iterator[tuple[HostArray, HostArray]]:

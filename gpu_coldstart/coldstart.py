@@ -10,13 +10,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from safetensors.torch import load as load_weights
-from safetensors.torch import save as save_weights
 
-from gpu_coldstart import bundle, explaining, segments, strategies
-from gpu_coldstart.bundle import Model
-from gpu_coldstart.config.parameters import Config
-from gpu_coldstart.config.resolve import resolve, to_toml
+from gpu_coldstart import segments, strategies
+from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.data.frames import to_arrow
 from gpu_coldstart.data.newcomers import Newcomers, read_newcomers
@@ -24,12 +20,12 @@ from gpu_coldstart.engine import Engine, choose
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import InputVectors
-from gpu_coldstart.fitting import Fitted, fit_space
-from gpu_coldstart.models import predict, restore
-from gpu_coldstart.registry import MODELS, STRATEGIES
-from gpu_coldstart.runs.artifacts import decode, encode, parquet_bytes, read_table
-from gpu_coldstart.spaces import Progress
-from gpu_coldstart.strategies import Context, Ranking, Strategy, Users
+from gpu_coldstart.models import predict
+from gpu_coldstart.serving import bundle
+from gpu_coldstart.serving.model import CONFIG, Fitted, decoded, encoded
+from gpu_coldstart.serving.reasons import reasons_of, segment_table
+from gpu_coldstart.spaces import Progress, silent
+from gpu_coldstart.strategies import Ranking, Strategy, Users
 from gpu_coldstart.strategies import carousels as playlists
 
 __all__ = ["ColdStart"]
@@ -93,7 +89,7 @@ class ColdStart:
 
     # -- learning ------------------------------------------------------------------------------
 
-    def fit(self, dataset: Dataset, progress: Progress | None = None) -> ColdStart:
+    def fit(self, dataset: Dataset, progress: Progress = silent) -> ColdStart:
         """Learn from the past of a data set; returns the model itself.
 
         Parameters
@@ -106,9 +102,9 @@ class ColdStart:
         UserError
             For unusable data, or settings that do not fit it.
         """
-        self._fitted = fit_space(
-            self._engine, dataset, self.config, progress or (lambda done, total, words: None)
-        )
+        from gpu_coldstart.serving.fitting import fit  # serving needs none of it
+
+        self._fitted = fit(self._engine, dataset, self.config, progress)
         for note in self._fitted.about["notes"]:
             _log.info("%s", note)
         return self
@@ -166,7 +162,7 @@ class ColdStart:
             ``segment`` (nearest to the prediction) and, where asked for,
             ``reasons``: a struct of ``segments`` (those the list is made of, with their ``share``
             in it and a ``description``) and ``signals`` (what moved the prediction, with its
-            ``share``; see :mod:`gpu_coldstart.attribution`). Shares add up to 1. The metadata
+            ``share``; see :mod:`gpu_coldstart.serving.reasons`). Shares add up to 1. The metadata
             entry ``notes`` is a JSON list of what was not understood, such as unknown tracks,
             which is logged as well.
 
@@ -189,7 +185,7 @@ class ColdStart:
         nearest, _ = self._engine.nearest(batch.predicted, fitted.context.centroids, 1)
         columns = self._columns(newcomers, ranking, self._engine.to_host(nearest[:, 0]))
         if explain:
-            reasons = explaining.reasons(fitted, chosen, batch)
+            reasons = reasons_of(fitted, chosen, batch)
             columns["reasons"] = reasons.take(pa.array(np.repeat(np.arange(len(batch)), k)))
         return pa.table(columns).replace_schema_metadata(
             {"notes": json.dumps([*newcomers.unknown, *newcomers.left_out])}
@@ -245,7 +241,7 @@ class ColdStart:
         )
         entities = fitted.model.entities
         tracks = {"track_id": entities.names.names("track", popular["track_id"])}
-        return explaining.segment_table(
+        return segment_table(
             fitted.described, popular, tracks | entities.titles.of_tracks(popular["track_id"])
         )
 
@@ -296,20 +292,8 @@ class ColdStart:
         UserError
             When the directory holds something else, or cannot be written.
         """
-        fitted, engine = self.fitted, self._engine
-        weights = {
-            name: value.cpu().contiguous() for name, value in fitted.network.state_dict().items()
-        }
-        files = {
-            "config.toml": to_toml(self.config).encode(),
-            "model.safetensors": encode(engine, fitted.model),
-            "network.safetensors": save_weights(weights),
-            "segments.parquet": parquet_bytes(dict(fitted.described)),
-        }
-        for name, strategy in fitted.strategies.items():
-            if strategy.state is not None:
-                files[f"strategies/{name}.safetensors"] = encode(engine, strategy.state)
-        bundle.write(Path(directory), files, fitted.about)
+        fitted = self.fitted
+        bundle.write(Path(directory), encoded(self._engine, fitted, self.config), fitted.about)
 
     @classmethod
     def load(cls, directory: str | Path, *, engine: str | Engine = "auto") -> ColdStart:
@@ -321,45 +305,14 @@ class ColdStart:
             When there is none, or it is damaged or of another version.
         """
         about, files = bundle.read(Path(directory))
-        config = resolve(files=[Path(directory) / "config.toml"])
         loaded = cls.__new__(cls)
-        loaded.config = config
+        loaded.config = resolve(files=[Path(directory) / CONFIG])
         loaded._engine = choose(engine)[0] if isinstance(engine, str) else engine
-        loaded._fitted = _decoded(loaded._engine, config, about, files, str(directory))
+        try:
+            loaded._fitted = decoded(loaded._engine, loaded.config, about, files)
+        except (KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
+            raise UserError(
+                f"{directory} holds a bundle whose files do not fit together ({error}): save it "
+                "again"
+            ) from error
         return loaded
-
-
-def _decoded(
-    engine: Engine, config: Config, about: dict[str, Any], files: dict[str, bytes], place: str
-) -> Fitted:
-    """What the files of a bundle hold."""
-    try:
-        model = decode(engine, files["model.safetensors"], Model)
-        network = restore(
-            engine,
-            MODELS.get(config.model),
-            config.of(config.model),
-            load_weights(files["network.safetensors"]),
-            **about["network"],
-        )
-        described = read_table(files["segments.parquet"]).to_pydict()
-        context = Context(
-            engine,
-            model.tracks,
-            model.centroids,
-            model.shares,
-            model.chart,
-            config.strategies.similarity,
-            config.seed,
-        )
-        made = {}
-        for name in config.strategies.names:
-            kind, state = STRATEGIES.get(name), None
-            if kind.State is not None:
-                state = decode(engine, files[f"strategies/{name}.safetensors"], kind.State)
-            made[name] = kind(context, strategies.parameters_of(name, config), state)
-    except (KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
-        raise UserError(
-            f"{place} holds a bundle whose files do not fit together ({error}): save it again"
-        ) from error
-    return Fitted(about, model, network, described, context, made)

@@ -165,10 +165,13 @@ class Inputs(ABC):
         2579 for d = 128, 5139 for d = 256.
     scalars : Array [users, 19] of float32
         The last 19 numbers of every vector, scaled as configured.
+    builder : FeatureBuilder or None
+        What makes input vectors of other users; None where vectors came ready made.
     """
 
     width: int
     scalars: Array
+    builder: FeatureBuilder | None = None
 
     def __init__(self, engine: Engine):
         self._engine = engine
@@ -240,7 +243,7 @@ class InputVectors(Inputs):
         super().__init__(engine)
         self.width = width(builder.dimension)
         self.scalars = builder.scaler.apply(engine, registrations)
-        self._builder = builder
+        self.builder: FeatureBuilder = builder
         self._country = registrations.country
         self._age_class = age_classes(engine, registrations.age, builder.first_ages)
         self._events = registrations.events
@@ -251,11 +254,11 @@ class InputVectors(Inputs):
     def signal(self, name: str, users: Array) -> Array:
         """See :meth:`Inputs.signal`."""
         rows = users * len(SIGNALS) + signal_place(name)
-        return self._engine.pool(self._events, self._builder.entities, rows=rows)
+        return self._engine.pool(self._events, self.builder.entities, rows=rows)
 
     def batch(self, users: Array) -> Array:
         """See :meth:`Inputs.batch`."""
-        xp, builder = self._engine.xp, self._builder
+        xp, builder = self._engine.xp, self.builder
         n, d = len(users), builder.dimension
         rows = (users[:, None] * len(SIGNALS) + xp.arange(len(SIGNALS))).ravel()
         vectors = xp.empty((n, self.width), dtype=xp.float32)

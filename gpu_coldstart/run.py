@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from gpu_coldstart import interruption
+from gpu_coldstart.cli import interruption
 
 if __name__ == "__main__":
     interruption.install()  # before any import that takes its time

@@ -55,7 +55,7 @@ def whole_flow(
     def work() -> list[tuple[str, float]]:
         with (
             tempfile.TemporaryDirectory(dir=folder) as out,
-            Reporter(engine, quiet=True) as reporter,
+            Reporter(engine) as reporter,
         ):
             run(config, engine, Path(out) / "run", reporter, resume=False)
         return [(stage.name, stage.seconds) for stage in reporter.times]

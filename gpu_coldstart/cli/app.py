@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gpu_coldstart import console
-from gpu_coldstart.cli import bench, check, compare, data, options, recommend, run
+from gpu_coldstart.cli import bench, check, compare, console, data, options, recommend, run
 from gpu_coldstart.cli.wording import enough_memory, sentence
 from gpu_coldstart.errors import UserError
 

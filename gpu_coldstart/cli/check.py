@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gpu_coldstart import console
-from gpu_coldstart.cli import options
+from gpu_coldstart.cli import console, options
 
 __all__ = ["HELP", "SHORT", "check"]
 

@@ -11,8 +11,7 @@ from typing import Annotated
 
 import typer
 
-from gpu_coldstart import console
-from gpu_coldstart.cli import options
+from gpu_coldstart.cli import console, options
 from gpu_coldstart.errors import UserError
 
 __all__ = ["HELP", "SHORT", "compare"]

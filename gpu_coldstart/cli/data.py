@@ -8,8 +8,7 @@ from typing import IO, Annotated
 
 import typer
 
-from gpu_coldstart import console
-from gpu_coldstart.cli import options
+from gpu_coldstart.cli import console, options
 from gpu_coldstart.datasets.synthetic.world import PRESETS
 
 __all__ = ["app"]

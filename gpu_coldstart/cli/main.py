@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from gpu_coldstart import console, interruption
+from gpu_coldstart.cli import console, interruption
 
 __all__ = ["main"]
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gpu_coldstart import console, interruption
-from gpu_coldstart.cli import options
+from gpu_coldstart.cli import console, interruption, options
 from gpu_coldstart.cli.wording import enough_memory
 from gpu_coldstart.errors import UserError
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gpu_coldstart import __version__, console, interruption
-from gpu_coldstart.cli import options
+from gpu_coldstart import __version__
+from gpu_coldstart.cli import console, interruption, options
 from gpu_coldstart.cli.wording import enough_memory
 from gpu_coldstart.config.parameters import PRESETS, PROTOCOLS, SPACES
 from gpu_coldstart.errors import UserError
@@ -79,100 +79,108 @@ with --resume)
 _log = logging.getLogger(__name__)
 
 
+_Dataset = Annotated[
+    str | None,
+    options.choice("--dataset", DATASETS.names(), "Where tables come from (default: synthetic)."),
+]
+_Data = Annotated[
+    str | None,
+    options.text("--data", "DIR", "Directory of Parquet tables, for --dataset events or deezer."),
+]
+_Preset = Annotated[
+    str | None,
+    options.choice(
+        "--preset",
+        PRESETS,
+        "tiny: seconds; small: about a minute (default); paper: the paper's sizes and "
+        "hyper-parameters, about an hour of training on two cores.",
+    ),
+]
+_Protocol = Annotated[
+    str | None,
+    options.choice(
+        "--protocol",
+        PROTOCOLS,
+        "Whose choices to follow: our own (default), the paper's (default of --preset paper), "
+        "or those of its released code; docs/conformance.md lists them.",
+    ),
+]
+_Space = Annotated[
+    str | None,
+    options.choice("--space", (*ALL_SPACES.names(), "both"), "Embedding space (default: both)."),
+]
+_Engine = Annotated[
+    str,
+    options.choice(
+        "--engine",
+        options.ENGINES,
+        "Processor (default: auto, which says what it chose and why).",
+    ),
+]
+_MemoryBudget = Annotated[
+    str | None,
+    options.text(
+        "--memory-budget",
+        "SIZE",
+        "Most GPU memory to use, such as 8GB (default: nine tenths of what is free).",
+    ),
+]
+_Seed = Annotated[
+    str | None,
+    options.text(
+        "--seed", "N", "Seed of the synthetic world and every random choice (default: 0)."
+    ),
+]
+_K = Annotated[str | None, options.text("--k", "K,K", "List lengths to measure at (default: 50).")]
+_Strategies = Annotated[
+    str | None,
+    options.text("--strategies", "A,B", "Ways to recommend, named below (default: all)."),
+]
+_Config = Annotated[
+    Path | None, options.path("--config", "FILE.toml", "Settings, such as a run's config.toml.")
+]
+_Assignments = Annotated[
+    list[str] | None,
+    options.text(
+        "--set",
+        "KEY=VALUE",
+        "One setting, for instance segments.k=100; may be repeated; config.toml of any run "
+        "lists all keys.",
+    ),
+]
+_Out = Annotated[
+    Path | None, options.path("--out", "DIR", "Where to write (default: runs/DATASET-PRESET).")
+]
+_Resume = Annotated[
+    bool,
+    options.flag(
+        "--resume",
+        "Continue the run in --out; where settings differ, redo only what depends on them.",
+    ),
+]
+_Overwrite = Annotated[bool, options.flag("--overwrite", "Replace the run in --out.")]
+_Version = Annotated[bool, options.version]
+
+
 def run(
     context: typer.Context,
     *,
-    dataset: Annotated[
-        str | None,
-        options.choice(
-            "--dataset", DATASETS.names(), "Where tables come from (default: synthetic)."
-        ),
-    ] = None,
-    data: Annotated[
-        str | None,
-        options.text(
-            "--data", "DIR", "Directory of Parquet tables, for --dataset events or deezer."
-        ),
-    ] = None,
-    preset: Annotated[
-        str | None,
-        options.choice(
-            "--preset",
-            PRESETS,
-            "tiny: seconds; small: about a minute (default); paper: the paper's sizes and "
-            "hyper-parameters, about an hour of training on two cores.",
-        ),
-    ] = None,
-    protocol: Annotated[
-        str | None,
-        options.choice(
-            "--protocol",
-            PROTOCOLS,
-            "Whose choices to follow: our own (default), the paper's (default of --preset paper), "
-            "or those of its released code; docs/conformance.md lists them.",
-        ),
-    ] = None,
-    space: Annotated[
-        str | None,
-        options.choice(
-            "--space", (*ALL_SPACES.names(), "both"), "Embedding space (default: both)."
-        ),
-    ] = None,
-    engine: Annotated[
-        str,
-        options.choice(
-            "--engine",
-            options.ENGINES,
-            "Processor (default: auto, which says what it chose and why).",
-        ),
-    ] = "auto",
-    memory_budget: Annotated[
-        str | None,
-        options.text(
-            "--memory-budget",
-            "SIZE",
-            "Most GPU memory to use, such as 8GB (default: nine tenths of what is free).",
-        ),
-    ] = None,
-    seed: Annotated[
-        str | None,
-        options.text(
-            "--seed", "N", "Seed of the synthetic world and every random choice (default: 0)."
-        ),
-    ] = None,
-    k: Annotated[
-        str | None, options.text("--k", "K,K", "List lengths to measure at (default: 50).")
-    ] = None,
-    strategies: Annotated[
-        str | None,
-        options.text("--strategies", "A,B", "Ways to recommend, named below (default: all)."),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        options.path("--config", "FILE.toml", "Settings, such as a run's config.toml."),
-    ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        options.text(
-            "--set",
-            "KEY=VALUE",
-            "One setting, for instance segments.k=100; may be repeated; config.toml of any run "
-            "lists all keys.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        options.path("--out", "DIR", "Where to write (default: runs/DATASET-PRESET)."),
-    ] = None,
-    resume: Annotated[
-        bool,
-        options.flag(
-            "--resume",
-            "Continue the run in --out; where settings differ, redo only what depends on them.",
-        ),
-    ] = False,
-    overwrite: Annotated[bool, options.flag("--overwrite", "Replace the run in --out.")] = False,
-    version: Annotated[bool, options.version] = False,
+    dataset: _Dataset = None,
+    data: _Data = None,
+    preset: _Preset = None,
+    protocol: _Protocol = None,
+    space: _Space = None,
+    engine: _Engine = "auto",
+    memory_budget: _MemoryBudget = None,
+    seed: _Seed = None,
+    k: _K = None,
+    strategies: _Strategies = None,
+    config: _Config = None,
+    assignments: _Assignments = None,
+    out: _Out = None,
+    resume: _Resume = False,
+    overwrite: _Overwrite = False,
+    version: _Version = False,
 ) -> int:
     """Run the flow; returns the exit status."""
     del version
@@ -263,7 +271,8 @@ def _run(
 
     try:
         chosen, reason = engines.choose(engine, budget)
-        with enough_memory(chosen), Reporter(chosen) as reporter, interruption.work():
+        reporting = Reporter(chosen, write=console.write, check=interruption.check)
+        with enough_memory(chosen), reporting as reporter, interruption.work():
             reporter.say(f"gpu_coldstart {__version__}: {reason}")
             _log.info("command line: %s", line)
             reporter.log_environment()

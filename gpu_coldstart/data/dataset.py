@@ -139,11 +139,7 @@ class Dataset:
 
     def inputs(
         self, engine: Engine, logs: Logs, space: spaces.Space, config: Config
-    ) -> tuple[features.Inputs, features.FeatureBuilder | None]:
-        """The input vectors of all users in a space (3.2.2), and what makes those of new users.
-
-        The latter is None for a data set that brings input vectors without saying what they were
-        made of.
-        """
+    ) -> features.Inputs:
+        """The input vectors of all users in a space (3.2.2)."""
         builder = features.FeatureBuilder.fit(engine, logs, space, config.features)
-        return features.InputVectors(engine, builder, logs.registrations), builder
+        return features.InputVectors(engine, builder, logs.registrations)

@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gpu_coldstart.evaluation.names import spreadsheet_safe
 from gpu_coldstart.evaluation.protocol import MEASURES, Place, Row, Summary
-from gpu_coldstart.names import spreadsheet_safe
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.artifacts import parquet_bytes
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from gpu_coldstart.names import visible
+from gpu_coldstart.evaluation.names import visible
 from gpu_coldstart.reporting.blocks import Section
 from gpu_coldstart.reporting.palette import DARK, LIGHT
 

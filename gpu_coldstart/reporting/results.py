@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gpu_coldstart.evaluation.names import visible
 from gpu_coldstart.evaluation.protocol import MEASURES, Row
-from gpu_coldstart.names import visible
 from gpu_coldstart.reporting.labels import space_name, strategy_name
 
 __all__ = [

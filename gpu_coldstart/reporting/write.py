@@ -9,13 +9,13 @@ from dataclasses import asdict
 from gpu_coldstart.config.parameters import Config, flat
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine import Engine
-from gpu_coldstart.environment import versions
 from gpu_coldstart.evaluation import tables
 from gpu_coldstart.reporting.blocks import Drawn
 from gpu_coldstart.reporting.results import results_json, results_markdown
 from gpu_coldstart.reporting.run_page import RunSummary, run_page, statistics
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.artifacts import write_atomically
+from gpu_coldstart.runs.environment import versions
 from gpu_coldstart.runs.pipeline import Outcome
 from gpu_coldstart.runs.progress import StageTime
 from gpu_coldstart.runs.store import RunDirectory

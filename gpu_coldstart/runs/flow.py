@@ -18,7 +18,6 @@ from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Engine
 from gpu_coldstart.features import Inputs
-from gpu_coldstart.fitting import train_network
 from gpu_coldstart.models import Checkpoint, Network
 from gpu_coldstart.registry import STRATEGIES, section
 from gpu_coldstart.runs import making, paths
@@ -85,7 +84,9 @@ class Flow:
     progress : callable
         Called with a stage's progress.
     checkpoint : callable
-        From the name of a stage to the checkpoint for its state.
+        From the name of a stage to the checkpoint for its state; None keeps none.
+    tested : bool
+        Whether lists are made for test users and measured, so that there must be some.
 
     Attributes
     ----------
@@ -101,13 +102,15 @@ class Flow:
         digests: Mapping[str, str],
         *,
         progress: spaces.Progress,
-        checkpoint: Callable[[str], Checkpoint],
+        checkpoint: Callable[[str], Checkpoint | None] = lambda stage: None,
+        tested: bool = True,
     ):
         self.engine = engine
         self.config = config
         self._dataset = dataset
         self._progress = progress
         self._checkpoint = checkpoint
+        self._tested = tested
         self._keys = tuple(flat(config))
         self.data = self._indexing(digests)
         self.learned = {name: self._learn(name) for name in config.spaces}
@@ -155,8 +158,10 @@ class Flow:
 
         def make(given: Given) -> tuple[Logs, GroundTruth]:
             del given
-            logs, truth = self._dataset.index(engine, config, self._progress)
+            logs, truth = self._dataset.index(engine, config, self._progress, tested=self._tested)
             making.check_settings(config, self._dataset, logs)
+            if self._tested:
+                making.check_lists(config, logs)
             return logs, truth
 
         return Stage(
@@ -179,67 +184,21 @@ class Flow:
         )
 
     def _learn(self, name: str) -> Learned:
-        engine, config, data = self.engine, self.config, self.data
-        space = Stage(
-            f"{name}/space",
-            lambda given: self._dataset.space(name, engine, given[data][0], config, self._progress),
-            self._arrays(paths.space(name), spaces.Space),
-            (data,),
-            self._section(section(name), "seed"),
-        )
-        cut = Stage(
-            f"{name}/segments",
-            lambda given: segments.fit(
-                engine, given[data][0], given[space], config.segments, config.seed
-            ),
-            self._arrays(paths.segments(name), segments.Segments),
-            (data, space),
-            self._section("segments", "seed"),
-        )
-        inputs = Stage(
-            f"{name}/inputs",
-            lambda given: self._dataset.inputs(engine, given[data][0], given[space], config)[0],
-            inputs=(data, space),
-            parameters=self._section("features"),
-        )
-        network = Stage(
-            f"{name}/network",
-            lambda given: train_network(
-                engine,
-                *given[data],
-                space=given[space],
-                inputs=given[inputs],
-                config=config,
-                progress=self._progress,
-                checkpoint=self._checkpoint(f"{name}/network"),
-            ),
-            making.network_codec(engine, config, name),
-            (data, space, inputs),
-            self._of_network(name),
-        )
+        """The stages of one space."""
+        config = self.config
+        space = self._embedding(name)
+        cut = self._cutting(name, space)
+        inputs = self._assembling(name, space)
+        network = self._training(name, space, inputs)
         predictions = self._predicting(name, inputs, network, warm=False)
-        analysed = config.evaluation.analysis
-        prepared = Stage(
-            f"{name}/prepared",
-            lambda given: making.prepare(
-                engine,
-                config,
-                logs=given[data][0],
-                truth=given[data][1],
-                space=given[space],
-                cut=given[cut],
-                inputs=given[inputs],
-                predicted=given[predictions],
-            ),
-            inputs=(data, space, cut, inputs, predictions),
-            parameters=self._section("segments", "strategies.similarity", "seed"),
-        )
+        prepared = self._preparing(name, space, cut, inputs=inputs, predictions=predictions)
         ways = config.strategies.names
         states = {
             way: self._fitting(name, way, prepared)
             for way in ways
             if STRATEGIES.get(way).State is not None
         }
+        analysed = config.evaluation.analysis
         return Learned(
             space,
             cut,
@@ -252,6 +211,89 @@ class Flow:
             states,
             {way: self._recommending(name, way, prepared, states.get(way)) for way in ways},
             self._showing(name, prepared) if config.carousels.playlists else None,
+        )
+
+    def _embedding(self, name: str) -> Stage[spaces.Space]:
+        """3.1.1 and 3.1.2."""
+        engine, config, data = self.engine, self.config, self.data
+        return Stage(
+            f"{name}/space",
+            lambda given: self._dataset.space(name, engine, given[data][0], config, self._progress),
+            self._arrays(paths.space(name), spaces.Space),
+            (data,),
+            self._section(section(name), "seed"),
+        )
+
+    def _cutting(self, name: str, space: Stage[spaces.Space]) -> Stage[segments.Segments]:
+        """3.1.3."""
+        engine, config, data = self.engine, self.config, self.data
+        return Stage(
+            f"{name}/segments",
+            lambda given: segments.fit(
+                engine, given[data][0], given[space], config.segments, config.seed
+            ),
+            self._arrays(paths.segments(name), segments.Segments),
+            (data, space),
+            self._section("segments", "seed"),
+        )
+
+    def _assembling(self, name: str, space: Stage[spaces.Space]) -> Stage[Inputs]:
+        """3.2.2; cheaper to make than to keep."""
+        engine, config, data = self.engine, self.config, self.data
+        return Stage(
+            f"{name}/inputs",
+            lambda given: self._dataset.inputs(engine, given[data][0], given[space], config),
+            inputs=(data, space),
+            parameters=self._section("features"),
+        )
+
+    def _training(
+        self, name: str, space: Stage[spaces.Space], inputs: Stage[Inputs]
+    ) -> Stage[Network]:
+        """3.2.3."""
+        engine, config, data = self.engine, self.config, self.data
+        stage = f"{name}/network"
+        return Stage(
+            stage,
+            lambda given: making.train_network(
+                engine,
+                *given[data],
+                space=given[space],
+                inputs=given[inputs],
+                config=config,
+                progress=self._progress,
+                checkpoint=self._checkpoint(stage),
+            ),
+            making.network_codec(engine, config, name),
+            (data, space, inputs),
+            self._of_network(name),
+        )
+
+    def _preparing(
+        self,
+        name: str,
+        space: Stage[spaces.Space],
+        cut: Stage[segments.Segments],
+        *,
+        inputs: Stage[Inputs],
+        predictions: Stage[Predictions],
+    ) -> Stage[Prepared]:
+        """What strategies work with, gathered."""
+        data = self.data
+        return Stage(
+            f"{name}/prepared",
+            lambda given: making.prepare(
+                self.engine,
+                self.config,
+                logs=given[data][0],
+                truth=given[data][1],
+                space=given[space],
+                cut=given[cut],
+                inputs=given[inputs],
+                predicted=given[predictions],
+            ),
+            inputs=(data, space, cut, inputs, predictions),
+            parameters=self._section("segments", "strategies.similarity", "seed"),
         )
 
     def _describing(self, name: str, cut: Stage[segments.Segments]) -> Stage[Tables]:

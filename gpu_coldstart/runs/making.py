@@ -15,31 +15,43 @@ from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.truth import GroundTruth
-from gpu_coldstart.engine.base import Array, Engine, HostArray
+from gpu_coldstart.engine.base import Array, Csr, Engine, HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation.protocol import MEASURES
 from gpu_coldstart.features import Inputs
-from gpu_coldstart.fitting import context_of, past_of
-from gpu_coldstart.models import Network, check_batches, predict, restore
+from gpu_coldstart.models import (
+    Checkpoint,
+    Network,
+    check_batches,
+    predict,
+    restore,
+    train,
+    validation_targets,
+)
 from gpu_coldstart.registry import MODELS, STRATEGIES, section
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.artifacts import json_bytes, parquet_bytes, read_json, read_table
 from gpu_coldstart.runs.stages import Codec, Given
 from gpu_coldstart.runs.store import Files
 from gpu_coldstart.spaces import Progress, Space
-from gpu_coldstart.strategies import Context, Past, Users, carousels
+from gpu_coldstart.strategies import Context, Past, Ranking, Users, carousels
 
 __all__ = [
     "Predictions",
     "Prepared",
     "Recommendations",
+    "check_lists",
     "check_settings",
+    "context_of",
+    "mean_ndcg",
     "network_codec",
+    "past_of",
     "predictions",
     "prepare",
     "recommend",
     "recommendations_codec",
     "show",
+    "train_network",
 ]
 
 
@@ -90,18 +102,55 @@ def check_settings(config: Config, dataset: Dataset, logs: Logs) -> None:
     Raises
     ------
     UserError
-        For lists longer than the catalogue, more segments than warm users, no full batch, or
-        what the data set refuses.
+        For more segments than warm users, no full batch, or what the data set refuses.
     """
     dataset.check(config, logs)
+    segments.number_of_segments(config.segments.k, logs.n_warm)
+    check_batches(config.of(config.model), logs.n_warm, section(config.model))
+
+
+def check_lists(config: Config, logs: Logs) -> None:
+    """Refuse lists longer than the catalogue.
+
+    Raises
+    ------
+    UserError
+    """
     longest = max(config.evaluation.k)
     if longest > logs.n_tracks:
         raise UserError(
             f"setting 'evaluation.k' asks for {longest} tracks, more than the "
             f"{logs.n_tracks} there are: set it lower"
         )
-    segments.number_of_segments(config.segments.k, logs.n_warm)
-    check_batches(config.of(config.model), logs.n_warm, section(config.model))
+
+
+def train_network(
+    engine: Engine,
+    logs: Logs,
+    truth: GroundTruth,
+    *,
+    space: Space,
+    inputs: Inputs,
+    config: Config,
+    progress: Progress,
+    checkpoint: Checkpoint | None = None,
+) -> Network:
+    """Train the network on the warm users (3.2.3); validation users' truth stops it early."""
+    options = config.of(config.model)
+    every = engine.xp.arange(logs.n_users)
+    targets = validation_targets(engine, truth.of(engine, "validation"), space)
+    return train(
+        engine,
+        inputs,
+        warm=(every[logs.users("warm")], space.users),
+        validation=(every[logs.users("validation")], targets),
+        options=options,
+        epochs=options.epochs_in(space.name),
+        seed=config.seed,
+        progress=progress,
+        checkpoint=checkpoint,
+        kind=MODELS.get(config.model),
+    )
 
 
 def network_codec(engine: Engine, config: Config, space: str) -> Codec[Network]:
@@ -170,6 +219,51 @@ def prepare(
     past = past_of(engine, logs, truth, space=space, cut=cut, validation=validation, config=config)
     context = context_of(engine, logs, space, cut, config)
     return Prepared(context, past, users.take(slice(logs.n_validation, None)))
+
+
+def context_of(
+    engine: Engine, logs: Logs, space: Space, cut: segments.Segments, config: Config
+) -> Context:
+    """What all strategies recommend from, with the configured settings."""
+    return Context.of(
+        engine,
+        logs,
+        space,
+        cut,
+        popularity=config.segments.popularity,
+        similarity=config.strategies.similarity,
+        seed=config.seed,
+    )
+
+
+def past_of(
+    engine: Engine,
+    logs: Logs,
+    truth: GroundTruth,
+    *,
+    space: Space,
+    cut: segments.Segments,
+    validation: Users,
+    config: Config,
+) -> Past:
+    """What a strategy may learn its state from."""
+    known = truth.of(engine, "validation")
+    return Past(
+        logs,
+        space,
+        cut,
+        validation.inputs,
+        config.segments,
+        validation,
+        lambda ranking: mean_ndcg(engine, ranking, known),
+    )
+
+
+def mean_ndcg(engine: Engine, ranking: Ranking, truth: Csr) -> float:
+    """Mean NDCG of whole lists [users, k] against the tracks streamed next [users, tracks]."""
+    k = int(ranking.tracks.shape[1])
+    measured: Array = engine.rank_metrics(ranking.tracks, truth, [k]).ndcg[0]
+    return float(measured.mean())
 
 
 def recommend(

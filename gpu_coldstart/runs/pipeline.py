@@ -29,7 +29,7 @@ from gpu_coldstart.runs.artifacts import guarded, json_bytes, read_json
 from gpu_coldstart.runs.checkpoint import FileCheckpoint
 from gpu_coldstart.runs.fingerprint import fingerprint
 from gpu_coldstart.runs.flow import Flow
-from gpu_coldstart.runs.making import check_settings
+from gpu_coldstart.runs.making import check_lists, check_settings
 from gpu_coldstart.runs.opening import open_run
 from gpu_coldstart.runs.progress import Reporter, StageTime
 from gpu_coldstart.runs.results import space_results
@@ -143,6 +143,7 @@ class Pipeline:
         runner.do(flow.data)
         logs, truth = runner.value(flow.data)
         check_settings(config, self._dataset, logs)
+        check_lists(config, logs)
         notes = [*logs.notes, *carousels.notes(self.engine, logs, config.carousels)]
         if config.carousels.playlists:
             notes += replay_notes(truth)

@@ -7,17 +7,17 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from gpu_coldstart import console, interruption, profiling
+from gpu_coldstart import profiling
 from gpu_coldstart.engine import Engine
-from gpu_coldstart.environment import versions
 from gpu_coldstart.runs.bars import Bars
+from gpu_coldstart.runs.environment import versions
 
 __all__ = ["Reporter", "StageTime"]
 
@@ -47,16 +47,25 @@ class Reporter:
     ----------
     engine : Engine or None
         Whose memory is measured besides the process's.
-    quiet : bool
-        Print nothing; the log is still written.
+    write : callable or None
+        Prints a line; None prints nothing, and the log is still written.
+    check : callable
+        Raises if the command is to stop; called at every step.
     """
 
-    def __init__(self, engine: Engine | None = None, *, quiet: bool = False):
+    def __init__(
+        self,
+        engine: Engine | None = None,
+        *,
+        write: Callable[[str], None] | None = None,
+        check: Callable[[], None] = lambda: None,
+    ):
         self._engine = engine
-        self._quiet = quiet
+        self._write = write
+        self._check = check
         self._file = _RunLog()
         self._level = logging.NOTSET
-        self._bars = Bars(shown=not quiet and sys.stderr.isatty())
+        self._bars = Bars(shown=write is not None and sys.stderr.isatty())
         self._numbers = (0, 0)
         self.times: list[StageTime] = []
 
@@ -96,9 +105,9 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """Print a line and log it."""
-        if not self._quiet:
+        if self._write is not None:
             with self._bars.hidden():
-                console.write(text)
+                self._write(text)
         for line in text.splitlines():
             _log.info("%s", line)
 
@@ -110,7 +119,7 @@ class Reporter:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time a stage, with bars while it runs where there is a terminal."""
-        interruption.check()
+        self._check()
         self._numbers = (self._numbers[0] + 1, self._numbers[1])
         _forget_peak()
         if self._engine is not None:
@@ -143,7 +152,7 @@ class Reporter:
         Interrupted
             If a signal has come whose exception a library swallowed.
         """
-        interruption.check()
+        self._check()
         self._bars.step(done, total, words)
 
 

@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from gpu_coldstart.runs.progress import Reporter, StageTime
 from gpu_coldstart.runs.store import Files, RunDirectory
 
-__all__ = ["Codec", "Given", "Runner", "Stage", "keys_of"]
+__all__ = ["Codec", "Given", "InMemory", "Runner", "Stage", "keys_of"]
 
 T = TypeVar("T")
 
@@ -173,6 +173,18 @@ class Runner:
         """Release values that no later stage needs."""
         for stage in stages:
             self._values.pop(stage.name, None)
+
+
+class InMemory:
+    """Values of stages, made when first asked for; nothing is saved."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Any] = {}
+
+    def __getitem__(self, stage: Stage[T], /) -> T:
+        if stage.name not in self._values:
+            self._values[stage.name] = stage.make(self)
+        return cast("T", self._values[stage.name])
 
 
 class _Declared:

@@ -8,10 +8,15 @@ from typing import TypeAlias
 
 from gpu_coldstart.engine.base import Array
 
-__all__ = ["Progress", "Space", "unit_rows"]
+__all__ = ["Progress", "Space", "silent", "unit_rows"]
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 """Called with the steps done, their total, and a short status."""
+
+
+def silent(done: int, total: int, words: str) -> None:
+    """Progress that nobody follows."""
+    del done, total, words
 
 
 @dataclass(frozen=True)

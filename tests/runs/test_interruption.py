@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_coldstart import interruption
+from gpu_coldstart.cli import interruption
 from tests.runs.helpers import command, finished, one_thread, refused, synthetic
 
 ENDLESS = (*("--set", "mlp.epochs_tt_svd=1000000"), *("--set", "mlp.patience=0"))

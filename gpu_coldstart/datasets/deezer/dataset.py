@@ -27,7 +27,7 @@ from gpu_coldstart.datasets.deezer.release import (
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array, Csr, HostArray
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.features import FeatureBuilder, Inputs, Scaler
+from gpu_coldstart.features import Inputs, Scaler
 from gpu_coldstart.spaces import Progress, Space
 
 __all__ = ["GivenVectors", "ReleasedDataset"]
@@ -147,9 +147,7 @@ class ReleasedDataset(Dataset):
             notes=notes,
         )
 
-    def inputs(
-        self, engine: Engine, logs: Logs, space: Space, config: Config
-    ) -> tuple[Inputs, FeatureBuilder | None]:
+    def inputs(self, engine: Engine, logs: Logs, space: Space, config: Config) -> Inputs:
         """The released input vectors, in the order of the logs."""
         parts = self._features(space.name)
         ids = np.concatenate([parts[part].ids for part in PARTS])
@@ -160,7 +158,7 @@ class ReleasedDataset(Dataset):
             )
         vectors = np.concatenate([parts[part].vectors for part in PARTS])
         self._loaded = None
-        return GivenVectors(engine, logs, vectors, config.features), None
+        return GivenVectors(engine, logs, vectors, config.features)
 
     def _open(self) -> Release:
         if self._release is None:

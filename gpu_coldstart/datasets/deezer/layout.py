@@ -30,7 +30,7 @@ from gpu_coldstart.engine.base import Csr, HostArray
 from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.features import FeatureBuilder, InputVectors
 from gpu_coldstart.registry import SPACES
-from gpu_coldstart.spaces import Space
+from gpu_coldstart.spaces import Space, silent
 
 __all__ = ["FILES", "Writer", "make"]
 
@@ -112,18 +112,14 @@ def _made(preset: str, seed: int) -> _Made:
     config = resolve(preset=preset, settings=chosen)
     engine = CpuEngine()
     world = Dataset(lambda: generate(config.world, config.seed))
-    indexed, truth = world.index(engine, config, _silent)
+    indexed, truth = world.index(engine, config, silent)
     fitted = {
-        space: SPACES.get(space).fit(engine, indexed, config.of(space), config.seed, _silent)
+        space: SPACES.get(space).fit(engine, indexed, config.of(space), config.seed, silent)
         for space in SHORT
     }
     song = np.empty(indexed.n_tracks, dtype=np.int64)
     song[np.argsort(indexed.track_ids)] = np.arange(indexed.n_tracks)
     return _Made(engine, config, indexed, truth, fitted, song)
-
-
-def _silent(_done: int, _total: int, _words: str) -> None:
-    """Ignore progress."""
 
 
 # -- the files -------------------------------------------------------------------------------------

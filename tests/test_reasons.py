@@ -7,11 +7,11 @@ import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
-from gpu_coldstart.attribution import signal_shares
 from gpu_coldstart.data.signals import BLOCKS, SCALARS
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array, HostArray
 from gpu_coldstart.features import Inputs
+from gpu_coldstart.serving.reasons import signal_shares
 
 D = 3
 WIDTH = len(BLOCKS) * D + len(SCALARS)

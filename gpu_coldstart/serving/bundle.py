@@ -20,57 +20,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpu_coldstart.data.newcomers import Entities
-from gpu_coldstart.engine.base import Array, Csr
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.features import FeatureBuilder
 from gpu_coldstart.runs.artifacts import write_atomically
-from gpu_coldstart.strategies.carousels import Offer
 
-__all__ = ["SCHEMA", "Model", "read", "write"]
+__all__ = ["SCHEMA", "read", "write"]
 
 SCHEMA = 1
 """Version of the format; bundles of other versions are refused."""
 
 _FORMAT = "gpu_coldstart bundle"
 _INDEX = "bundle.json"
-
-
-@dataclass(frozen=True)
-class Model:
-    """What was learned in one space, except the network and the strategies' states.
-
-    Attributes
-    ----------
-    space : str
-    builder : FeatureBuilder
-        Its first entities are the tracks.
-    centroids : Array [k, d] of float32
-    shares : Csr [k, tracks]
-        Popularity of each track in each segment.
-    chart : Array [tracks] of float32
-        Popularity among all warm users.
-    entities : Entities
-    offer : Offer
-        Playlists for carousels.
-    """
-
-    space: str
-    builder: FeatureBuilder
-    centroids: Array
-    shares: Csr
-    chart: Array
-    entities: Entities
-    offer: Offer
-
-    @property
-    def tracks(self) -> Array:
-        """Embeddings of the tracks [tracks, d]: each the mean of its only member, itself."""
-        return self.builder.entities[: self.entities.track_ids.shape[0]]
 
 
 def write(directory: Path, files: dict[str, bytes], about: dict[str, Any]) -> None:

@@ -1,4 +1,12 @@
-"""Why a list was made: the segments and signals behind it, as columns of an answer."""
+"""Why a list was made: the segments and the signals behind it.
+
+What a signal contributed is measured by leaving it out: its block of the input vector becomes null,
+and its scalar what it is for a user about whom nothing is known. How far the prediction then moves
+in the space is the signal's contribution; the contributions of a user are divided by their sum.
+(Leave-one-out, or occlusion, attribution: Zeiler & Fergus 2014.) Twenty signals cover the whole
+vector: age and country count as signals here, and the 18 actions of
+:data:`~gpu_coldstart.data.signals.SIGNALS` have a block and a count each.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +15,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from torch import nn
 
-from gpu_coldstart.attribution import signal_shares
+from gpu_coldstart.batches import by_batches
 from gpu_coldstart.data.registrations import Registrations
-from gpu_coldstart.data.signals import BLOCKS, SIGNALS
+from gpu_coldstart.data.signals import BLOCKS, SCALARS, SIGNALS
 from gpu_coldstart.engine.base import Array, Csr, Engine, HostArray
-from gpu_coldstart.features import FeatureBuilder
-from gpu_coldstart.fitting import Fitted
+from gpu_coldstart.features import FeatureBuilder, Inputs
+from gpu_coldstart.models import predict_vectors
+from gpu_coldstart.serving.model import Fitted
 from gpu_coldstart.strategies import Strategy, Users
 from gpu_coldstart.strategies.carousels import explanations
 
-__all__ = ["REASONS", "reasons", "segment_table"]
+__all__ = ["REASONS", "reasons_of", "segment_table", "signal_shares"]
 
 REASONS = pa.struct(
     [
@@ -39,7 +49,7 @@ REASONS = pa.struct(
 """Of each user: segments and signals, each with shares that add up to 1, the largest first."""
 
 
-def reasons(fitted: Fitted, strategy: Strategy, users: Users) -> pa.Array:
+def reasons_of(fitted: Fitted, strategy: Strategy, users: Users) -> pa.Array:
     """Why each user gets the list that they get.
 
     A list not made from segments (popularity, or the nearest tracks) has none; a user about whom
@@ -121,3 +131,53 @@ def segment_table(
     for name, cells in {**tracks, "probability": pa.array(popular["probability"])}.items():
         table = table.append_column(name, pa.ListArray.from_arrays(offsets, cells))
     return table
+
+
+_USERS = 64
+"""Users at once, each of whom takes as many input vectors as there are signals, and one more."""
+
+
+def signal_shares(
+    engine: Engine,
+    model: nn.Module,
+    inputs: Inputs,
+    users: Array,
+    unknown: Array,
+) -> Array:
+    """Each signal's share in moving the predictions.
+
+    Parameters
+    ----------
+    model : Module
+        From input vectors to embeddings.
+    inputs : Inputs
+    users : Array [users] of integers
+        Their numbers.
+    unknown : Array [19] of float32
+        The scalars of a user of whom nothing is known.
+
+    Returns
+    -------
+    Array [users, 20] of float32
+        In the order of :data:`~gpu_coldstart.data.signals.BLOCKS`. A row adds up to 1, or is null
+        for a user whose prediction no signal moved.
+    """
+    xp = engine.xp
+    dimension = (inputs.width - len(SCALARS)) // len(BLOCKS)
+
+    def shares(some: slice) -> tuple[Array]:
+        batch = inputs.batch(users[some])
+        cases = xp.repeat(batch[None], len(BLOCKS) + 1, axis=0)
+        for place, block in enumerate(BLOCKS):
+            cases[place, :, place * dimension : (place + 1) * dimension] = 0
+            scalar = "age_value" if block == "age" else f"nb_{block}"
+            if scalar in SCALARS:
+                column = len(BLOCKS) * dimension + SCALARS.index(scalar)
+                cases[place, :, column] = unknown[SCALARS.index(scalar)]
+        places = predict_vectors(engine, model, cases.reshape(-1, batch.shape[1]))
+        places = places.reshape(len(BLOCKS) + 1, len(batch), -1)
+        moved = xp.linalg.norm(places[:-1] - places[-1], axis=2).T
+        total = moved.sum(axis=1, keepdims=True)
+        return ((moved / (total + (total == 0))).astype(xp.float32),)
+
+    return by_batches(xp, len(users), shares, size=_USERS)[0]
