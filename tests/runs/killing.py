@@ -15,6 +15,7 @@ import sys
 import tempfile
 from typing import Any
 
+import numba
 import torch
 
 from gpu_coldstart.run import main
@@ -30,8 +31,9 @@ the manifest, and when all is written."""
 
 
 _LATE = (
+    *("gpu_coldstart.cli.run", "gpu_coldstart.runs.pipeline", "gpu_coldstart.reporting.write"),
     *("gpu_coldstart.datasets.synthetic.generate", "gpu_coldstart.datasets.events"),
-    *("gpu_coldstart.engine.cpu.engine", "faiss"),
+    *("gpu_coldstart.engine.cpu.engine", "gpu_coldstart.engine.cpu.products", "faiss"),
 )
 
 
@@ -39,6 +41,7 @@ def import_all() -> None:
     """Import now what would be imported on first use, in every fork anew."""
     for name in _LATE:
         importlib.import_module(name)
+    numba.njit(lambda: 0)()  # sets the compiler up
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # brings torch's compiler along
 
 
@@ -74,6 +77,8 @@ class _Stop:
             os.kill(os.getpid(), self._signal)
 
     def write(self, place: RunDirectory, name: str, files: Files) -> None:
+        if not place._begun:
+            place._begin()
         self._inside = self._inside or name == self._stage
         self.now("before")
         self._write(place, name, files)

@@ -23,6 +23,11 @@ from tests.runs.helpers import (
 from tests.runs.killing import MOMENTS
 from tests.runs.stages import KILLED, LAST, LEARNED, PARTS, STAGES, Done, Stopper, stages_of, whole
 
+
+def half_written(out: Path) -> bool:
+    return any(name.endswith(".part") for name in files_below(out))
+
+
 # -- stopped -----------------------------------------------------------------------------------
 
 
@@ -30,21 +35,19 @@ def test_the_stages_are_all_there(done: Done) -> None:
     assert set(manifest(done[0])["stages"]) == set(STAGES)
 
 
-def test_killed_in_every_stage_at_every_moment_it_ends_the_same(
+def test_killed_in_every_stage_it_ends_the_same(
     stopper: Stopper, done: Done, tmp_path: Path
 ) -> None:
-    """One run that dies a hundred times on its way, once in every stage and moment."""
+    """One run that dies in every stage on its way, in some at every moment."""
     out = tmp_path / "run"
-    left = set()
-    for stage in STAGES:
-        for moment in MOMENTS:
+    at_every_moment = {"config", "logs", "tt-svd/input-features.state", "results"}
+    for i, stage in enumerate(STAGES):
+        for moment in MOMENTS if stage in at_every_moment else [MOMENTS[i % len(MOMENTS)]]:
             result = stopper(*synthetic(), "--out", out, "--resume", stage=stage, moment=moment)
             assert result == Result(KILLED, "", ""), (stage, moment)
             assert whole(out), (stage, moment)
-            left |= {name for name in files_below(out) if name.endswith(".part")}
-        assert stage in manifest(out)["stages"]
-    assert len(left) > len(STAGES)  # the moments were what they should be
-    assert not (out / "results.json").exists()
+            # that the moment was what it should be
+            assert half_written(out) == (moment in ("half", "listing")), (stage, moment)
     result = stopper(*synthetic(), "--out", out, "--resume")
     assert result == Result(0, "", "")
     assert not differing(lasting(out), lasting(done[0]))
