@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ class ColdStart:
             else:
                 settings["evaluation.protocol" if key == "protocol" else key] = value
         self.config = resolve(settings=settings)
-        self._engine = choose(engine)[0] if isinstance(engine, str) else engine
+        self._engine = _chosen(engine)
         self._fitted: Fitted | None = None
 
     # -- learning ------------------------------------------------------------------------------
@@ -104,6 +105,11 @@ class ColdStart:
         """
         from gpu_coldstart.serving.fitting import fit  # serving needs none of it
 
+        if not isinstance(dataset, Dataset):
+            raise UserError(
+                f"fit takes a Dataset, not a {type(dataset).__name__}: make one of your tables "
+                "with Dataset.from_frames or Dataset.from_parquet"
+            )
         self._fitted = fit(self._engine, dataset, self.config, progress)
         for note in self._fitted.about["notes"]:
             _log.info("%s", note)
@@ -162,7 +168,8 @@ class ColdStart:
             ``segment`` (nearest to the prediction) and, where asked for,
             ``reasons``: a struct of ``segments`` (those the list is made of, with their ``share``
             in it and a ``description``) and ``signals`` (what moved the prediction, with its
-            ``share``; see :mod:`gpu_coldstart.serving.reasons`). Shares add up to 1. The metadata
+            ``share``, for strategies that use it; see :mod:`gpu_coldstart.serving.reasons`).
+            Shares add up to 1. The metadata
             entry ``notes`` is a JSON list of what was not understood, such as unknown tracks,
             which is logged as well.
 
@@ -174,11 +181,7 @@ class ColdStart:
         """
         fitted = self.fitted
         chosen = self._strategy(strategy)
-        if not 1 <= k <= fitted.context.n_tracks:
-            raise UserError(
-                f"k is {k}: the catalogue has {fitted.context.n_tracks} tracks, so ask for 1 to "
-                "as many"
-            )
+        k = self._length(k)
         newcomers, batch = self._users(users, interactions)
         seen = self.config.strategies.exclude_seen if exclude_seen is None else exclude_seen
         ranking = strategies.recommend(chosen, batch, k, exclude_seen=seen)
@@ -266,6 +269,19 @@ class ColdStart:
             )
         return there[name]
 
+    def _length(self, k: Any) -> int:
+        """The length of lists that was asked for."""
+        n_tracks = self.fitted.context.n_tracks
+        try:
+            length = operator.index(k)
+        except TypeError as error:
+            raise UserError(f"k is {k!r}: give a whole number") from error
+        if not 1 <= length <= n_tracks:
+            raise UserError(
+                f"k is {k}: the catalogue has {n_tracks} tracks, so ask for 1 to as many"
+            )
+        return length
+
     def _columns(
         self, newcomers: Newcomers, ranking: Ranking, segment: HostArray
     ) -> dict[str, Any]:
@@ -307,12 +323,21 @@ class ColdStart:
         about, files = bundle.read(Path(directory))
         loaded = cls.__new__(cls)
         loaded.config = resolve(files=[Path(directory) / CONFIG])
-        loaded._engine = choose(engine)[0] if isinstance(engine, str) else engine
+        loaded._engine = _chosen(engine)
         try:
             loaded._fitted = decoded(loaded._engine, loaded.config, about, files)
-        except (KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
+        except (KeyError, ValueError, TypeError, OSError) as error:
             raise UserError(
                 f"{directory} holds a bundle whose files do not fit together ({error}): save it "
                 "again"
             ) from error
         return loaded
+
+
+def _chosen(engine: str | Engine) -> Engine:
+    """The engine of that name; why it is that one is logged."""
+    if isinstance(engine, Engine):
+        return engine
+    chosen, reason = choose(engine)
+    _log.info("%s", reason)
+    return chosen

@@ -67,7 +67,8 @@ def recommend(
     from gpu_coldstart.runs.artifacts import write_atomically
 
     tables = [_read(path) if path else None for path in (users, interactions)]
-    chosen, _ = choose(engine)
+    chosen, reason = choose(engine)
+    console.write(reason)
     with enough_memory(chosen, "recommend to fewer users at a time"), interruption.work():
         lists = ColdStart.load(bundle, engine=chosen).recommend(
             *tables,

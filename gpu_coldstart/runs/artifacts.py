@@ -127,7 +127,7 @@ def write_atomically(path: Path, content: bytes) -> None:
                 f"{path} cannot be written: the disk is full; free some space"
             ) from None
         raise UserError(
-            f"{path} cannot be written ({error.strerror}): choose another place with --out"
+            f"{path} cannot be written ({error.strerror}): choose another place"
         ) from error
 
 

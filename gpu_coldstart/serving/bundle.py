@@ -20,11 +20,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.runs.artifacts import write_atomically
+from gpu_coldstart.runs.artifacts import TEMPORARY, write_atomically
 
 __all__ = ["SCHEMA", "read", "write"]
 
@@ -36,7 +37,10 @@ _INDEX = "bundle.json"
 
 
 def write(directory: Path, files: dict[str, bytes], about: dict[str, Any]) -> None:
-    """Write a bundle: its files, then the index that vouches for them.
+    """Write a bundle, in place of the one that is there.
+
+    It is written beside and moved into place when it is whole, so that a failure leaves the old
+    one. Killed between the two moves it leaves the new one beside, as ``.NAME.part``.
 
     Parameters
     ----------
@@ -49,22 +53,44 @@ def write(directory: Path, files: dict[str, bytes], about: dict[str, Any]) -> No
     UserError
         When the place holds something else, or cannot be written.
     """
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        if not (directory / _INDEX).is_file():
+    try:
+        directory = directory.resolve()
+        if not _replaceable(directory):
             raise UserError(
                 f"{directory} exists and is not a bundle: choose another directory, or empty it"
             )
-        (directory / _INDEX).unlink()  # from here on the old bundle is not whole
-    for name, content in files.items():
-        write_atomically(directory / name, content)
+        beside, old = (directory.with_name(f".{directory.name}{e}") for e in (TEMPORARY, ".old"))
+        for left_by_a_kill in (beside, old):
+            shutil.rmtree(left_by_a_kill, ignore_errors=True)
+        for name, content in files.items():
+            write_atomically(beside / name, content)
+        write_atomically(beside / _INDEX, _index_of(files, about))
+        if directory.exists():
+            directory.rename(old)
+        beside.rename(directory)
+    except OSError as error:
+        raise UserError(
+            f"{directory} cannot be written ({error.strerror}): choose another place"
+        ) from error
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _replaceable(directory: Path) -> bool:
+    """Whether nothing would be lost but a bundle."""
+    if not directory.exists():
+        return True
+    return directory.is_dir() and ((directory / _INDEX).is_file() or not any(directory.iterdir()))
+
+
+def _index_of(files: dict[str, bytes], about: dict[str, Any]) -> bytes:
+    """The index that vouches for the files."""
     index = {
         "format": _FORMAT,
         "schema": SCHEMA,
         **about,
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     }
-    text = json.dumps(index, indent=1, sort_keys=True) + "\n"
-    write_atomically(directory / _INDEX, text.encode())
+    return (json.dumps(index, indent=1, sort_keys=True) + "\n").encode()
 
 
 def read(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -120,7 +120,7 @@ def decoded(
 
     Raises
     ------
-    KeyError, ValueError, TypeError, RuntimeError, OSError
+    KeyError, ValueError, TypeError, OSError
         When they do not fit together.
     """
     model = decode(engine, files[_MODEL], Model)

@@ -52,16 +52,20 @@ REASONS = pa.struct(
 def reasons_of(fitted: Fitted, strategy: Strategy, users: Users) -> pa.Array:
     """Why each user gets the list that they get.
 
-    A list not made from segments (popularity, or the nearest tracks) has none; a user about whom
-    nothing is known, so that no signal moved the prediction, has no signals.
+    A list not made from segments (the chart, or the nearest tracks) has none. A list not made from
+    the prediction has no signals, nor has a user about whom nothing is known, so that none moved
+    it.
 
     Returns
     -------
     pyarrow.Array [users] of :data:`REASONS`
     """
     engine = fitted.context.engine
-    unknown = _unknown_scalars(engine, fitted.model.builder)
-    signals = signal_shares(engine, fitted.network, users.inputs, users.numbers, unknown)
+    signals: list[list[dict[str, Any]]] = [[] for _ in range(len(users))]
+    if strategy.uses_prediction:
+        unknown = _unknown_scalars(engine, fitted.model.builder)
+        moved = signal_shares(engine, fitted.network, users.inputs, users.numbers, unknown)
+        signals = [_ranked(row) for row in engine.to_host(moved)]
     made_of = strategy.segments_of(users)
     described = explanations(fitted.described)
     segments: list[list[dict[str, Any]]] = [[] for _ in range(len(users))]
@@ -74,9 +78,8 @@ def reasons_of(fitted: Fitted, strategy: Strategy, users: Users) -> pa.Array:
             ]
             for row in zip(labels, weights, strict=True)
         ]
-    moved = [_ranked(row) for row in engine.to_host(signals)]
     return pa.array(
-        [{"segments": of, "signals": by} for of, by in zip(segments, moved, strict=True)],
+        [{"segments": of, "signals": by} for of, by in zip(segments, signals, strict=True)],
         REASONS,
     )
 

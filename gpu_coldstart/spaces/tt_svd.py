@@ -117,6 +117,8 @@ class TtSvd:
             ),
         )
         tracks = unit_rows(svd.u * svd.s**parameters.exponent)
+        # Made unit, the rounding errors of a null row would be a direction like any other.
+        tracks[engine.xp.diff(pmi.indptr) == 0] = 0
         weights = logs.history
         if parameters.history == "distinct":
             weights = weights.with_data(engine.xp.ones(weights.nnz, dtype=engine.xp.float32))

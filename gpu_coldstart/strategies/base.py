@@ -210,6 +210,9 @@ class Strategy(ABC):
 
     State: ClassVar[type[Any] | None] = None
 
+    uses_prediction: ClassVar[bool] = True
+    """Whether lists follow from where the network puts a user, so that signals explain them."""
+
     def __init__(self, context: Context, parameters: Any = None, state: Any = None):
         self.context = context
         self.parameters: Any = self.Parameters() if parameters is None else parameters

@@ -1,4 +1,4 @@
-"""Carousels: a few ranked playlists for every test user (4.2.1).
+"""Carousels: a few ranked playlists for users (4.2.1).
 
 The embedding of a playlist is the mean of its tracks', as in the input vector. Playlists are ranked
 by their similarity to a place in the space, and three ways to find that place for a user compete:

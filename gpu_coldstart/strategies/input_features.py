@@ -53,6 +53,7 @@ class InputFeatures(Strategy):
 
     name = "input-features"
     label = "Input Features Clustering"
+    uses_prediction = False
     State = InputSegments
 
     Parameters = InputFeaturesConfig

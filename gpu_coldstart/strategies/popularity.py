@@ -12,6 +12,7 @@ class Popularity(Strategy):
 
     name = "popularity"
     label = "Popularity"
+    uses_prediction = False
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""

@@ -27,6 +27,7 @@ class RegistrationDay(Strategy):
 
     name = "registration-day"
     label = "Registration Day Streams"
+    uses_prediction = False
 
     Parameters = RegistrationDayConfig
 
@@ -36,14 +37,10 @@ class RegistrationDay(Strategy):
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
-        xp = self.context.engine.xp
-        queries = users.signal("streamed_songs")
-        nearest = Ranking(*self._retriever.rank(queries, k))
+        ranking = self.context.most_popular(len(users), k)
         if self.parameters.fallback == "none":
-            return nearest
-        chart = self.context.most_popular(len(users), k)
-        placed = (queries != 0).any(axis=1)[:, None]
-        return Ranking(
-            xp.where(placed, nearest.tracks, chart.tracks),
-            xp.where(placed, nearest.scores, chart.scores),
-        )
+            ranking.scores[:] = 0
+        queries = users.signal("streamed_songs")
+        placed = self.context.engine.xp.flatnonzero((queries != 0).any(axis=1))
+        ranking.tracks[placed], ranking.scores[placed] = self._retriever.rank(queries[placed], k)
+        return ranking

@@ -20,9 +20,8 @@ class SemiPersonalized(Strategy):
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
-        engine = self.context.engine
-        nearest, _ = engine.nearest(users.predicted, self.context.centroids, 1)
-        return favourites(self.context, self.context.shares, nearest[:, 0], k)
+        segments, _ = self.segments_of(users)
+        return favourites(self.context, self.context.shares, segments[:, 0], k)
 
     def segments_of(self, users: Users) -> tuple[Array, Array]:
         """The nearest segment, at weight 1."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -238,6 +240,27 @@ def test_top_k_of_equal_scores_takes_the_most_popular(engine: Engine) -> None:
     assert_array_equal(scores[60], np.zeros(50))
     assert_array_equal(found[:60], np.tile(np.arange(50), (60, 1)))
     assert (scores[:60] == scores[:60, :1]).all()
+
+
+@pytest.mark.parametrize("among", ["the first", "all"])
+def test_near_ties_are_settled_among_items_searched_in_parts(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, among: str
+) -> None:
+    in_parts: Any = getattr(engine, "_search", None)  # the CUDA engine's
+    if in_parts is not None:
+        monkeypatch.setattr(in_parts, "most_items", 100)
+    random = np.random.default_rng(0)
+    items = random.normal(size=(350, 33)).astype("f4")
+    tied = np.arange(70) if among == "the first" else np.arange(0, 350, 5)
+    items[tied] = items[0] + np.float32(1e-7) * random.normal(size=(70, 33)).astype("f4")
+    query = items[:1] * 3
+    for search, exact in (
+        (engine.top_k, -(query.astype(np.float64) @ items.T)[0]),
+        (engine.nearest, np.linalg.norm(query.astype(np.float64) - items, axis=1)),
+    ):
+        found = engine.to_host(search(engine.asarray(query), engine.asarray(items), 12)[0])[0]
+        wanted = np.argsort(exact.astype(np.float32), kind="stable")[:12]
+        assert found.tolist() == wanted.tolist()
 
 
 # -- a query in other company -----------------------------------------------------------------

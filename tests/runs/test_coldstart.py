@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -146,18 +148,18 @@ def shares(rows: list[dict[str, Any]]) -> float:
     return sum(float(row["share"]) for row in rows)
 
 
-@pytest.mark.parametrize("strategy", ["semi", "soft", "popularity"])
+@pytest.mark.parametrize("strategy", ["semi", "soft", "popularity", "registration-day"])
 def test_reasons_add_up(loaded: ColdStart, tables: Tables, strategy: str) -> None:
     users, played = first_day(tables, "test")
     answer = loaded.recommend(users, played, k=3, strategy=strategy, explain=True)
     described = loaded.segments["description"].to_pylist()
     for row in answer.to_pylist():
         signals, segments = row["reasons"]["signals"], row["reasons"]["segments"]
+        if strategy in {"popularity", "registration-day"}:
+            assert (signals, segments) == ([], [])
+            continue
         assert shares(signals) == pytest.approx(1, abs=1e-5)
         assert {signal["signal"] for signal in signals} <= set(BLOCKS)
-        if strategy == "popularity":
-            assert segments == []
-            continue
         assert shares(segments) == pytest.approx(1, abs=1e-5)
         assert segments[0]["segment"] == row["segment"]
         assert all(part["description"] == described[part["segment"]] for part in segments)
@@ -261,15 +263,50 @@ def test_mistakes_of_a_caller_are_one_sentence(loaded: ColdStart, tmp_path: Path
         _ = ColdStart(engine="cpu").segments
     with pytest.raises(UserError, match="'semmi' is none of"):
         loaded.recommend({"user_id": [1]}, strategy="semmi")
-    for k in (0, 10_000):
-        with pytest.raises(UserError, match=f"k is {k}"):
+    bad: list[Any] = [0, 10_000, "5", 5.0]
+    for k in bad:
+        with pytest.raises(UserError, match=f"k is {k!r}"):
             loaded.recommend({"user_id": [1]}, k=k)
+    frames: Any = {"users": {}}
+    with pytest.raises(UserError, match="takes a Dataset, not a dict"):
+        ColdStart(engine="cpu").fit(frames)
     with pytest.raises(UserError, match="user_id"):
         loaded.recommend({"name": [1]})
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/file").touch()
     with pytest.raises(UserError, match="is not a bundle"):
         loaded.save(tmp_path / "mine")
+
+
+def test_saving_again_replaces_the_bundle_or_leaves_it(
+    loaded: ColdStart, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (copied / "strategies/of_before.safetensors").touch()
+    before = ColdStart.load(copied, engine="cpu").config
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(UserError, match="disk is full"):
+            loaded.save(copied)
+    assert ColdStart.load(copied, engine="cpu").config == before
+    link = copied.with_name("current")
+    link.symlink_to(copied.name)
+    loaded.save(link)
+    assert link.is_symlink()
+    assert not (copied / "strategies/of_before.safetensors").exists()
+    assert ColdStart.load(link, engine="cpu").config == before
+    assert {path.name for path in copied.parent.iterdir()} == {"copy", "current"}
+
+
+def full(handle: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_which_engine_it_is_and_why_is_logged(
+    bundle: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "gpu_coldstart"):
+        ColdStart.load(bundle, engine="cpu")
+    assert "engine cpu: asked for" in caplog.text
 
 
 def test_serving_imports_no_more_than_it_needs(bundle: Path) -> None:

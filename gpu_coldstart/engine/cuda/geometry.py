@@ -21,10 +21,6 @@ _WORKSPACE = 256 << 20
 _MOST_NEIGHBOURS = 2048
 """faiss selects no more on a GPU."""
 
-_MOST_ITEMS = 1 << 15
-"""Items searched at once: faiss cuts its tiles by the card, not by its workspace, and takes what
-that does not hold straight from the driver. So many keep its tiles of scores within it."""
-
 _TOLERANCE = float(np.finfo(np.float32).tiny)
 """k-means stops early only where nothing moves; cuML refuses 0."""
 
@@ -34,6 +30,10 @@ class Search:
 
     The one place that says which library retrieves.
     """
+
+    most_items = 1 << 15
+    """Items searched at once: faiss cuts its tiles by the card, not by its workspace, and takes
+    what that does not hold straight from the driver. So many keep its tiles of scores within it."""
 
     def __init__(self, memory: Memory) -> None:
         import faiss
@@ -45,17 +45,29 @@ class Search:
         self._resources.setTempMemory(min(_WORKSPACE, memory.pool // 8))
         self._resources.setPinnedMemory(0)  # nothing comes from the host or goes there
 
-    def _neighbours(self, queries: Array, items: Array, n: int, metric: Any) -> tuple[Array, Array]:
-        """The faiss values and labels [queries, n or more]; the best n are among them."""
-        values, labels = [], []
-        for first in range(0, len(items), _MOST_ITEMS):
-            some = items[first : first + _MOST_ITEMS]
+    def _neighbours(self, queries: Array, items: Array, n: int, *, distances: bool) -> Array:
+        """The best n items by faiss's own values [queries, n].
+
+        No item left out has a better value than one returned, which is what
+        :func:`gpu_coldstart.engine.settle.best_of` starts from.
+        """
+        metric = self._faiss.METRIC_L2 if distances else self._faiss.METRIC_INNER_PRODUCT
+        keys = labels = None
+        for first in range(0, len(items), self.most_items):
+            some = items[first : first + self.most_items]
             near = self._faiss.knn_gpu(
                 self._resources, _tensor(queries), _tensor(some), min(n, len(some)), metric=metric
             )
-            values.append(cp.from_dlpack(near[0]))
-            labels.append(cp.from_dlpack(near[1]) + first)
-        return cp.concatenate(values, axis=1), cp.concatenate(labels, axis=1)
+            values, places = (cp.from_dlpack(part) for part in near)
+            values, places = values if distances else -values, places + first
+            if labels is not None:
+                values = cp.concatenate([keys, values], axis=1)
+                places = cp.concatenate([labels, places], axis=1)
+                best = cp.argsort(values, axis=1)[:, :n]
+                values = cp.take_along_axis(values, best, axis=1)
+                places = cp.take_along_axis(places, best, axis=1)
+            keys, labels = values, places
+        return labels
 
     def nearest(self, points: Array, centroids: Array, n: int) -> tuple[Array, Array]:
         """See :meth:`gpu_coldstart.engine.base.Engine.nearest`."""
@@ -66,7 +78,7 @@ class Search:
 
         def work(start: int, stop: int) -> None:
             some = points[start:stop]
-            _, labels = self._neighbours(some, centroids, depth, self._faiss.METRIC_L2)
+            labels = self._neighbours(some, centroids, depth, distances=True)
             nearest[start:stop], distances[start:stop] = settle.best_of(
                 cp, some, centroids, labels, n=n, longest=longest, distances=True
             )
@@ -87,7 +99,7 @@ class Search:
             if depth > _MOST_NEIGHBOURS:
                 best[start:stop], top[start:stop] = _sort_all(some, items, k)
                 return
-            _, candidates = self._neighbours(some, items, depth, self._faiss.METRIC_INNER_PRODUCT)
+            candidates = self._neighbours(some, items, depth, distances=False)
             best[start:stop], top[start:stop] = settle.best_of(
                 cp, some, items, candidates, n=k, longest=longest, distances=False
             )
