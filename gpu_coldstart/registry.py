@@ -1,8 +1,9 @@
 """Parts by name: spaces, models, strategies, data sets and engines, built in or installed.
 
 A part is a class with ``name``, ``label`` and, but for data sets and engines, ``Parameters`` (a
-frozen pydantic model) and ``fit`` (a model: ``build``). An installed package adds one by an entry
-point; CONTRIBUTING.md has a whole one::
+frozen pydantic model) and ``fit`` (a model: ``build``). A space may also have ``check(parameters,
+logs)``, which refuses settings before anything is learned. An installed package adds a part by an
+entry point; CONTRIBUTING.md has a whole package::
 
     [project.entry-points."gpu_coldstart.strategies"]
     my-strategy = "my_package:MyStrategy"

@@ -18,7 +18,6 @@ from gpu_coldstart.data.indexing import index
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Engine
-from gpu_coldstart.errors import UserError
 from gpu_coldstart.registry import SPACES
 
 __all__ = ["Dataset"]
@@ -119,14 +118,12 @@ class Dataset:
         Raises
         ------
         UserError
-            When TT-SVD is to have more dimensions than there are tracks.
+            What a space's own ``check(parameters, logs)``, if it has one, refuses.
         """
-        dimension = config.tt_svd.dimension
-        if "tt-svd" in config.spaces and dimension > logs.n_tracks:
-            raise UserError(
-                f"setting 'tt_svd.dimension' is {dimension}, more than the {logs.n_tracks} "
-                "tracks: set it lower"
-            )
+        for name in config.spaces:
+            kind = SPACES.get(name)
+            if hasattr(kind, "check"):
+                kind.check(config.of(name), logs)
 
     def space(
         self, name: str, engine: Engine, logs: Logs, config: Config, progress: spaces.Progress

@@ -69,6 +69,20 @@ class TtSvd:
     Parameters = TtSvdConfig
 
     @staticmethod
+    def check(parameters: TtSvdConfig, logs: Logs) -> None:
+        """Refuse more dimensions than there are tracks.
+
+        Raises
+        ------
+        UserError
+        """
+        if parameters.dimension > logs.n_tracks:
+            raise UserError(
+                f"setting 'tt_svd.dimension' is {parameters.dimension}, more than the "
+                f"{logs.n_tracks} tracks: set it lower"
+            )
+
+    @staticmethod
     def fit(
         engine: Engine,
         logs: Logs,
@@ -83,11 +97,7 @@ class TtSvd:
         UserError
             When the dimension exceeds the number of tracks, or no two tracks ever co-occur.
         """
-        if parameters.dimension > logs.n_tracks:
-            raise UserError(
-                f"setting 'tt_svd.dimension' is {parameters.dimension}, more than the "
-                f"{logs.n_tracks} tracks: set it lower"
-            )
+        TtSvd.check(parameters, logs)
         sets, notes = collections(engine, logs, parameters)
         progress(1, 4, "counting co-occurrences")
         counts = cooccurrence(engine, sets)
