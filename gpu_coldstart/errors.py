@@ -12,6 +12,7 @@ __all__ = [
     "MemoryBudgetError",
     "OutOfDeviceMemoryError",
     "UserError",
+    "first_line",
 ]
 
 
@@ -27,6 +28,17 @@ class UserError(Exception):
     Traceback (most recent call last):
     gpu_coldstart.errors.UserError: users.parquet has no column 'user_id': add it (int64, unique)
     """
+
+
+def first_line(error: BaseException) -> str:
+    r"""What an error says, to go into a sentence: its first line without the stop, or its kind.
+
+    Examples
+    --------
+    >>> first_line(ValueError("no such column.\nfile x.cpp, line 7")), first_line(KeyError())
+    ('no such column', 'KeyError')
+    """
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
 
 
 _IN_PYTHON = MappingProxyType(

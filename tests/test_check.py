@@ -9,8 +9,10 @@ import pyarrow as pa
 import pytest
 
 from gpu_coldstart.cli.main import main
-from tests.runs.helpers import Tables, column, with_column, write
+from tests.runs.helpers import SIZES, Tables, column, settings, with_column, write
 from tests.worlds import some_world
+
+FEW = SIZES | {"mlp.batch_size": "4"}
 
 
 @pytest.fixture
@@ -21,8 +23,8 @@ def tables() -> Tables:
 def report(
     tables: Tables, place: Path, capsys: pytest.CaptureFixture[str], *options: str
 ) -> tuple[int, str]:
-    """Exit status and text of ``gpu-coldstart check``."""
-    status = main(["check", str(write(tables, place)), *options])
+    """Exit status and text of ``gpu-coldstart check``, with settings that such small data serve."""
+    status = main(["check", str(write(tables, place)), *settings(FEW), *options])
     return status, capsys.readouterr().out
 
 
@@ -34,7 +36,7 @@ def test_sound_data_and_what_a_run_would_do(
     assert text.startswith("no problems\n")
     warm = sum(split == "warm" for split in column(tables["users"], "split"))
     assert f"{warm} warm users to learn from" in text
-    assert "split as users.parquet says" in text
+    assert "split as the table of users says" in text
     assert f"{len(tables['interactions'])} interactions from 20" in text
     assert f"{len(tables['tracks'])} tracks, " in text
 
@@ -96,6 +98,33 @@ def test_settings_count(tables: Tables, tmp_path: Path, capsys: pytest.CaptureFi
     _, near = report(tables, tmp_path / "data", capsys, "--set", "split.cold_share=0.6")
     assert far != near
     assert "split by time" in near
+
+
+def test_settings_that_the_data_cannot_serve(
+    tables: Tables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ("tt_svd.dimension=2000", "evaluation.k=3000")
+    options = [part for one in few for part in ("--set", one)]
+    status, text = report(tables, tmp_path / "data", capsys, *options)
+    assert status == 2
+    assert text.startswith("2 problems\n")
+    assert "'tt_svd.dimension' is 2000, more than the" in text
+    assert "'evaluation.k' asks for 3000 tracks, more than the" in text
+
+
+def test_string_ids_without_the_table_that_has_them(
+    tables: Tables, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del tables["tracks"]
+    events = tables["interactions"]
+    ids = [
+        str(number) if kind == "playlist" else f"t{number}"
+        for kind, number in zip(column(events, "entity"), column(events, "entity_id"), strict=True)
+    ]
+    tables["interactions"] = with_column(events, "entity_id", ids)
+    _, text = report(tables, tmp_path / "data", capsys)
+    assert text.startswith("1 problem\n")
+    assert "there is no table 'tracks'" in text
 
 
 def test_missing_tables_beside_other_problems(

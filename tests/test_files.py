@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from gpu_coldstart.config.parameters import SplitConfig
 from gpu_coldstart.data.frames import to_arrow
+from gpu_coldstart.data.indexing import index
 from gpu_coldstart.data.tables import load
 from gpu_coldstart.datasets import events
 from gpu_coldstart.errors import UserError
-from tests.test_tables import ENGINE, arrow, example, message, rows, write
+from gpu_coldstart.runs.fingerprint import fingerprint
+from tests.test_tables import DAY, DAY_US, ENGINE, arrow, example, message, rows, write
 
 
 def parts(tmp_path: Path, name: str, tables: dict[str, pa.Table]) -> Path:
@@ -101,6 +105,96 @@ def test_moments_that_would_wrap(unit: str) -> None:
     assert "column 'registered_at', row 0, counting from 0, and 2 more" in message(arrow(columns))
 
 
+def test_int96_moments(tmp_path: Path) -> None:
+    columns = example()
+    moments = [datetime(2099, 1, 1, 2, 3, 4, 567_000), DAY, None]
+    tables = arrow(columns)
+    place = tables["users"].column_names.index("registered_at")
+    source = write(tmp_path, tables)
+
+    def put(*moments: datetime | None) -> None:
+        odd = tables["users"].set_column(
+            place, "registered_at", pa.array([*moments, DAY], pa.timestamp("us"))
+        )
+        pq.write_table(odd, tmp_path / "users.parquet", use_deprecated_int96_timestamps=True)
+
+    put(*moments[:2])
+    loaded = load(ENGINE, source)
+    assert rows(loaded.users)[0]["registered_at"] == 4_070_916_184_567_000
+    assert rows(loaded.users)[1]["registered_at"] == DAY_US
+    put(DAY, datetime(2500, 1, 1))  # beyond what int64 counts in nanoseconds
+    assert "row 1, counting from 0: the time lies in the year 2500" in message(source)
+    put(DAY, None)
+    assert "row 1, counting from 0: the cell is null" in message(source)
+
+
+def test_numbers_in_a_csv_file(tmp_path: Path) -> None:
+    write(tmp_path, arrow(example()))
+    (tmp_path / "users.parquet").unlink()
+    path = tmp_path / "users.csv"
+    for text in ("1_0", " 12", "\u0663"):
+        path.write_text(f"user_id,registered_at,age\n7,2020-11-02,+4.0\n8,2020-11-02,{text}\n")
+        said = message(events.source(tmp_path))
+        assert f"column 'age', row 1, counting from 0: {text!r} is not a whole number" in said
+
+
+def test_part_files_that_would_be_overlooked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = parts(tmp_path, "users", arrow(example()))
+    source = events.source(tmp_path)
+
+    def refused(name: str, says: str) -> None:
+        assert f"{folder / name} {says}" in message(source)
+
+    for name in ("c.PARQUET", "d.pq", "e.parquet.gz"):
+        (folder / name).touch()
+        refused(name, "is no part file")
+        (folder / name).unlink()
+    (folder / ".c.PARQUET.crc").touch()
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    refused("linked", "is a link to a folder")
+    with pytest.raises(UserError, match="is a link to a folder"):
+        fingerprint({"users": folder})
+    (folder / "linked").unlink()
+    load(ENGINE, source)
+    closed = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if str(path).endswith("user_id=1"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return closed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    refused("user_id=1", "cannot be read (Permission denied)")
+    with pytest.raises(UserError, match="cannot be read"):
+        fingerprint({"users": folder})
+
+
+def test_a_directory_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = os.stat
+
+    def stat(path: Any, **options: Any) -> Any:
+        if str(path).endswith("closed/data"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    with pytest.raises(UserError, match=r"closed/data cannot be read \(Permission denied\)"):
+        events.source(tmp_path / "closed/data")
+
+
+def test_an_unknown_id_is_shown_in_its_part(tmp_path: Path) -> None:
+    columns = example()
+    columns["interactions"]["user_id"] = [7, 1, 2, 3]
+    parts(tmp_path, "interactions", arrow(columns))
+    with pytest.raises(UserError) as caught:
+        index(ENGINE, load(ENGINE, events.source(tmp_path)), SplitConfig())
+    place = tmp_path / "interactions" / "user_id=1" / "part-0.parquet"
+    assert f"the first being 1 in {place}, column 'user_id', row 0," in str(caught.value)
+
+
 def test_two_forms_of_a_table(tmp_path: Path) -> None:
     write(tmp_path, arrow(example()))
     (tmp_path / "users.csv").touch()
@@ -124,11 +218,22 @@ def test_frames(library: str) -> None:
     assert table["country"].to_pylist() == ["FR", None]
 
 
+class Silent:
+    """A frame that fails without a word."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        raise ValueError
+
+
 def test_frames_that_are_refused() -> None:
     with pytest.raises(UserError, match="users is of the type int"):
         to_arrow("users", 7)
     with pytest.raises(UserError, match="of equal length"):
         to_arrow("users", {"user_id": [1], "age": [1, 2]})
+    with pytest.raises(UserError, match="integers within int64"):
+        to_arrow("users", {"user_id": [2**63]})
+    with pytest.raises(UserError, match=r"\(ValueError\)"):
+        to_arrow("users", Silent())
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"user_id": [1], "age": [3]}).set_index("user_id")
     with pytest.raises(UserError, match=r"is the frame's index.*reset_index"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from gpu_coldstart.datasets.synthetic.generate import generate
 from gpu_coldstart.datasets.synthetic.world import PRESETS
 from gpu_coldstart.engine.base import Csr
 from gpu_coldstart.engine.cpu.engine import CpuEngine
+from gpu_coldstart.errors import UserError
 from gpu_coldstart.runs.artifacts import decode, encode
 from tests.test_tables import arrow, cells, example, message
 from tests.worlds import some_world
@@ -117,6 +119,61 @@ def test_text_in_a_space_of_integers() -> None:
     assert "column 'entity_id', row 3" in message(arrow(columns))
 
 
+def test_digits_that_are_no_integer_of_a_table() -> None:
+    columns = example()
+    for text in ("007", "0x64", " 100", "+100", "9" * 30):
+        columns["interactions"]["entity_id"] = ["100", "4", "1", text]
+        assert f"{text!r} is not an integer, as artist ids are" in message(arrow(columns))
+
+
+WITHOUT = {"artist": ("tracks", "artist_id"), "playlist": ("playlists", None)}
+
+
+def without(source: dict[str, pa.Table], *kinds: str) -> dict[str, pa.Table]:
+    """The tables without what says which ids of some kinds there are."""
+    tables = dict(source)
+    for kind in kinds:
+        table, column = WITHOUT[kind]
+        if column is None:
+            del tables[table]
+        else:
+            tables[table] = tables[table].drop_columns([column])
+    return tables
+
+
+@pytest.mark.parametrize("strings", [("artist", "playlist"), KINDS], ids=str)
+def test_ids_of_kinds_that_nothing_owns_are_unknown(strings: tuple[str, ...]) -> None:
+    source, lost = some_world(5).source(), ("artist", "playlist")
+    plain, named = (
+        logs_of(without(source, *lost)),
+        logs_of(without(with_strings(source, *strings), *lost)),
+    )
+    assert plain.ids.unowned == named.ids.unowned == lost
+    assert plain.notes == named.notes
+    assert any("interactions name unknown users or entities" in note for note in named.notes)
+    assert any("interactions name playlists" in note for note in named.notes)
+    for name in ("registration", "history", "members"):
+        assert same(getattr(plain, name), getattr(named, name))
+
+
+def test_playlists_without_a_value_own_nothing() -> None:
+    columns = example()
+    columns["interactions"]["entity_id"] = ["100", "4", "p1", "a1"]
+    columns["tracks"]["artist_id"] = pa.array([None, None], pa.float64())
+    tables = arrow(columns)
+    tables["playlists"] = tables["playlists"].slice(0, 0)
+    assert load(ENGINE, tables).ids.unowned == ("artist", "playlist")
+
+
+def test_the_first_unknown_id_is_named() -> None:
+    source = with_strings(some_world(5).source(), "user")
+    users = source["interactions"]["user_id"].to_pylist()
+    strangers = ["anna", *users[1:10], *["ben"] * len(users[10:])]
+    source["interactions"] = source["interactions"].set_column(0, "user_id", pa.array(strangers))
+    with pytest.raises(UserError, match="'anna' in interactions, column 'user_id', row 0"):
+        logs_of(source)
+
+
 def test_repeated_name() -> None:
     columns = example()
     columns["users"]["user_id"] = ["anna", "ben", "anna"]
@@ -185,3 +242,24 @@ def test_a_fitted_model_answers_in_string_ids() -> None:
     assert others["track_id"].to_pylist() == [word(one) for one in lists["track_id"].to_pylist()]
     assert others["score"].equals(lists["score"])
     assert not json.loads(others.schema.metadata[b"notes"])
+
+
+def test_a_model_knows_no_ids_of_kinds_its_data_did_not_have(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"preset": "tiny", "strategies": ["semi"], "engine": "cpu"}
+    source = without(dict(generate(PRESETS["tiny"], seed=0)), "playlist")
+    model = ColdStart(**settings).fit(Dataset.from_frames(**source))
+    model.save(tmp_path / "bundle")
+    answer = ColdStart.load(tmp_path / "bundle", engine="cpu").recommend(
+        {"user_id": ["anna"]},
+        {
+            "user_id": ["anna"] * 2,
+            "action": ["stream"] * 2,
+            "entity": ["playlist", "track"],
+            "entity_id": ["p1", str(int(model.fitted.model.entities.track_ids[3]))],
+        },
+        k=5,
+    )
+    notes = json.loads(answer.schema.metadata[b"notes"])
+    assert notes == [
+        "1 of 2 interactions name unknown tracks, artists, albums or playlists; left out"
+    ]

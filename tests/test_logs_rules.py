@@ -84,6 +84,16 @@ def test_every_cohort_must_have_somebody(engine: Engine, missing: str) -> None:
         raw.logs(engine)
 
 
+def test_one_warm_user_is_too_few(engine: Engine) -> None:
+    raw = small()
+    kept = next(row["user_id"] for row in raw.users if row["split"] == "warm")
+    raw.users = [row for row in raw.users if row["split"] != "warm" or row["user_id"] == kept]
+    there = {row["user_id"] for row in raw.users}
+    raw.interactions = [row for row in raw.interactions if row["user_id"] in there]
+    with pytest.raises(UserError, match="leaves one warm user, too few to train on: give"):
+        raw.logs(engine)
+
+
 # -- unknown ids -----------------------------------------------------------------------------------
 
 
@@ -110,7 +120,7 @@ def test_unknown_ids_are_dropped_and_counted(engine: Engine, odd: dict[str, Any]
     with pytest.raises(UserError) as caught:
         raw.logs(engine)
     column = "user_id" if odd["user_id"] == 77 else "entity_id"
-    for word in ("interactions.parquet", "8 of 15", "row 0", column, str(odd[column])):
+    for word in ("8 of 15", f"{odd[column]} in interactions, column '{column}', row 0"):
         assert word in str(caught.value)
 
 
@@ -133,7 +143,7 @@ def test_playlist_rows_with_unknown_tracks(engine: Engine) -> None:
     assert any("2 of 4 playlist rows name unknown tracks" in note for note in logs.notes)
     check(engine, raw.indexed(engine), expect(raw, Config()))
     raw.playlists.append({"playlist_id": 1, "track_id": 53})
-    with pytest.raises(UserError, match=r"playlists\.parquet.*3 of 5"):
+    with pytest.raises(UserError, match="playlists, column 'track_id': 3 of 5"):
         raw.logs(engine)
 
 
@@ -178,7 +188,7 @@ def test_split_by_time_needs_long_logs(engine: Engine) -> None:
 
 
 def test_given_split_is_said(engine: Engine) -> None:
-    assert "users.parquet" in small().logs(engine).split_rule
+    assert "as the table of users says" in small().logs(engine).split_rule
 
 
 def test_day_name() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gpu_coldstart.data.tables import ENTITIES, Tables
+from gpu_coldstart.data.numbering import Numbering
+from gpu_coldstart.data.tables import Tables
 from gpu_coldstart.engine.base import Array, Column, Csr, Engine
 from gpu_coldstart.errors import UserError
 
@@ -12,7 +13,7 @@ __all__ = ["Catalogue", "entries", "owners", "read"]
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class Catalogue(Numbering):
     """All entities, numbered tracks, artists, albums, playlists, one after another.
 
     Attributes
@@ -36,15 +37,9 @@ class Catalogue:
     genres: tuple[str, ...]
     listed: tuple[Array, Array]
 
-    def first(self, kind: str) -> int:
-        """Number of the first entity of a kind."""
-        before = ENTITIES[: ENTITIES.index(kind)]
-        return sum(int(self.ids[other].shape[0]) for other in before)
-
-    @property
-    def n_entities(self) -> int:
-        """Number of entities of all kinds."""
-        return self.first("playlist") + int(self.ids["playlist"].shape[0])
+    def ids_of(self, kind: str) -> Array:
+        """See :meth:`Numbering.ids_of`."""
+        return self.ids[kind]
 
     def by_popularity(self, engine: Engine, popularity: Array) -> tuple[Catalogue, Array]:
         """Renumber tracks, the most popular first, equals by smaller id.
@@ -184,9 +179,10 @@ def _playlists(
     tracks = engine.lookup(tables.playlists["track_id"].values, track_keys)
     unknown = int((tracks < 0).sum())
     if 2 * unknown > len(tracks):
+        listing, catalogue = (tables.opened[name].file for name in ("playlists", "tracks"))
         raise UserError(
-            f"playlists.parquet, column 'track_id': {unknown} of {len(tracks)} rows name a track "
-            "that tracks.parquet does not have: check that both come from the same catalogue"
+            f"{listing}, column 'track_id': {unknown} of {len(tracks)} rows name a track that "
+            f"{catalogue} does not have: check that both come from the same catalogue"
         )
     ids = xp.unique(tables.playlists["playlist_id"].values)
     playlists = engine.lookup(tables.playlists["playlist_id"].values, ids)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.data.cohorts import day_name
-from gpu_coldstart.data.contract import REQUIRED, SCHEMAS, contents
+from gpu_coldstart.data.contract import SCHEMAS
+from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.data.events import DAY
 from gpu_coldstart.data.indexing import index
-from gpu_coldstart.data.tables import ACTIONS, Source, Tables, read
+from gpu_coldstart.data.logs import Logs
+from gpu_coldstart.data.tables import ACTIONS, Source, Tables, read_all
 from gpu_coldstart.datasets import events
 from gpu_coldstart.engine.base import Column, Engine
 from gpu_coldstart.errors import UserError
+from gpu_coldstart.runs.making import check_lists, check_settings
 
 __all__ = ["CheckReport", "check", "check_directory"]
 
@@ -82,28 +85,22 @@ def check(engine: Engine, source: Source, config: Config) -> CheckReport:
     ----------
     source : Source
     config : Config
-        Its ``split`` says who would be in which cohort.
+        Of the run that would use the data.
     """
-    absent = [
-        f"there is no table '{name}': add one with {contents(name)}"
-        for name in REQUIRED
-        if name not in source
-    ]
-    tables, ids, problems = read(engine, source)
-    if absent or problems:
-        return CheckReport((*absent, *map(str, problems)))
-    playlists = tables.get("playlists")
-    if playlists is not None and not len(playlists["playlist_id"].values):
-        playlists = None
-    whole = Tables(tables["users"], tables["tracks"], tables["interactions"], playlists, ids)
-    missing = _missing(tables | ({} if playlists is not None else {"playlists": {}}))
-    missing += _silent_actions(engine, whole.interactions["action"])
+    found = read_all(engine, source)
+    if found.problems:
+        return CheckReport(tuple(map(str, found.problems)))
+    tables = Tables.of(found)
+    missing = [*_missing(tables), *_silent_actions(engine, tables.interactions["action"])]
     days = config.segments.popularity_days
     try:
-        logs, truth = index(engine, whole, config.split, popularity_days=days)
+        logs, truth = index(engine, tables, config.split, popularity_days=days)
     except UserError as error:
         return CheckReport((str(error),), notes=tuple(missing))
-    moments = whole.interactions["timestamp"].values
+    refused = _refused(config, Dataset(lambda: source), logs)
+    if refused:
+        return CheckReport(refused, notes=(*missing, *logs.notes))
+    moments = tables.interactions["timestamp"].values
     first, last = (day_name(int(edge) // DAY) for edge in (moments.min(), moments.max()))
     facts = (
         f"{logs.n_warm} warm users to learn from, {logs.n_validation} validation, {logs.n_test} "
@@ -118,16 +115,28 @@ def check(engine: Engine, source: Source, config: Config) -> CheckReport:
     return CheckReport((), facts, (*missing, *logs.notes))
 
 
-def _missing(tables: Mapping[str, Mapping[str, Column]]) -> list[str]:
+def _refused(config: Config, dataset: Dataset, logs: Logs) -> tuple[str, ...]:
+    """The settings that a run would refuse, as the data cannot serve them."""
+    refused = []
+    for settle in (partial(check_settings, config, dataset), partial(check_lists, config)):
+        try:
+            settle(logs)
+        except UserError as error:
+            refused.append(str(error))
+    return tuple(refused)
+
+
+def _missing(tables: Tables) -> list[str]:
     """Notes on optional tables and columns that are not there."""
     notes = []
-    if not tables["playlists"]:
+    if tables.playlists is None:
         notes.append(
             "there are no playlists: TT-SVD counts tracks that share a listening history, and "
             "there are no carousels"
         )
-    for table, columns in tables.items():
-        absent = [rule.name for rule in SCHEMAS[table] if columns and rule.name not in columns]
+    for table, rules in SCHEMAS.items():
+        columns: dict[str, Column] | None = getattr(tables, table)
+        absent = [rule.name for rule in rules if columns and rule.name not in columns]
         notes += [
             f"{table} has no column '{name}': {_WITHOUT[f'{table}.{name}']}"
             for name in absent

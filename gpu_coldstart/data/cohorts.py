@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from gpu_coldstart.config.parameters import SplitConfig
-from gpu_coldstart.engine.base import Array, Column, Engine
+from gpu_coldstart.engine.base import Array, Engine
 from gpu_coldstart.errors import UserError
 
 __all__ = [
@@ -35,7 +35,7 @@ def day_name(day: int) -> str:
 
 
 def assign(
-    engine: Engine, split: SplitConfig, given: Column | None, registered: Array, last_day: int
+    engine: Engine, split: SplitConfig, given: Array | None, registered: Array, last_day: int
 ) -> tuple[Array, str]:
     """Cohort of each user.
 
@@ -47,7 +47,7 @@ def assign(
 
     Parameters
     ----------
-    given : Column [users] of codes in SPLITS, or None
+    given : Array [users] of int32 codes into SPLITS, or None
     registered : Array [users] of int64
         Registration day, counted from 1970, of the users in ascending order of their ids.
     last_day : int
@@ -62,16 +62,13 @@ def assign(
     """
     xp = engine.xp
     if given is not None:
-        cohort = given.values.astype(xp.int32)
-        if given.valid is not None:
-            cohort = xp.where(given.valid, cohort, LEFT_OUT).astype(xp.int32)
-        return cohort, "split as users.parquet says"
+        return given.astype(xp.int32), "split as the table of users says"
 
     complete = registered <= last_day - split.truth_days
     days = xp.sort(registered[complete])
     if len(days) == 0:
         raise UserError(
-            f"interactions.parquet ends on {day_name(last_day)}, less than {split.truth_days} days "
+            f"the interactions end on {day_name(last_day)}, less than {split.truth_days} days "
             "after every registration: give longer logs, or set split.truth_days lower"
         )
     first_cold = int(days[min(len(days) - 1, int((1 - split.cold_share) * len(days)))])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,14 +178,20 @@ REQUIRED = ("users", "tracks", "interactions")
 """The tables that no data set can do without."""
 
 
-def contents(table: str) -> str:
+def contents(table: str, optional: Collection[str] = ()) -> str:
     """What a table should hold, in words, for an error about one that is missing.
+
+    Parameters
+    ----------
+    optional : collection of str
+        Columns that may be missing beside those that the contract makes optional.
 
     Examples
     --------
     >>> contents("playlists")
     'the columns playlist_id, track_id (and may have position, user_id, created_at, title)'
     """
-    required = ", ".join(field.name for field in SCHEMAS[table] if field.required)
-    optional = ", ".join(field.name for field in SCHEMAS[table] if not field.required)
-    return f"the columns {required} (and may have {optional})"
+    names = [field.name for field in SCHEMAS[table]]
+    must = [field.name for field in SCHEMAS[table] if field.required and field.name not in optional]
+    may = ", ".join(name for name in names if name not in must)
+    return f"the columns {', '.join(must)} (and may have {may})"

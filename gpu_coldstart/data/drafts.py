@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from gpu_coldstart.data.contract import ENTITIES, ID, Field
 from gpu_coldstart.data.files import Opened
-from gpu_coldstart.data.ids import KINDS, Ids, Vocabulary, as_text, is_string
+from gpu_coldstart.data.ids import KINDS, Ids, Vocabulary, as_text, is_integer, is_string
 from gpu_coldstart.data.plain import problem_at
 from gpu_coldstart.data.problems import Problem
 
@@ -47,9 +47,10 @@ def id_spaces(drafts: list[Draft], known: Ids, problems: list[Problem]) -> Ids:
     owned: dict[str, tuple[Draft, str]] = {}
     for draft in drafts:
         for name, rule in draft.fields.items():
-            if rule.owner:
+            if rule.owner and _has_values(draft, name):
                 owned[rule.space] = draft, name
-    strings, words = set(known.strings), {}
+    strings = set(known.strings)
+    words: dict[str, Any] = {}
     for space, (draft, name) in owned.items():
         strings.discard(space)
         words[space] = Vocabulary()
@@ -58,12 +59,23 @@ def id_spaces(drafts: list[Draft], known: Ids, problems: list[Problem]) -> Ids:
             column = draft.plain[name] if draft.plain else draft.opened.read([name])[name]
             distinct = pc.unique(as_text(column).drop_null())
             words[space] = Vocabulary.of(distinct.take(pc.sort_indices(distinct)))
-    ids = replace(known, **words, strings=tuple(kind for kind in KINDS if kind in strings))
+    ids = replace(
+        known,
+        **words,
+        strings=tuple(kind for kind in KINDS if kind in strings),
+        unowned=tuple(kind for kind in known.unowned if kind not in owned),
+    )
     for draft in drafts:
         for name, rule in draft.fields.items():
             if rule.space in owned and not rule.owner and draft.opened.rows:
                 _agree(draft, name, owned[rule.space], problems)
     return ids
+
+
+def _has_values(draft: Draft, name: str) -> bool:
+    """Whether a column has a value, as far as that can be told without reading it."""
+    rows = draft.opened.rows
+    return rows > 0 and (name not in draft.plain or draft.plain[name].null_count < rows)
 
 
 def _agree(draft: Draft, name: str, owner: tuple[Draft, str], problems: list[Problem]) -> None:
@@ -112,7 +124,7 @@ def _codes(ids: Ids, space: str, column: pa.ChunkedArray) -> pa.Array:
     given = pc.is_valid(column)
     try:
         codes = ids.codes(space, column.drop_null())
-    except pa.ArrowInvalid:  # ids of another sort, which is a problem noted already
+    except ValueError:  # ids of another sort, which is a problem noted already
         codes = np.full(int(pc.sum(given).as_py() or 0), -1, np.int64)
     values = np.zeros(len(column), np.int64)
     there = np.asarray(given)
@@ -136,10 +148,10 @@ def _entity_codes(
         if not mine.any():
             continue
         some = column.filter(pa.array(mine))
-        if text and kind not in ids.strings:
-            wrong = _not_integers(some)
+        if text and kind not in (*ids.strings, *ids.unowned):
+            whole = is_integer(some)
             bad = mine.copy()
-            bad[mine] = wrong
+            bad[mine] = ~whole
             problems += problem_at(
                 draft.opened,
                 rule,
@@ -147,7 +159,7 @@ def _entity_codes(
                 partial(_no_integer, column, kind),
                 f"write the ids of each {kind} as its own table has them",
             )
-            values[mine & ~bad] = ids.codes(kind, some.filter(pa.array(~wrong)))
+            values[mine & ~bad] = ids.codes(kind, some.filter(pa.array(whole)))
         elif not text and kind in ids.strings:
             problems += problem_at(
                 draft.opened,
@@ -168,21 +180,3 @@ def _no_integer(column: pa.ChunkedArray, kind: str, row: int) -> str:
 def _no_string(kind: str, row: int) -> str:
     del row
     return f"the id is an integer, but {kind} ids are strings"
-
-
-def _not_integers(ids: pa.ChunkedArray) -> Any:
-    """Mask of the strings that are no int64."""
-    texts = as_text(ids)
-    try:
-        texts.cast(pa.int64())
-    except pa.ArrowInvalid:
-        return np.array([not _is_int64(text) for text in texts.to_pylist()], bool)
-    return np.zeros(len(texts), bool)
-
-
-def _is_int64(text: str) -> bool:
-    try:
-        pa.scalar(text).cast(pa.int64())
-    except pa.ArrowInvalid:
-        return False
-    return True

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from gpu_coldstart.data.catalogue import Catalogue
 from gpu_coldstart.data.tables import ACTIONS, ENTITIES, Tables
-from gpu_coldstart.engine.base import Array, Engine
+from gpu_coldstart.engine.base import Array, Column, Engine
 from gpu_coldstart.errors import UserError
 
 __all__ = ["DAY", "Events", "event_code", "known_events"]
@@ -24,6 +25,41 @@ class Events(NamedTuple):
     what: Array  # int16, code of action and kind of entity
     entity: Array  # int32, number among all entities
     count: Array  # float32
+
+    @classmethod
+    def of(
+        cls,
+        engine: Engine,
+        table: Mapping[str, Column],
+        user: Array,
+        entity: Array,
+        registered: Array | None,
+    ) -> Events:
+        """The rows of an interactions table.
+
+        Parameters
+        ----------
+        user, entity : Array [rows] of int32
+            Numbers of each row's user and entity; -1 where unknown.
+        registered : Array [users] of int64, or None
+            Moments of registration; where they or the rows' own are not known, every day is 0.
+        """
+        xp = engine.xp
+        day = since = xp.zeros(len(user), dtype=xp.int32)
+        if registered is not None and "timestamp" in table:
+            day = (table["timestamp"].values // DAY).astype(xp.int32)
+            since = day - (registered // DAY).astype(xp.int32)[xp.maximum(user, 0)]
+        action, kind = (table[name].values.astype(xp.int16) for name in ("action", "entity"))
+        count = table["count"].values if "count" in table else xp.ones(len(user))
+        what = event_code(action, kind)
+        return cls(user, day, since, what, entity, count.astype(xp.float32))
+
+    @classmethod
+    def none(cls, engine: Engine) -> Events:
+        """No events."""
+        xp = engine.xp
+        none = xp.zeros(0, dtype=xp.int32)
+        return cls(none, none, none, none.astype(xp.int16), none, none.astype(xp.float32))
 
     def where(self, kept: Array) -> Events:
         """The events picked by a mask."""
@@ -59,7 +95,7 @@ def known_events(
     Parameters
     ----------
     user_keys, registered : Array [users] of int64
-        Ids, ascending, and registration days counted from 1970.
+        Ids, ascending, and moments of registration.
 
     Returns
     -------
@@ -76,12 +112,8 @@ def known_events(
     xp = engine.xp
     table = tables.interactions
     user = engine.lookup(table["user_id"].values, user_keys)
-    kind, action = table["entity"].values, table["action"].values
-    entity = xp.full(len(user), -1, dtype=xp.int32)
-    for code, name in enumerate(ENTITIES):
-        of_kind = kind == code
-        found = engine.lookup(table["entity_id"].values[of_kind], catalogue.ids[name])
-        entity[of_kind] = xp.where(found >= 0, found + catalogue.first(name), -1)
+    kind = table["entity"].values
+    entity = catalogue.numbers(engine, kind, table["entity_id"].values)
     unknown = (user < 0) | (entity < 0)
     if tables.playlists is None:
         unlisted = kind == ENTITIES.index("playlist")
@@ -89,22 +121,17 @@ def known_events(
     else:
         unlisted = xp.zeros(len(user), dtype=bool)
     notes = _count_unknown(engine, tables, user, unknown)
-
-    day = (table["timestamp"].values // DAY).astype(xp.int32)
-    since = day - registered.astype(xp.int32)[xp.maximum(user, 0)]
-    early = ~unknown & ~unlisted & (since < 0)
+    events = Events.of(engine, table, user, entity, registered)
+    early = ~unknown & ~unlisted & (events.since < 0)
     if int(early.sum()):
         notes.append(
             f"{int(early.sum())} interactions come before their user's registration day; left out"
         )
     if int(unlisted.sum()):
         notes.append(
-            f"{int(unlisted.sum())} interactions name playlists, but there is no "
-            "playlists.parquet; left out"
+            f"{int(unlisted.sum())} interactions name playlists, but there is no table of them; "
+            "left out"
         )
-    count = table["count"].values if "count" in table else xp.ones(len(user))
-    what = event_code(action.astype(xp.int16), kind.astype(xp.int16))
-    events = Events(user, day, since, what, entity, count.astype(xp.float32))
     return events.where(~(unknown | early | unlisted)), notes
 
 
@@ -116,14 +143,9 @@ def _count_unknown(engine: Engine, tables: Tables, user: Array, unknown: Array) 
     if 2 * lost > total:
         row = int(engine.xp.argmax(unknown))
         column = "user_id" if int(user[row]) < 0 else "entity_id"
-        kind = "user"
-        if column == "entity_id":
-            kind = ENTITIES[int(tables.interactions["entity"].values[row])]
-        value = f", value {int(tables.interactions[column].values[row])}"
-        value = "" if kind in tables.ids.strings else value
         raise UserError(
-            f"interactions.parquet: {lost} of {total} rows name ids that the other tables do not "
-            f"have, the first in row {row} (counting from 0), column {column}"
-            f"{value}: check that all files come from the same logs"
+            f"{lost} of {total} interactions name ids that the other tables do not have, the first "
+            f"being {tables.cell('interactions', column, row)}: check that all tables come from "
+            "the same logs"
         )
     return [f"{lost} of {total} interactions name unknown users or entities; left out"]

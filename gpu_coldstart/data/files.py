@@ -14,9 +14,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from gpu_coldstart.data.contract import SCHEMAS, contents
-from gpu_coldstart.errors import UserError
+from gpu_coldstart.errors import UserError, first_line
 
-__all__ = ["Opened", "is_there", "open_table", "part_files"]
+__all__ = ["Opened", "files_below", "is_there", "open_table", "part_files"]
 
 _SUFFIXES = (".parquet", ".csv")
 
@@ -128,8 +128,8 @@ def is_there(path: Path) -> bool:
     return True
 
 
-def part_files(directory: Path) -> list[Path]:
-    """The Parquet or CSV files in a directory and below, by name.
+def files_below(directory: Path) -> list[Path]:
+    """The files in a directory and its folders, by name.
 
     Names that begin with ``.`` or ``_``, which Spark and others use for their own ends, are
     skipped.
@@ -137,15 +137,41 @@ def part_files(directory: Path) -> list[Path]:
     Raises
     ------
     UserError
-        When there is none, or both kinds.
+        For a folder that cannot be read, one that is a link (which might lead in a circle), and
+        what :func:`is_there` refuses.
     """
-    parts = []
-    for folder, folders, names in os.walk(directory, followlinks=False):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
-        for name in sorted(names):
-            path = Path(folder, name)
-            if path.suffix in _SUFFIXES and not name.startswith((".", "_")) and is_there(path):
-                parts.append(path)
+
+    def unreadable(error: OSError) -> None:
+        raise UserError(
+            f"{error.filename} cannot be read ({error.strerror}): mend or delete it"
+        ) from error
+
+    found = []
+    for folder, folders, names in os.walk(directory, onerror=unreadable):
+        folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+        for path in (Path(folder, name) for name in folders):
+            if path.is_symlink():
+                raise UserError(f"{path} is a link to a folder: put the folder itself there")
+        paths = (Path(folder, name) for name in names if not name.startswith((".", "_")))
+        found += [path for path in paths if is_there(path)]
+    return sorted(found)
+
+
+def part_files(directory: Path) -> list[Path]:
+    """The part files of a table: those that :func:`files_below` finds, all Parquet or all CSV.
+
+    Raises
+    ------
+    UserError
+        When there is none, both kinds, or another file.
+    """
+    parts = files_below(directory)
+    others = [path for path in parts if path.suffix not in _SUFFIXES]
+    if others:
+        raise UserError(
+            f"{others[0]} is no part file, whose name ends in .parquet or .csv: rename it, or put "
+            "it elsewhere"
+        )
     if not parts:
         raise UserError(
             f"{directory} is a directory without part files: it should hold files that end in "
@@ -157,7 +183,7 @@ def part_files(directory: Path) -> list[Path]:
             f"{directory} holds both Parquet and CSV files, such as {suffixes['.parquet']} and "
             f"{suffixes['.csv']}: keep one kind"
         )
-    return sorted(parts)
+    return parts
 
 
 def _directory(directory: Path, table: str) -> Opened:
@@ -244,8 +270,7 @@ def _pages(path: Path, columns: Sequence[str]) -> pa.Table:
         with _parquet(path) as file:
             return file.read(list(columns))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
-        raise UserError(f"{path} is damaged ({reason}): write it again") from error
+        raise UserError(f"{path} is damaged ({first_line(error)}): write it again") from error
 
 
 def _not_parquet(path: Path, error: BaseException) -> str:
@@ -263,8 +288,8 @@ def _not_parquet(path: Path, error: BaseException) -> str:
         return f"{path} is not a Parquet file: convert it, in pandas with DataFrame.to_parquet"
     if tail != b"PAR1":
         return f"{path} is cut short: its end is missing, so copy or write it again"
-    cause_line = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
-    return f"{path} is damaged, its footer cannot be read ({cause_line}): copy or write it again"
+    reason = first_line(error)
+    return f"{path} is damaged, its footer cannot be read ({reason}): copy or write it again"
 
 
 # -- CSV -------------------------------------------------------------------------------------------
@@ -281,8 +306,9 @@ def _csv(path: Path, table: str) -> Opened:
     try:
         values = pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(**options))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
-        raise UserError(f"{path} is not a CSV file with a header ({reason}): correct it") from error
+        raise UserError(
+            f"{path} is not a CSV file with a header ({first_line(error)}): correct it"
+        ) from error
     types = _types(values.schema, str(path), table)
     kept = [name for name in names if name in types]
     rows = ((str(path), values.num_rows),)

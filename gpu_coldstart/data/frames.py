@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from gpu_coldstart.data.contract import SCHEMAS
-from gpu_coldstart.errors import UserError
+from gpu_coldstart.errors import UserError, first_line
 
 __all__ = ["to_arrow"]
 
@@ -27,8 +27,8 @@ def to_arrow(name: str, frame: Any) -> pa.Table:
     Raises
     ------
     UserError
-        For anything else, columns of unequal lengths or of mixed types, and a pandas frame that
-        has a column of the contract as its index.
+        For anything else, columns of unequal lengths or of mixed types, integers beyond int64,
+        and a pandas frame that has a column of the contract as its index.
     """
     index = getattr(getattr(frame, "index", None), "names", None) or []
     columns = list(getattr(frame, "columns", []))
@@ -42,11 +42,10 @@ def to_arrow(name: str, frame: Any) -> pa.Table:
             return pa.Table.from_batches([frame])
         if isinstance(frame, Mapping) or hasattr(frame, "__arrow_c_stream__"):
             return pa.table(dict(frame) if isinstance(frame, Mapping) else frame)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(". ")
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise UserError(
-            f"{name} cannot be read as a table ({reason}): give columns of equal length, each of "
-            "one type"
+            f"{name} cannot be read as a table ({first_line(error)}): give columns of equal "
+            "length, each of one type, integers within int64"
         ) from error
     raise UserError(
         f"{name} is of the type {type(frame).__name__}: give a frame of pandas, Polars, PyArrow or "

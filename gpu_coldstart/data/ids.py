@@ -8,6 +8,7 @@ ids is the one that sorts first (by code point), and everything downstream works
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,10 +16,12 @@ import pyarrow.compute as pc
 
 from gpu_coldstart.engine.types import HostArray
 
-__all__ = ["KINDS", "Ids", "Vocabulary", "as_text", "is_string"]
+__all__ = ["KINDS", "Ids", "Vocabulary", "as_text", "is_integer", "is_string"]
 
 KINDS = ("user", "track", "artist", "album", "playlist")
 """The id spaces."""
+
+_INTEGER = "^(0|-?[1-9][0-9]*)$"
 
 
 def is_string(dtype: pa.DataType) -> bool:
@@ -33,6 +36,29 @@ def as_text(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     return column.cast(pa.large_string())
+
+
+def is_integer(texts: pa.Array | pa.ChunkedArray) -> HostArray:
+    """Mask of the strings that write an int64 in the one way there is: 007 is another id than 7.
+
+    Parameters
+    ----------
+    texts : pyarrow.Array or pyarrow.ChunkedArray
+        Strings of any type, without nulls.
+
+    Examples
+    --------
+    >>> is_integer(pa.array(["7", "007", "0x1F", "-5", "9" * 19])).tolist()
+    [True, False, False, True, False]
+    """
+    texts = as_text(texts)
+    whole = np.array(pc.match_substring_regex(texts, _INTEGER), bool)
+    try:
+        texts.filter(pa.array(whole)).cast(pa.int64())
+    except pa.ArrowInvalid:  # digits beyond int64
+        for row in np.flatnonzero(whole):
+            whole[row] = -(2**63) <= int(texts[int(row)].as_py()) < 2**63
+    return whole
 
 
 @dataclass(frozen=True)
@@ -86,6 +112,8 @@ class Ids:
         The distinct ids of a space of strings, sorted; empty for a space of integers.
     strings : tuple of str
         The spaces whose ids are strings.
+    unowned : tuple of str
+        The spaces of which no table says what ids there are, so that all are unknown.
     """
 
     user: Vocabulary = field(default_factory=Vocabulary)
@@ -94,11 +122,13 @@ class Ids:
     album: Vocabulary = field(default_factory=Vocabulary)
     playlist: Vocabulary = field(default_factory=Vocabulary)
     strings: tuple[str, ...] = ()
+    unowned: tuple[str, ...] = ()
 
     def without(self, kind: str) -> Ids:
         """The other spaces' ids; those of ``kind`` as if they were integers."""
+        empty: dict[str, Any] = {kind: Vocabulary()}
         strings = tuple(other for other in self.strings if other != kind)
-        return replace(self, **{kind: Vocabulary()}, strings=strings)
+        return replace(self, **empty, strings=strings)
 
     def words(self, kind: str) -> pa.Array | None:
         """The sorted strings of a space; None for a space of integers."""
@@ -132,21 +162,26 @@ class Ids:
             One of :data:`KINDS`.
         ids : pyarrow.Array or pyarrow.ChunkedArray
             Without nulls. A space of integers also takes strings of digits, a space of strings
-            also takes integers, as their digits.
+            also takes integers, as their digits, and a space that nothing owns takes either.
 
         Returns
         -------
         HostArray of int64
-            In a space of strings, -1 stands for an unknown id.
+            In a space of strings, and in one that nothing owns, -1 stands for an unknown id.
 
         Raises
         ------
-        pyarrow.ArrowInvalid
-            For text that is no int64 in a space of integers.
+        ValueError
+            For text that is no integer (:func:`is_integer`) in a space of integers.
         """
+        if kind in self.unowned:
+            return np.full(len(ids), -1, np.int64)
         words = self.words(kind)
+        if words is None and is_string(ids.type):
+            if not is_integer(ids).all():
+                raise ValueError(f"{kind} ids are integers")
+            ids = as_text(ids)
         if words is None:
-            text = is_string(ids.type)
-            return np.asarray((as_text(ids) if text else ids).cast(pa.int64()))
+            return np.asarray(ids.cast(pa.int64()))
         places = pc.index_in(as_text(ids), value_set=words)
         return np.asarray(places.fill_null(-1).cast(pa.int64()))

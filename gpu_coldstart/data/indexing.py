@@ -1,8 +1,8 @@
 """Checked tables turned into what the method works on: dense indices and sparse matrices.
 
-This is where the rule "no event after a cold user's registration day may influence anything but the
-ground truth" is kept: such events reach :class:`~gpu_coldstart.data.truth.GroundTruth`, and nothing
-else.
+This is where the rule "no interaction of a cold user after the registration day may influence
+anything but the ground truth" is kept: such events reach
+:class:`~gpu_coldstart.data.truth.GroundTruth`, and nothing else.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from gpu_coldstart.data.catalogue import Catalogue
 from gpu_coldstart.data.catalogue import read as read_catalogue
 from gpu_coldstart.data.events import DAY, Events, known_events
 from gpu_coldstart.data.logs import Logs
-from gpu_coldstart.data.registrations import registration_matrix, signal_counts
+from gpu_coldstart.data.registrations import ages, registration_matrix, signal_counts
 from gpu_coldstart.data.tables import SPLITS, Tables
 from gpu_coldstart.data.titles import Titles
 from gpu_coldstart.data.truth import GroundTruth
-from gpu_coldstart.engine.base import Array, Column, Csr, Engine
+from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.errors import UserError
 
 __all__ = ["index"]
@@ -60,13 +60,12 @@ def index(
     xp = engine.xp
     by_id = xp.argsort(tables.users["user_id"].values)
     user_keys = tables.users["user_id"].values[by_id]
-    registered = tables.users["registered_at"].values[by_id] // DAY
-    given = tables.users.get("split")
-    if given is not None:
-        given = Column(given.values[by_id], None if given.valid is None else given.valid[by_id])
+    moments = tables.users["registered_at"].values[by_id]
+    registered = moments // DAY
+    given = tables.users["split"].values[by_id] if "split" in tables.users else None
 
     catalogue, notes = read_catalogue(engine, tables)
-    events, dropped = known_events(engine, tables, user_keys, registered, catalogue)
+    events, dropped = known_events(engine, tables, user_keys, moments, catalogue)
     last_day = int(events.day.max()) if len(events.day) else int(registered.max())
     cohort, rule = cohorts.assign(engine, split, given, registered, last_day)
     _check_cohorts(cohort, tested=tested)
@@ -127,14 +126,15 @@ def _check_cohorts(cohort: Array, *, tested: bool) -> None:
 
     Two warm users are the least: batch normalisation has no variance to work with in one.
     """
-    least = {"warm": 2, "validation": 1, "test": int(tested)}
-    for name, wanted in least.items():
-        if int((cohort == SPLITS.index(name)).sum()) < wanted:
+    needed = {"warm": 2, "validation": 1, "test": int(tested)}
+    for name, least in needed.items():
+        there = int((cohort == SPLITS.index(name)).sum())
+        if there < least:
+            few = f"one {name} user, too few to train on" if there else f"no {name} users"
             raise UserError(
-                f"users.parquet leaves no {name} users (or one warm user, which is too few to "
-                f"train on): give users whose split is '{name}', or logs that go on for longer "
-                "after their registration (split.truth_days, split.min_truth and "
-                "split.cold_share set who counts)"
+                f"the table of users leaves {few}: give users whose split is '{name}', or logs "
+                "that go on for longer after their registration (split.truth_days, "
+                "split.min_truth and split.cold_share set who counts)"
             )
 
 
@@ -217,12 +217,8 @@ class _People(NamedTuple):
         """Read age and country at the given rows of the users table."""
         xp = engine.xp
         sizes = [int((cohort == code).sum()) for code in range(len(SPLITS))]
-        age = xp.full(len(rows), xp.nan, dtype=xp.float32)
-        column = tables.users.get("age")
-        if column is not None:
-            age = column.values[rows].astype(xp.float32)
-            if column.valid is not None:
-                age = xp.where(column.valid[rows], age, xp.float32(xp.nan))
+        n_rows = len(tables.users["user_id"].values)
+        age = ages(engine, tables.users.get("age"), n_rows)[rows]
         country = xp.full(len(rows), -1, dtype=xp.int32)
         column = tables.users.get("country")
         if column is not None:
@@ -271,6 +267,9 @@ def _past(
     registration = registration_matrix(
         engine, events.where(events.since == 0), owners, (n_users, n_entities)
     )
+    history = plays
+    if popularity_days:
+        history = _pairs(engine, events.where(warm & streamed), (n_warm, n_tracks))
     days = events.day[warm & streamed]
     logs = Logs(
         user_ids=people.ids,
@@ -291,7 +290,7 @@ def _past(
         members=catalogue.members(engine, listed),
         registration=registration,
         signals=signal_counts(engine, registration),
-        history=_pairs(engine, events.where(warm & streamed), (n_warm, n_tracks)),
+        history=history,
         favorites=_pairs(engine, events.where(warm & liked), (n_warm, n_entities)),
         plays=plays,
         days=(int(days.min()), int(days.max())),

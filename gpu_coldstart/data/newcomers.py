@@ -8,12 +8,18 @@ from typing import Any
 import pyarrow as pa
 
 from gpu_coldstart.data.catalogue import owners
-from gpu_coldstart.data.events import DAY, Events, event_code
+from gpu_coldstart.data.events import Events
 from gpu_coldstart.data.ids import Ids
 from gpu_coldstart.data.logs import Logs
+from gpu_coldstart.data.numbering import Numbering
 from gpu_coldstart.data.problems import refuse
-from gpu_coldstart.data.registrations import Registrations, registration_matrix, signal_counts
-from gpu_coldstart.data.tables import ENTITIES, read
+from gpu_coldstart.data.registrations import (
+    Registrations,
+    ages,
+    registration_matrix,
+    signal_counts,
+)
+from gpu_coldstart.data.tables import read
 from gpu_coldstart.data.titles import Titles
 from gpu_coldstart.engine.base import Array, Column, Csr, Engine, HostArray
 
@@ -21,7 +27,7 @@ __all__ = ["Entities", "Newcomers", "read_newcomers"]
 
 
 @dataclass(frozen=True)
-class Entities:
+class Entities(Numbering):
     """What a fitted model knows by name.
 
     Attributes
@@ -66,36 +72,10 @@ class Entities:
             logs.titles,
         )
 
-    def ids(self, kind: str) -> Array:
-        """Ids of the entities of a kind, in the order of their numbers."""
+    def ids_of(self, kind: str) -> Array:
+        """See :meth:`Numbering.ids_of`."""
         ids: Array = getattr(self, f"{kind}_ids")
         return ids
-
-    def first(self, kind: str) -> int:
-        """Number of the first entity of a kind."""
-        return sum(int(self.ids(other).shape[0]) for other in ENTITIES[: ENTITIES.index(kind)])
-
-    @property
-    def n_entities(self) -> int:
-        """Number of entities of all kinds."""
-        return self.first("playlist") + int(self.playlist_ids.shape[0])
-
-    def numbers(self, engine: Engine, kinds: Array, ids: Array) -> Array:
-        """Entity numbers [n] of int32 of ids [n] of given kinds; -1 where unknown."""
-        xp = engine.xp
-        numbers = xp.full(len(ids), -1, dtype=xp.int32)
-        for code, kind in enumerate(ENTITIES):
-            of_kind = (kinds == code).nonzero()[0]
-            if not len(of_kind):
-                continue
-            keys = self.ids(kind)
-            # Tracks are numbered by popularity; the others ascend already.
-            by_id = xp.argsort(keys) if kind == "track" else xp.arange(len(keys))
-            place = engine.lookup(ids[of_kind], keys[by_id])
-            known = place >= 0
-            number = xp.where(known, by_id[xp.maximum(place, 0)], -1) if len(keys) else place
-            numbers[of_kind] = xp.where(known, number + self.first(kind), -1)
-        return numbers
 
 
 @dataclass(frozen=True)
@@ -144,24 +124,25 @@ def read_newcomers(
     if interactions is not None and len(interactions):
         source["interactions"] = interactions
     optional = {"registered_at", "timestamp"}
-    tables, names, problems = read(engine, source, optional=optional, known=entities.names)
-    refuse(problems)
-    people = tables["users"]
+    found = read(engine, source, optional=optional, known=entities.names)
+    refuse(found.problems)
+    people = found.tables["users"]
     ids = people["user_id"].values
     country, unknown_country = _countries(engine, people.get("country"), entities, len(ids))
     unknown: list[str] = []
     if unknown_country:
         unknown.append(f"{unknown_country} users are from countries that the data set did not have")
-    events = _no_events(engine)
+    events = Events.none(engine)
     left_out: tuple[str, ...] = ()
-    if "interactions" in tables:
-        events, unknown_ids, left_out = _events(engine, entities, people, tables["interactions"])
+    if "interactions" in source:
+        table = found.tables["interactions"]
+        events, unknown_ids, left_out = _events(engine, entities, people, table)
         unknown += unknown_ids
     matrix = _matrix(engine, entities, events, len(ids))
     registrations = Registrations(
-        _ages(engine, people.get("age"), len(ids)), country, matrix, signal_counts(engine, matrix)
+        ages(engine, people.get("age"), len(ids)), country, matrix, signal_counts(engine, matrix)
     )
-    return Newcomers(engine.to_host(ids), names, registrations, tuple(unknown), left_out)
+    return Newcomers(engine.to_host(ids), found.ids, registrations, tuple(unknown), left_out)
 
 
 def _countries(
@@ -178,20 +159,6 @@ def _countries(
     return xp.where(given, country, -1).astype(xp.int32), int((given & (country < 0)).sum())
 
 
-def _ages(engine: Engine, column: Column | None, n: int) -> Array:
-    xp = engine.xp
-    if column is None:
-        return xp.full(n, xp.nan, dtype=xp.float32)
-    age = column.values.astype(xp.float32)
-    return age if column.valid is None else xp.where(column.valid, age, xp.float32(xp.nan))
-
-
-def _no_events(engine: Engine) -> Events:
-    xp = engine.xp
-    none = xp.zeros(0, dtype=xp.int32)
-    return Events(none, none, none, none.astype(xp.int16), none, none.astype(xp.float32))
-
-
 def _events(
     engine: Engine, entities: Entities, people: dict[str, Column], table: dict[str, Column]
 ) -> tuple[Events, list[str], tuple[str, ...]]:
@@ -201,19 +168,11 @@ def _events(
     by_id = xp.argsort(ids)
     place = engine.lookup(table["user_id"].values, ids[by_id])
     user = xp.where(place >= 0, by_id[xp.maximum(place, 0)], -1).astype(xp.int32)
-    kinds = table["entity"].values
-    entity = entities.numbers(engine, kinds, table["entity_id"].values)
-    day = xp.zeros(len(user), dtype=xp.int32)
-    since = xp.zeros(len(user), dtype=xp.int32)
-    if "timestamp" in table and "registered_at" in people:
-        day = (table["timestamp"].values // DAY).astype(xp.int32)
-        registered = (people["registered_at"].values // DAY).astype(xp.int32)
-        since = day - registered[xp.maximum(user, 0)]
-    count = table["count"].values if "count" in table else xp.ones(len(user))
-    what = event_code(table["action"].values.astype(xp.int16), kinds.astype(xp.int16))
-    events = Events(user, day, since, what, entity, count.astype(xp.float32))
+    entity = entities.numbers(engine, table["entity"].values, table["entity_id"].values)
+    registered = people["registered_at"].values if "registered_at" in people else None
+    events = Events.of(engine, table, user, entity, registered)
     total = len(user)
-    stranger, nothing, other_day = user < 0, entity < 0, since != 0
+    stranger, nothing, other_day = user < 0, entity < 0, events.since != 0
     unknown = [
         f"{int(mask.sum())} of {total} interactions name unknown {what}; left out"
         for mask, what in (

@@ -6,7 +6,6 @@ What does not fit is said with its row.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,15 +17,14 @@ import pyarrow.compute as pc
 
 from gpu_coldstart.data.contract import ID, INTEGER, STRING, TIME, YEARS, Field
 from gpu_coldstart.data.files import Opened
-from gpu_coldstart.data.ids import as_text, is_string
+from gpu_coldstart.data.ids import as_text, is_integer, is_string
 from gpu_coldstart.data.problems import Problem
 
 __all__ = ["is_plain", "plain", "problem_at"]
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _EXACT = 2**53
-_CANONICAL = "^(0|-?[1-9][0-9]*)$"
-"""Integers that are written in one way only: 007 is another id than 7."""
+_WHOLE = re.compile(r"([+-]?[0-9]+)(\.0*)?")
 
 
 def is_plain(dtype: pa.DataType, field: Field) -> bool:
@@ -147,11 +145,8 @@ def _from_text(
     """The cells of a CSV file. Ids are integers if all are, else strings; times are ISO 8601."""
     column = as_text(column)
     if field.kind is ID:
-        texts = column.drop_null()
-        if pc.all(pc.match_substring_regex(texts, _CANONICAL)).as_py():
-            with contextlib.suppress(pa.ArrowInvalid):  # digits beyond int64 are strings, too
-                return column.cast(pa.int64()), []
-        return column, []
+        whole = is_integer(column.drop_null()).all()
+        return column.cast(pa.int64()) if whole else column, []
     if field.kind is TIME:
         numbers, bad = _parsed(column, _moment)
         what = "a moment such as 2020-03-02T18:20:11"
@@ -183,10 +178,10 @@ def _parsed(column: pa.ChunkedArray, parse: Callable[[str], int]) -> tuple[pa.Ch
 
 
 def _integer(text: str) -> int:
-    number = int(re.sub(r"\.0*$", "", text))
-    if not -(2**63) <= number < 2**63:
+    match = _WHOLE.fullmatch(text)  # int() also takes 1_000, blanks and other scripts' digits
+    if match is None or not -(2**63) <= int(match[1]) < 2**63:
         raise ValueError(text)
-    return number
+    return int(match[1])
 
 
 def _moment(text: str) -> int:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from gpu_coldstart.data.catalogue import entries
 from gpu_coldstart.data.events import Events
 from gpu_coldstart.data.signals import SIGNALS, signal_place
-from gpu_coldstart.engine.base import Array, Csr, Engine
+from gpu_coldstart.engine.base import Array, Column, Csr, Engine
 
-__all__ = ["Registrations", "registration_matrix", "signal_counts"]
+__all__ = ["Registrations", "ages", "registration_matrix", "signal_counts"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,15 @@ class Registrations:
         """Tracks that ``users`` [n] streamed that day [n, tracks], by number of events."""
         rows = engine.take_rows(self.events, users * len(SIGNALS) + signal_place("streamed_songs"))
         return Csr(rows.indptr, rows.indices, rows.data, (rows.shape[0], n_tracks))
+
+
+def ages(engine: Engine, column: Column | None, n: int) -> Array:
+    """Ages [n] of float32, in years; NaN where unknown."""
+    xp = engine.xp
+    if column is None:
+        return xp.full(n, xp.nan, dtype=xp.float32)
+    age = column.values.astype(xp.float32)
+    return age if column.valid is None else xp.where(column.valid, age, xp.float32(xp.nan))
 
 
 def registration_matrix(

@@ -6,35 +6,71 @@ the columns, checks every value, and returns :class:`Tables`. Data that break th
 :class:`~gpu_coldstart.errors.UserError` that names file, column, row and remedy of every problem of
 the table.
 
-Rules between tables (ids that another table does not know, users without a split) are not
-decided here.
+What to do about ids that another table does not know is not decided here.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import pyarrow as pa
 
-from gpu_coldstart.data.contract import ACTIONS, ENTITIES, SCHEMAS, SPLITS, Field, contents
+from gpu_coldstart.data.contract import (
+    ACTIONS,
+    ENTITIES,
+    REQUIRED,
+    SCHEMAS,
+    SPLITS,
+    Field,
+    contents,
+)
 from gpu_coldstart.data.drafts import Draft, for_engine, id_spaces
 from gpu_coldstart.data.files import Opened, open_table
-from gpu_coldstart.data.ids import Ids
+from gpu_coldstart.data.ids import KINDS, Ids
 from gpu_coldstart.data.plain import is_plain, plain
 from gpu_coldstart.data.problems import Problem, refuse
 from gpu_coldstart.data.values import Check
 from gpu_coldstart.engine.base import Column, Engine
 from gpu_coldstart.errors import UserError
 
-__all__ = ["ACTIONS", "ENTITIES", "SPLITS", "Source", "Tables", "contents", "load", "read"]
+__all__ = [
+    "ACTIONS",
+    "ENTITIES",
+    "SPLITS",
+    "Source",
+    "Tables",
+    "contents",
+    "load",
+    "read",
+    "read_all",
+]
 
 Source: TypeAlias = Mapping[str, Path | pa.Table]
 """Where each table is: keys ``users``, ``tracks``, ``interactions`` and optionally
 ``playlists``. A path is a Parquet file, a CSV file (``.csv``), or a directory of either."""
+
+
+class Read(NamedTuple):
+    """Some tables of the data contract.
+
+    Attributes
+    ----------
+    tables : dict
+        Columns of each table; those with a problem are missing.
+    ids : Ids
+    opened : dict of Opened
+    problems : list of Problem
+        All there are; those of a table together, in the order of the source.
+    """
+
+    tables: dict[str, dict[str, Column]]
+    ids: Ids
+    opened: dict[str, Opened]
+    problems: list[Problem]
 
 
 @dataclass(frozen=True)
@@ -65,13 +101,31 @@ class Tables:
         of a cold user. None when the source has no playlists, or a table of them without a row.
     ids : Ids
         What the int64 of the id columns stand for.
+    opened : mapping of str to Opened
+        Where each table came from, for messages.
     """
 
     users: dict[str, Column]
     tracks: dict[str, Column]
     interactions: dict[str, Column]
     playlists: dict[str, Column] | None
-    ids: Ids = field(default_factory=Ids)
+    ids: Ids
+    opened: Mapping[str, Opened]
+
+    @classmethod
+    def of(cls, found: Read) -> Tables:
+        """What :func:`read_all` found, if without problems."""
+        users, tracks, interactions = (found.tables[name] for name in REQUIRED)
+        has_rows = "playlists" in found.opened and found.opened["playlists"].rows > 0
+        playlists = found.tables["playlists"] if has_rows else None
+        return cls(users, tracks, interactions, playlists, found.ids, found.opened)
+
+    def cell(self, table: str, column: str, row: int) -> str:
+        """A value as the source has it, and where, for messages."""
+        opened = self.opened[table]
+        file, within = opened.place(row)
+        value = opened.read([column])[column][row].as_py()
+        return f"{value!r} in {file}, column '{column}', row {within}, counting from 0"
 
 
 # -- loading ---------------------------------------------------------------------------------------
@@ -105,16 +159,20 @@ def load(engine: Engine, source: Source) -> Tables:
         cannot be: a null in a column that has none, a repeated id, an age outside 0 to 130, a
         year outside 1990 to 2100, an unknown word, a count below 1, no rows at all.
     """
-    for table in ("users", "tracks", "interactions"):
-        if table not in source:
-            raise UserError(f"the source has no table '{table}': add one with {contents(table)}")
-    names = [table for table in SCHEMAS if table in source]
-    tables, ids, problems = read(engine, {table: source[table] for table in names})
-    refuse(problems)
-    playlists = tables.get("playlists")
-    if playlists is not None and _rows(playlists) == 0:
-        playlists = None
-    return Tables(tables["users"], tables["tracks"], tables["interactions"], playlists, ids)
+    found = read_all(engine, source)
+    refuse(found.problems)
+    return Tables.of(found)
+
+
+def read_all(engine: Engine, source: Source) -> Read:
+    """All tables of a source, as :func:`read`; tables that are missing are problems, too."""
+    absent = [
+        Problem(name, name, f"there is no table '{name}'", f"add one with {contents(name)}")
+        for name in REQUIRED
+        if name not in source
+    ]
+    found = read(engine, {name: source[name] for name in SCHEMAS if name in source})
+    return found._replace(problems=absent + found.problems)
 
 
 def read(
@@ -123,7 +181,7 @@ def read(
     *,
     optional: Collection[str] = (),
     known: Ids | None = None,
-) -> tuple[dict[str, dict[str, Column]], Ids, list[Problem]]:
+) -> Read:
     """Read some tables of the data contract and check every value.
 
     Parameters
@@ -132,14 +190,6 @@ def read(
         Columns that may be missing beside those that the contract makes optional.
     known : Ids, or None
         The ids of the tables that are not among these.
-
-    Returns
-    -------
-    tables : dict
-        Columns of each table; those with a problem are missing.
-    ids : Ids
-    problems : list of Problem
-        All there are, in the order of tables and columns.
     """
     problems: list[Problem] = []
     drafts = []
@@ -148,7 +198,7 @@ def read(
             drafts.append(_draft(open_table(entry, table), optional, problems))
         except UserError as error:
             problems.append(Problem(table, str(entry), str(error)))
-    ids = id_spaces(drafts, known or Ids(), problems)
+    ids = id_spaces(drafts, known or Ids(unowned=KINDS), problems)
     tables = {}
     for draft in drafts:
         before = len(problems)
@@ -166,11 +216,7 @@ def read(
         }
     order = list(source)
     problems.sort(key=lambda problem: order.index(problem.table))
-    return tables, ids, problems
-
-
-def _rows(columns: Mapping[str, Column]) -> int:
-    return int(next(iter(columns.values())).values.shape[0])
+    return Read(tables, ids, {draft.opened.table: draft.opened for draft in drafts}, problems)
 
 
 # -- the schema, on the host -----------------------------------------------------------------------
@@ -180,10 +226,8 @@ def _draft(opened: Opened, optional: Collection[str], problems: list[Problem]) -
     """Check the schema; read on the host what no engine reads by itself."""
     fields = _present(opened, optional, problems)
     if opened.rows == 0 and opened.table != "playlists":
-        text = f"{opened.file} has no rows"
-        problems.append(
-            Problem(opened.table, opened.file, text, f"it should hold {contents(opened.table)}")
-        )
+        remedy = f"it should hold {contents(opened.table, optional)}"
+        problems.append(Problem(opened.table, opened.file, f"{opened.file} has no rows", remedy))
     if opened.as_it_is and all(is_plain(opened.types[name], fields[name]) for name in fields):
         return Draft(opened, fields, {})
     columns = {}

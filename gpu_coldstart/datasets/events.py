@@ -48,10 +48,11 @@ def tables(directory: Path) -> dict[str, Path]:
     Raises
     ------
     UserError
-        When the directory is missing, or there are two of a table.
+        When the directory is missing or cannot be read, or there are two of a table.
     """
-    if not directory.is_dir():
-        problem = "is a file, not a directory" if directory.exists() else "does not exist"
+    there = is_there(directory)
+    if not (there and directory.is_dir()):
+        problem = "is a file, not a directory" if there else "does not exist"
         files = ", ".join(f"{name}.parquet" for name in REQUIRED)
         raise UserError(f"{directory} {problem}: name the directory that holds {files}")
     paths = {name: _table(directory, name) for name in (*REQUIRED, "playlists")}

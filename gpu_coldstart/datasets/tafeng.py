@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from gpu_coldstart.data.tables import Source
-from gpu_coldstart.errors import UserError
+from gpu_coldstart.errors import UserError, first_line
 
 __all__ = ["files", "source"]
 
@@ -156,7 +156,7 @@ def _read(path: Path) -> pa.Table:
             lines = _parse(_open(path, stack))
     except pa.ArrowException as error:
         raise UserError(
-            f"{path} does not hold the Ta-Feng logs ({_line(error)}): {_again()}"
+            f"{path} does not hold the Ta-Feng logs ({first_line(error)}): {_again()}"
         ) from error
     except (
         zipfile.BadZipFile,
@@ -168,17 +168,12 @@ def _read(path: Path) -> pa.Table:
         KeyError,  # zipfile on a member that is not there
         ValueError,  # zipfile on a place before the file's start
     ) as error:
-        raise UserError(f"{path} is damaged ({_line(error)}): {_again()}") from error
+        raise UserError(f"{path} is damaged ({first_line(error)}): {_again()}") from error
     return _cleaned(lines, path)
 
 
 def _again() -> str:
     return f"run {_INSTALL} --force-reinstall"
-
-
-def _line(error: BaseException) -> str:
-    """First line of an error, without the stop: it goes into a sentence."""
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
 
 
 def _open(path: Path, stack: ExitStack) -> IO[bytes]:

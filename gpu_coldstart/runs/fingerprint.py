@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from gpu_coldstart.data.files import files_below
 from gpu_coldstart.errors import UserError
 
 __all__ = ["changed", "fingerprint"]
@@ -20,18 +21,18 @@ def fingerprint(files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
     """Size and SHA-256 of each file, by name.
 
     Every byte is read, at about 1 GB/s a core: modification times cannot be trusted. A
-    directory stands for the files below it.
+    directory stands for its files (:func:`~gpu_coldstart.data.files.files_below`).
 
     Raises
     ------
     UserError
-        When a file cannot be read.
+        When a file or folder cannot be read.
     """
     single: dict[str, Path] = {}
     for name, path in files.items():
         if path.is_dir():
-            below = sorted(inner for inner in path.rglob("*") if inner.is_file())
-            single |= {f"{name}/{inner.relative_to(path).as_posix()}": inner for inner in below}
+            below = {inner.relative_to(path).as_posix(): inner for inner in files_below(path)}
+            single |= {f"{name}/{inner}": place for inner, place in below.items()}
         else:
             single[name] = path
     with ThreadPoolExecutor(_AT_ONCE) as pool:

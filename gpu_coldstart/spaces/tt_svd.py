@@ -113,7 +113,7 @@ class TtSvd:
         if not pmi.nnz:
             raise UserError(
                 "no two tracks co-occur more than by chance, so TT-SVD has nothing to factorise: "
-                "give playlists.parquet or longer histories, or set tt_svd.min_count and "
+                "give playlists or longer histories, or set tt_svd.min_count and "
                 "tt_svd.shift lower"
             )
         progress(3, 4, f"SVD of {pmi.nnz} entries")

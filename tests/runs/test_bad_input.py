@@ -262,13 +262,13 @@ def test_a_cohort_without_users(
     ids = set(column(users, "user_id"))
     events_ = kept(tables["interactions"], lambda row: row["user_id"] in ids)
     changed = tables | {"users": users, "interactions": events_}
-    refused_on(changed, tmp_path, "users.parquet", f"no {missing} users")
+    refused_on(changed, tmp_path, f"the table of users leaves no {missing} users")
 
 
 def test_a_split_of_one_word_only(tables: Tables, tmp_path: Path) -> None:
     users = tables["users"]
     changed = tables | {"users": with_column(users, "split", ["warm"] * users.num_rows)}
-    refused_on(changed, tmp_path, "users.parquet", "no validation users")
+    refused_on(changed, tmp_path, "leaves no validation users")
 
 
 def test_logs_that_end_too_early_for_a_split(tables: Tables, tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_logs_that_end_too_early_for_a_split(tables: Tables, tmp_path: Path) -> 
         tables["interactions"], "timestamp", [end] * tables["interactions"].num_rows
     )
     changed = tables | {"users": users, "interactions": events_}
-    refused_on(changed, tmp_path, "interactions.parquet ends on 2020-11-20", "split.truth_days")
+    refused_on(changed, tmp_path, "the interactions end on 2020-11-20", "split.truth_days")
 
 
 def later_streams(tables: Tables, user: int) -> Callable[[dict[str, Any]], bool]:

@@ -167,7 +167,7 @@ def test_no_playlists_fall_back_on_histories_and_say_so(tables: Tables, tmp_path
     changed = {name: table for name, table in tables.items() if name != "playlists"}
     content = table_on(changed, tmp_path / "none", *CHEAP)
     noted(content, "no playlists that count: TT-SVD counts tracks that share a listening history")
-    noted(content, "there is no playlists.parquet; left out")
+    noted(content, "there is no table of them; left out")
     no_playlist_has_rows(changed | tables)
     empty = tables | {"playlists": tables["playlists"].slice(0, 0)}
     assert table_on(empty, tmp_path / "empty", *CHEAP)["rows"] == content["rows"]

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from gpu_coldstart.data.files import is_there
 from gpu_coldstart.datasets.deezer.text import Ints, owner, parse
 from gpu_coldstart.errors import UserError
 
@@ -120,7 +121,7 @@ class ReleaseFile:
 
     def __init__(self, path: Path):
         self.path = path
-        if not path.is_file():
+        if not (is_there(path) and path.is_file()):
             raise UserError(
                 f"{path} does not exist: download the data set '{TITLE}' from {RECORD} and put its "
                 "eight files into one directory"

@@ -14,6 +14,7 @@ import numpy as np
 
 from gpu_coldstart.config.parameters import Config, FeaturesConfig
 from gpu_coldstart.data.dataset import Dataset
+from gpu_coldstart.data.files import is_there
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.signals import BLOCKS, SCALAR_SIGNALS, SCALARS, SIGNALS
 from gpu_coldstart.data.truth import GroundTruth
@@ -177,7 +178,7 @@ def _files(directory: Path) -> dict[str, Path]:
     """Those of the eight files that exist; opening the release reports the missing ones."""
     of_users = [f"user_features_{part}_{short}" for short in SHORT.values() for part in PARTS]
     names = [f"{name}.parquet" for name in ("song_embeddings", "user_embeddings", *of_users)]
-    return {name: directory / name for name in names if (directory / name).is_file()}
+    return {name: directory / name for name in names if is_there(directory / name)}
 
 
 def _matrix(engine: Engine, parts: list[UserFeatures], songs: HostArray, place: HostArray) -> Csr:
@@ -235,7 +236,7 @@ class GivenVectors(Inputs):
     def signal(self, name: str, users: Array) -> Array:
         """See :meth:`Inputs.signal`."""
         start = BLOCKS.index(name) * self._dimension
-        return self._rows(users)[:, start : start + self._dimension]
+        return self._rows(users, slice(start, start + self._dimension))
 
     def table(self, users: Array) -> Callable[[Array], Array]:
         """See :meth:`Inputs.table`; nothing is copied that is kept already."""
@@ -243,8 +244,8 @@ class GivenVectors(Inputs):
             return super().table(users)
         return lambda places: self.batch(users[places])
 
-    def _rows(self, users: Array) -> Array:
-        """Rows of some users, a copy."""
+    def _rows(self, users: Array, columns: slice = slice(None)) -> Array:
+        """Rows of some users, or some of their columns, a copy."""
         if self._kept:
-            return self._vectors[users]
-        return self._engine.asarray(self._vectors[self._engine.to_host(users)])
+            return self._vectors[users, columns]
+        return self._engine.asarray(self._vectors[self._engine.to_host(users), columns])

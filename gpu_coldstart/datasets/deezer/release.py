@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gpu_coldstart.data.files import is_there
 from gpu_coldstart.data.signals import BLOCKS, SCALARS
 from gpu_coldstart.datasets.deezer import columns
 from gpu_coldstart.datasets.deezer.columns import AGAIN, Floats, Ints, ReleaseFile
@@ -117,7 +118,7 @@ def open_release(directory: Path, spaces: Sequence[str]) -> Release:
     for space in spaces:
         if space not in SHORT:
             raise UserError(f"the release has no space '{space}': use {' or '.join(SHORT)}")
-    if not directory.is_dir():
+    if not (is_there(directory) and directory.is_dir()):
         raise UserError(
             f"{directory} is not a directory: name the one that holds the files of the data set "
             f"'{columns.TITLE}', from {columns.RECORD}"

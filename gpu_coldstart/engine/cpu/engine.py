@@ -36,7 +36,7 @@ from gpu_coldstart.engine.base import (
 )
 from gpu_coldstart.engine.cpu import blocks, geometry, ranking, sparse
 from gpu_coldstart.engine.cpu.sparse import from_scipy, to_scipy
-from gpu_coldstart.errors import UserError
+from gpu_coldstart.errors import UserError, first_line
 
 __all__ = ["CpuEngine"]
 
@@ -92,7 +92,7 @@ class CpuEngine(Engine):
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             # Text that is not UTF-8 only shows when the strings are taken out of the pages.
             what = source if isinstance(source, Path) else "an Arrow table"
-            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
+            reason = first_line(error)
             if isinstance(error, MemoryError):
                 raise UserError(f"{what} is damaged or exceeds the memory ({reason})") from error
             raise UserError(f"{what} is damaged ({reason}): write it again") from error

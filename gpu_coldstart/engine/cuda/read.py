@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from gpu_coldstart.engine.base import Array, Column
 from gpu_coldstart.engine.cuda.memory import out_of_memory
-from gpu_coldstart.errors import UserError
+from gpu_coldstart.errors import UserError, first_line
 
 __all__ = ["read"]
 
@@ -40,8 +40,7 @@ def read(source: Path | pa.Table, columns: Sequence[str]) -> dict[str, Column]:
         if out_of_memory(error):
             raise
         what = source if isinstance(source, Path) else "an Arrow table"
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
-        raise UserError(f"{what} is damaged ({reason}): write it again") from error
+        raise UserError(f"{what} is damaged ({first_line(error)}): write it again") from error
 
 
 def _plain(table: pa.Table) -> pa.Table:
