@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import re
 import textwrap
@@ -73,7 +72,7 @@ examples:
 
 \b
 exit status: 0 done, 2 a mistake in input or options, 130 interrupted or 143 terminated (continue
-with --resume)
+with --resume, not --overwrite)
 """
 
 _log = logging.getLogger(__name__)
@@ -277,13 +276,8 @@ def _run(
             _log.info("command line: %s", line)
             reporter.log_environment()
             run(config, chosen, out, reporter, resume=resume, overwrite=overwrite)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "the disk is full; free some space" if full else error.strerror or str(error)
-        raise UserError(f"{error.filename or out}: {reason}") from error
     except interruption.Interrupted as signal:
-        console.warn(f"{signal}: the same command with --resume continues from here")
+        how = "--resume instead of --overwrite" if overwrite else "--resume"
+        console.warn(f"{signal}: the same command with {how} continues from here")
         return signal.status
     return 0

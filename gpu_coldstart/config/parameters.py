@@ -80,7 +80,8 @@ class SplitConfig(Parameters):
     truth_days : int
         Days after the registration day whose streams are the ground truth.
     min_truth : int
-        Distinct tracks a cold user must stream in those days; others are left out and counted.
+        Distinct tracks a cold user must stream in those days to be measured; others become
+        targets, who get lists and are not measured.
     warm_until : {"auto", "first-cold-day", "all"}
         Which events of warm users count: those up to the first cold registration day, so that
         nobody is served with knowledge of the future, or all. ``auto`` takes the first unless it

@@ -25,7 +25,7 @@ from gpu_coldstart.evaluation.protocol import MEASURES, Protocol, Row, Sample
 from gpu_coldstart.evaluation.replay import notes as replay_notes
 from gpu_coldstart.evaluation.tables import Table, files_of, read_tables
 from gpu_coldstart.runs import paths
-from gpu_coldstart.runs.artifacts import guarded, json_bytes, read_json
+from gpu_coldstart.runs.artifacts import guarded, json_bytes, read_json, write_atomically
 from gpu_coldstart.runs.checkpoint import FileCheckpoint
 from gpu_coldstart.runs.fingerprint import fingerprint
 from gpu_coldstart.runs.flow import Flow
@@ -254,7 +254,7 @@ class Pipeline:
     def _save_times(self) -> None:
         self.reporter.log_to(self.directory.path / paths.LOG)
         content = json_bytes([asdict(entry) for entry in self.reporter.times])
-        (self.directory.path / paths.TIMES).write_text(content.decode(), encoding="utf-8")
+        write_atomically(self.directory.path / paths.TIMES, content)
 
 
 def _numbers(entry: StageTime) -> tuple[float, float, float]:

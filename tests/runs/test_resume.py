@@ -20,7 +20,7 @@ from tests.runs.helpers import (
     snapshot,
     synthetic,
 )
-from tests.runs.killing import MOMENTS
+from tests.runs.killing import MOMENTS, TIMING
 from tests.runs.stages import KILLED, LAST, LEARNED, PARTS, STAGES, Done, Stopper, stages_of, whole
 
 
@@ -68,6 +68,18 @@ def test_killed_once_it_ends_the_same(
     killed = stopper(*synthetic(), "--out", out, stage=stage, moment=moment)
     assert killed.status == KILLED
     result = command(*synthetic(), "--out", out, "--resume")
+    assert result.status == 0, result.err
+    assert not differing(lasting(out), lasting(done[0]))
+    assert files_below(out) == files_below(done[0])
+
+
+@pytest.mark.parametrize("stage", ["logs", "ut-als/network"])
+def test_killed_amid_the_times_it_ends_the_same(
+    stopper: Stopper, done: Done, tmp_path: Path, stage: str
+) -> None:
+    out = tmp_path / "run"
+    assert stopper(*synthetic(), "--out", out, stage=stage, moment=TIMING).status == KILLED
+    result = command(*synthetic(), "--out", out)
     assert result.status == 0, result.err
     assert not differing(lasting(out), lasting(done[0]))
     assert files_below(out) == files_below(done[0])
