@@ -14,10 +14,9 @@ import typer
 from gpu_coldstart import __version__
 from gpu_coldstart.cli import console, interruption, options
 from gpu_coldstart.cli.wording import enough_memory
-from gpu_coldstart.config.parameters import PRESETS, PROTOCOLS, SPACES
+from gpu_coldstart.config.parameters import PRESETS, PROTOCOLS
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.registry import DATASETS, MODELS, STRATEGIES
-from gpu_coldstart.registry import SPACES as ALL_SPACES
+from gpu_coldstart.registry import DATASETS, MODELS, SPACES, STRATEGIES
 
 if TYPE_CHECKING:
     from gpu_coldstart.config.parameters import Config
@@ -106,7 +105,7 @@ _Protocol = Annotated[
 ]
 _Space = Annotated[
     str | None,
-    options.choice("--space", (*ALL_SPACES.names(), "both"), "Embedding space (default: both)."),
+    options.choice("--space", (*SPACES.names(), "both"), "Embedding space (default: both)."),
 ]
 _Engine = Annotated[
     str,
@@ -185,7 +184,7 @@ def run(
     del version
     settings = options.assigned(assignments or [])
     if space:
-        settings["spaces"] = list(SPACES) if space == "both" else [space]
+        settings["spaces"] = list(SPACES.builtin) if space == "both" else [space]
     named = {
         "dataset": dataset,
         "preset": preset,

@@ -94,7 +94,7 @@ def test_a_setting_that_is_none(tmp_path: Path, setting: str, words: str) -> Non
         (["--seed", "x"], "'seed' is 'x'"),
         (["--seed", "-1"], "'seed' is -1"),
         (["--seed", "1.5"], "'seed' is 1.5"),
-        (["--k", "x"], "'evaluation.k' needs a list of int"),
+        (["--k", "x"], "'evaluation.k' needs a list of whole numbers"),
         (["--k", "0"], "'evaluation.k' is 0"),
         (["--k", ""], "'evaluation.k' needs a list"),
         (["--strategies", "magic"], "'strategies.names' is 'magic'"),

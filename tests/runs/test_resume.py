@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_coldstart.config.parameters import STRATEGIES
+from tests.builtin import STRATEGIES
 from tests.runs.helpers import (
     Result,
     command,
@@ -285,6 +285,25 @@ def test_a_run_of_an_older_version_is_left_alone(run: Path) -> None:
     before = snapshot(run)
     refused(command(*synthetic(), "--out", run, "--resume"), "older version", "--overwrite")
     assert snapshot(run) == before
+
+
+def test_other_versions_keep_what_is_done_and_say_so(run: Path) -> None:
+    content = manifest(run)
+    others = content["identity"]["versions"] | {"numpy": "1.0"}
+    content["identity"]["versions"] = others
+    (run / "manifest.json").write_text(json.dumps(content))
+    before = snapshot(run)
+    for options in ([], ["--resume"]):
+        result = command(*synthetic(), "--out", run, *options)
+        assert result.status == 0, result.err
+        assert "begun with other versions: numpy (was '1.0', now '" in result.out
+        assert "--overwrite" in result.out
+        assert snapshot(run) == before
+    again = command(*synthetic(), "--k", "5", "--out", run, "--resume")
+    assert again.status == 0, again.err
+    assert manifest(run)["identity"]["versions"] == others, "most of it is still of those"
+    assert command(*synthetic(), "--out", run, "--overwrite").status == 0
+    assert manifest(run)["identity"]["versions"] != others
 
 
 def test_with_another_engine_it_refuses(run: Path) -> None:
