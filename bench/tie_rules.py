@@ -20,22 +20,22 @@ import numpy as np
 import torch
 from sklearn.metrics import ndcg_score
 
-from gpu_coldstart import segments
+from gpu_coldstart import registry, segments
 from gpu_coldstart.batches import batches
 from gpu_coldstart.cli.main import main as command
-from gpu_coldstart.config.parameters import PRESETS, SPACES, Config
+from gpu_coldstart.config.parameters import PRESETS, Config
 from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.datasets.deezer.dataset import ReleasedDataset
 from gpu_coldstart.engine.base import Engine, HostArray
 from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.registry import STRATEGIES
 from gpu_coldstart.runs.making import context_of, past_of
 from gpu_coldstart.spaces import silent
 from gpu_coldstart.strategies import Context, Past, Strategy, Users, parameters_of
 
 K = 50
+SPACES = registry.SPACES.builtin
 MODEL_FREE = ("popularity", "registration-day", "input-features")
 """Strategies that need no network."""
 
@@ -118,7 +118,7 @@ class Bench(NamedTuple):
 
     def strategy(self, name: str) -> Strategy:
         """A strategy, fitted where it has a state of its own."""
-        kind: type[Strategy] = STRATEGIES.get(name)
+        kind: type[Strategy] = registry.STRATEGIES.get(name)
         parameters = parameters_of(name, self.config)
         state = kind.fit(self.context, parameters, self.past, silent)
         return kind(self.context, parameters, state)

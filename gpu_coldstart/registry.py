@@ -57,9 +57,16 @@ class Registry:
 
     @cached_property
     def installed(self) -> dict[str, EntryPoint]:
-        """Parts of other packages; a built-in name cannot be taken."""
-        points = sorted(entry_points(group=self.group), key=lambda point: point.name)
-        return {point.name: point for point in points if point.name not in self._builtin}
+        """Parts of other packages; none that has a built-in name."""
+        return {name: own[0] for name, own in self._claims.items() if name not in self._builtin}
+
+    @cached_property
+    def _claims(self) -> dict[str, list[EntryPoint]]:
+        """Every entry point of each name."""
+        claims: dict[str, list[EntryPoint]] = {}
+        for point in sorted(entry_points(group=self.group), key=lambda point: point.name):
+            claims.setdefault(point.name, []).append(point)
+        return claims
 
     def names(self) -> tuple[str, ...]:
         """All names, built-in ones first; imports nothing."""
@@ -71,10 +78,21 @@ class Registry:
         Raises
         ------
         UserError
-            For an unknown name, with those that are spelled much like it; or when an installed
-            package's class cannot be imported or lacks something, naming the package.
+            For an unknown name, with those that are spelled much like it; when an installed
+            package's class cannot be imported or lacks something, naming the package; or when two
+            packages claim the name, or one a built-in name.
         """
         if name not in self._classes:
+            claims = [_package(point) for point in self._claims.get(name, [])]
+            if name in self._builtin and claims:
+                raise UserError(
+                    f"{self.kind} '{name}' is built in, and {' and '.join(claims)} has one of that "
+                    "name: uninstall it"
+                )
+            if len(claims) > 1:
+                raise UserError(
+                    f"{self.kind} '{name}' is in {' and '.join(claims)}: uninstall all but one"
+                )
             if name in self._builtin:
                 module, _, attribute = self._builtin[name].partition(":")
                 self._classes[name] = getattr(import_module(module), attribute)
@@ -87,36 +105,47 @@ class Registry:
                 raise UserError(f"there is no {self.kind} '{name}': {hint}")
         return self._classes[name]
 
+    def version(self, name: str) -> tuple[str, str] | None:
+        """Name and version of the package that an installed part is of; None for a built-in one."""
+        point = self.installed.get(name)
+        return (point.dist.name, point.dist.version) if point is not None and point.dist else None
+
     def label(self, name: str) -> str:
         """A name as people read it; one that is not installed here stays as it is."""
         return str(self.get(name).label) if name in self.names() else name
 
     def refresh(self) -> None:
         """Look for entry points again, for instance after installing a package."""
-        self.__dict__.pop("installed", None)
+        for found in ("installed", "_claims"):
+            self.__dict__.pop(found, None)
         self._classes.clear()
+
+    def broken(self, name: str, reason: str) -> UserError:
+        """The error for an installed part that will not do, naming its package."""
+        package = _package(self.installed[name])
+        return UserError(
+            f"{self.kind} '{name}' of {package} {reason}: fix, upgrade or uninstall it"
+        )
 
     def _load(self, point: EntryPoint) -> Any:
         """Import an entry point's class and check it."""
-        source = f"package '{point.dist.name}'" if point.dist else f"entry point '{point.value}'"
-        remedy = "fix, upgrade or uninstall it"
         try:
             part = point.load()
         except Exception as error:  # whatever a stranger's module raises on import
-            raise UserError(
-                f"{self.kind} '{point.name}' of {source} cannot be imported "
-                f"({type(error).__name__}: {error}): {remedy}"
-            ) from error
+            reason = f"cannot be imported ({type(error).__name__}: {error})"
+            raise self.broken(point.name, reason) from error
         missing = [name for name in self._needs if not hasattr(part, name)]
-        if not isinstance(part, type) or missing:
-            lack = f"has no {', '.join(missing)}" if missing else "is not a class"
-            raise UserError(f"{self.kind} '{point.name}' of {source} {lack}: {remedy}")
-        if vars(part).get("name", getattr(part, "name", None)) != point.name:
-            raise UserError(
-                f"{self.kind} '{point.name}' of {source} calls itself "
-                f"{getattr(part, 'name', None)!r}: {remedy}"
-            )
+        if missing:
+            raise self.broken(point.name, f"has no {', '.join(missing)}")
+        if part.name != point.name:
+            raise self.broken(point.name, f"calls itself {part.name!r}")
+        if not isinstance(part, type):
+            raise self.broken(point.name, "is not a class")
         return part
+
+
+def _package(point: EntryPoint) -> str:
+    return f"package '{point.dist.name}'" if point.dist else f"entry point '{point.value}'"
 
 
 def section(name: str) -> str:
@@ -156,7 +185,7 @@ STRATEGIES = Registry(
         "semi": "gpu_coldstart.strategies.semi:SemiPersonalized",
         "soft": "gpu_coldstart.strategies.soft:SoftAllocation",
     },
-    ("Parameters", "fit", "recommend"),
+    ("Parameters", "State", "fit", "recommend"),
 )
 DATASETS = Registry(
     "data set",

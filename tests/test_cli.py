@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import signal
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout, suppress
@@ -68,6 +69,25 @@ def test_a_huge_value_is_refused(tmp_path: Path, options: list[str], words: str)
     assert not list(tmp_path.iterdir())
 
 
+LONG = "x" * 400
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"check {LONG}",
+        f"compare {LONG} {LONG}",
+        f"data synthetic --out {LONG}",
+        f"data deezer-layout --out {LONG}",
+        f"recommend {LONG} --users {LONG} --out x.csv",
+        f"run --dataset events --data {LONG} --out OUT",
+    ],
+)
+def test_an_error_of_the_system_is_one_line(tmp_path: Path, line: str) -> None:
+    refused(calling(*line.replace("OUT", str(tmp_path / "out")).split()), LONG)
+    assert not list(tmp_path.iterdir())
+
+
 def test_bench_passes_its_arguments_and_status_on() -> None:
     listed = calling("bench", "list")
     assert listed.status == 0
@@ -81,6 +101,22 @@ def test_bench_passes_its_arguments_and_status_on() -> None:
 def test_bench_without_a_checkout_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     refused(calling("bench", "list"), "not installed", "checkout")
+
+
+# -- interrupted -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", ["data synthetic", "data deezer-layout"])
+def test_an_interrupted_command_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    def interrupted(handle: int) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("os.fsync", interrupted)
+    result = calling(*line.split(), "--preset", "tiny", "--out", tmp_path / "out")
+    assert (result.status, result.err) == (130, "interrupted\n")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 # -- the bars of a terminal --------------------------------------------------------------------

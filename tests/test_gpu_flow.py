@@ -12,8 +12,8 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from gpu_coldstart.config.parameters import SPACES, STRATEGIES
 from gpu_coldstart.engine import Engine, choose
+from tests.builtin import SPACES, STRATEGIES
 from tests.rehearsal.test_flow import (
     Learned,
     apart,

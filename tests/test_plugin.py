@@ -20,6 +20,7 @@ from tests.runs.helpers import (
     differing,
     learned,
     listed,
+    manifest,
     one_thread,
     results,
     settings,
@@ -169,6 +170,10 @@ def test_settings_stand_in_the_configuration(done: tuple[Path, str]) -> None:
     assert config["example_svd"] == {"dimension": 8}
     assert config["example_linear"]["epochs"] == 3
     assert config["strategies"]["example_country_least"] == [1, 10, 100]
+
+
+def test_the_run_knows_the_version_of_the_package(done: tuple[Path, str]) -> None:
+    assert manifest(done[0])["identity"]["versions"]["coldstart-example"] == "1.0"
 
 
 def test_what_the_strategy_learned_is_an_artifact_with_a_curve(done: tuple[Path, str]) -> None:

@@ -11,7 +11,7 @@ from textwrap import dedent
 import pytest
 
 from gpu_coldstart import registry
-from gpu_coldstart.config.components import MlpConfig
+from gpu_coldstart.config.components import MlpConfig, Training
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.registry import SPACES, STRATEGIES, Registry
 
@@ -48,12 +48,14 @@ PLUGIN = dedent(
 POINTS = {"spaces": "random-points = house:RandomSpace", "engines": "other-cpu = house:OtherCpu"}
 
 
-def install(directory: Path, points: dict[str, str], module: str = PLUGIN) -> Path:
+def install(
+    directory: Path, points: dict[str, str], module: str = PLUGIN, package: str = "house-parts"
+) -> Path:
     """A package as an installer leaves it."""
-    about = directory / "house_parts-1.0.dist-info"
+    about = directory / f"{package.replace('-', '_')}-1.0.dist-info"
     about.mkdir(parents=True)
     (directory / "house.py").write_text(module)
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: house-parts\nVersion: 1.0\n")
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
     groups = [f"[gpu_coldstart.{group}]\n{point}\n" for group, point in points.items()]
     (about / "entry_points.txt").write_text("\n".join(groups))
     return directory
@@ -115,6 +117,63 @@ def test_a_broken_part_is_one_sentence(
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("builtin", [{}, {"random-points": "house:RandomSpace"}])
+def test_a_name_claimed_twice_is_refused(
+    builtin: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ["house-parts"] if builtin else ["house-parts", "barn-parts"]:
+        monkeypatch.syspath_prepend(
+            install(tmp_path / package, {"spaces": POINTS["spaces"]}, package=package)
+        )
+    parts = Registry("space", "gpu_coldstart.spaces", builtin)
+    assert parts.names() == ("random-points",)
+    with pytest.raises(UserError, match=r"space 'random-points' is .*'house-parts'.*: uninstall"):
+        parts.get("random-points")
+
+
+@pytest.mark.parametrize(
+    ("module", "points", "reason"),
+    [
+        (
+            "    least: int\n",
+            {"spaces": POINTS["spaces"]},
+            "space 'random-points' of package 'house-parts' has parameters without a valid "
+            "default (least)",
+        ),
+        (
+            "    least: int\n",
+            {"strategies": "random-points = house:RandomSpace"},
+            "strategy 'random-points' of package 'house-parts' has parameters without a valid "
+            "default (least)",
+        ),
+        (
+            "    least: int = 1\n",
+            {"models": "random-points = house:RandomSpace"},
+            "model 'random-points' of package 'house-parts' has Parameters that do not extend "
+            "Training",
+        ),
+    ],
+)
+def test_parameters_that_will_not_do_are_one_sentence(
+    tmp_path: Path, module: str, points: dict[str, str], reason: str
+) -> None:
+    own = f"class Own(Parameters):\n{module}\n\nclass RandomSpace:"
+    text = PLUGIN.replace("class RandomSpace:", own).replace("= Parameters", "= Own")
+    text = text.replace(
+        "    @staticmethod", "    State = recommend = build = None\n    @staticmethod"
+    )
+    code = "import sys; from gpu_coldstart.run import main; sys.exit(main(['--set', 'seed=1']))"
+    places = [str(install(tmp_path, points, text)), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(places)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"error: {reason}: fix, upgrade or uninstall it\n",
+    )
+
+
 def test_an_engine_of_another_package_is_chosen_and_offered(tmp_path: Path) -> None:
     code = (
         "from gpu_coldstart.cli import options; from gpu_coldstart.engine import choose; "
@@ -128,6 +187,18 @@ def test_an_engine_of_another_package_is_chosen_and_offered(tmp_path: Path) -> N
     )
     expected = "OtherCpu engine other-cpu: asked for ('auto', 'cpu', 'cuda', 'other-cpu')\n"
     assert done.stdout == expected, done.stderr
+
+
+class Warming(Training):
+    """A model's own parameter may begin with epochs."""
+
+    epochs_warmup: int = 1
+    epochs_tt_svd: int = 2
+
+
+def test_only_epochs_of_other_spaces_are_unread() -> None:
+    assert Warming.unread("tt-svd") == {"epochs"}
+    assert Warming.unread("ut-als") == {"epochs_tt_svd"}
 
 
 def test_epochs_in_a_space_of_another_package() -> None:

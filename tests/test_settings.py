@@ -11,14 +11,13 @@ from gpu_coldstart import registry
 from gpu_coldstart.config.parameters import (
     PRESETS,
     PROTOCOLS,
-    SPACES,
-    STRATEGIES,
     Config,
     flat,
 )
 from gpu_coldstart.config.resolve import resolve, to_toml
 from gpu_coldstart.datasets.synthetic.world import PRESETS as WORLDS
 from gpu_coldstart.errors import UserError
+from tests.builtin import SPACES, STRATEGIES
 
 KEYS = flat(Config())
 
@@ -224,7 +223,7 @@ def test_a_list_of_words_keeps_its_order(given: str) -> None:
 
 @pytest.mark.parametrize("given", ["", "[]", ",", [], "25,x", "2.5", "25,true"])
 def test_a_list_that_is_none_is_refused(given: Any) -> None:
-    with pytest.raises(UserError, match=r"'evaluation\.k' needs a list of int values"):
+    with pytest.raises(UserError, match=r"'evaluation\.k' needs a list of whole numbers"):
         resolve(settings={"evaluation.k": given})
 
 

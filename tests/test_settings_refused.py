@@ -78,11 +78,13 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
     settings = {"world.n_tracks": 10, "evaluation.k": "5,5", "mlp.optimizer": "lion"}
     with pytest.raises(UserError) as refusal:
         resolve(files=[path], settings=settings)
-    lines = str(refusal.value).splitlines()
-    assert lines[0] == "6 settings are wrong:"
+    start, _, listed = str(refusal.value).partition(": ")
+    assert start == "6 settings are wrong"
+    sentences = listed.split("; ")
+    assert len(sentences) == 6
     keys = ("mlp.hiden", "preset", "segments.k", "world.n_tracks", "evaluation.k", "mlp.optimizer")
     for key in keys:
-        assert sum(key in line for line in lines[1:]) == 1, key
+        assert sum(key in sentence for sentence in sentences) == 1, key
 
 
 @pytest.mark.parametrize(
@@ -100,6 +102,28 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
 def test_python_is_checked_as_well(make: Any) -> None:
     with pytest.raises(ValidationError):
         make()
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"mlp.drop_last": "5"}, "'mlp.drop_last' is 5, but true or false is needed"),
+        ({"segments.k": "true"}, "'segments.k' is true, but a whole number like 0 is needed"),
+        ({"mlp.hidden": "x"}, "'mlp.hidden' needs a list of whole numbers like [400, 300, 200]"),
+        ({"strategies.names": "1"}, "'strategies.names' needs a list of texts like ['popularity'"),
+        ({"seed": "99999999999"}, "'seed' is 99999999999: it must be at most 2147483647"),
+        ({"split.cold_share": "1.5"}, "'split.cold_share' is 1.5: it must be less than 1"),
+        *(
+            ({key: value}, f"'{key}' is {value}: it must be a number that is neither")
+            for key in ("mlp.learning_rate", "split.cold_share")
+            for value in ("nan", "inf")
+        ),
+    ],
+)
+def test_a_wrong_value_is_told_as_toml_spells_it(settings: dict[str, str], sentence: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        resolve(settings=settings)
+    assert str(refusal.value).startswith(f"setting {sentence}")
 
 
 def test_a_configuration_is_frozen() -> None:

@@ -21,7 +21,7 @@ KEYS = {name: f"key of {name}" for name in ("logs", "space", "x/space")}
 
 def begun(path: Path, keys: Mapping[str, str] = KEYS, config: bytes = CONFIG) -> RunDirectory:
     run = RunDirectory(path, IDENTITY, {"config.toml": config}, keys)
-    run.replace()
+    run.replace(run.look())
     return run
 
 

@@ -74,7 +74,9 @@ def dispatch(arguments: Sequence[str], command: str, name: str) -> int:
         return end.exit_code
     except typer.TyperException as error:
         return console.complain(_one_line(error))
-    except UserError as error:
+    except BrokenPipeError:
+        raise
+    except (UserError, OSError) as error:
         return console.complain(sentence(error))
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from gpu_coldstart.cli import console, options
+from gpu_coldstart.cli import console, interruption, options
 from gpu_coldstart.errors import UserError
 
 __all__ = ["HELP", "SHORT", "compare"]
@@ -71,5 +71,6 @@ def _compare(paths: Sequence[Path], out: Path | None) -> str:
             ".html": lambda: page(title, ", ".join(names), sections),
             ".csv": lambda: csv_bytes(table),
         }
-        write_atomically(out, contents[out.suffix]())
+        with interruption.work():
+            write_atomically(out, contents[out.suffix]())
     return text

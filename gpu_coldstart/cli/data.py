@@ -8,7 +8,7 @@ from typing import IO, Annotated
 
 import typer
 
-from gpu_coldstart.cli import console, options
+from gpu_coldstart.cli import console, interruption, options
 from gpu_coldstart.datasets.synthetic.world import PRESETS
 
 __all__ = ["app"]
@@ -44,7 +44,8 @@ def synthetic(
     from gpu_coldstart.datasets.files import table_writers
     from gpu_coldstart.datasets.synthetic.generate import generate
 
-    _write(table_writers(generate(PRESETS[preset], seed)), out, force=force)
+    with interruption.work():
+        _write(table_writers(generate(PRESETS[preset], seed)), out, force=force)
 
 
 @app.command("deezer-layout", short_help="The same in the files of the paper's public release.")
@@ -71,7 +72,8 @@ def deezer_layout(
     from gpu_coldstart.datasets.files import targets
 
     targets(FILES, out, force=force)
-    _write(make(preset, seed, as_text=strings), out, force=force)
+    with interruption.work():
+        _write(make(preset, seed, as_text=strings), out, force=force)
 
 
 def _write(writers: Mapping[str, Callable[[IO[bytes]], None]], out: Path, *, force: bool) -> None:

@@ -84,6 +84,7 @@ def work() -> Iterator[None]:
         raise
     finally:
         restore(handlers)
+        _pending = None
 
 
 def check() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,8 @@ from gpu_coldstart.errors import UserError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from gpu_coldstart.data.files import Opened
 
 __all__ = ["HELP", "SHORT", "recommend"]
 
@@ -66,7 +69,7 @@ def recommend(
     from gpu_coldstart.engine import choose
     from gpu_coldstart.runs.artifacts import write_atomically
 
-    tables = [_read(path) if path else None for path in (users, interactions)]
+    tables = _read({"users": users, "interactions": interactions})
     chosen, reason = choose(engine)
     console.write(reason)
     with enough_memory(chosen, "recommend to fewer users at a time"), interruption.work():
@@ -83,29 +86,50 @@ def recommend(
     console.write(f"{lists.num_rows // k} users, {k} tracks each: written to {out}")
 
 
-def _read(path: Path) -> pa.Table:
-    """A table of a file.
+def _read(files: Mapping[str, Path | None]) -> list[pa.Table | None]:
+    """The tables of files, by their names in the data contract; None where there is no file.
 
     Raises
     ------
     UserError
-        When it cannot be read.
+        When one cannot be read, or a cell of a CSV file cannot be what its column holds.
     """
     import pyarrow as pa
-    import pyarrow.csv
-    import pyarrow.parquet as pq
 
-    if path.suffix not in _ENDINGS:
-        raise UserError(f"{path} does not end in .parquet or .csv: only these can be read")
-    try:
-        with path.open("rb") as file:
-            if path.suffix == ".csv":
-                return pyarrow.csv.read_csv(file)
-            return pq.ParquetFile(file).read()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+    from gpu_coldstart.data.files import open_table
+    from gpu_coldstart.data.ids import as_text, is_string
+
+    opened = {name: open_table(path, name) for name, path in files.items() if path is not None}
+    tables = {name: _plain(entry) for name, entry in opened.items()}
+    users = {name: table["user_id"] for name, table in tables.items() if "user_id" in table}
+    if any(is_string(ids.type) for ids in users.values()):
+        # A CSV file of nothing but digits does not say that its ids are text elsewhere.
+        for name, ids in users.items():
+            if opened[name].is_text:
+                tables[name]["user_id"] = as_text(ids)
+    return [pa.table(tables[name]) if name in tables else None for name in files]
+
+
+def _plain(opened: Opened) -> dict[str, pa.ChunkedArray]:
+    """The columns of the data contract; those of a CSV file as what they hold.
+
+    The ids of entities stay text there, which stands for integers where the model has those.
+    """
+    from gpu_coldstart.data.contract import SCHEMAS
+    from gpu_coldstart.data.plain import plain
+    from gpu_coldstart.data.problems import Problem, refuse
+
+    fields = [field for field in SCHEMAS[opened.table] if field.name in opened.types]
+    values = opened.read([field.name for field in fields])
+    columns = {field.name: values[field.name] for field in fields}
+    if opened.is_text:
+        problems: list[Problem] = []
+        for field in fields:
+            if field.name != "entity_id":
+                columns[field.name], wrong = plain(columns[field.name], field, opened)
+                problems += wrong
+        refuse(problems)
+    return columns
 
 
 def _encoded(lists: pa.Table, ending: str) -> bytes:

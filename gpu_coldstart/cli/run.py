@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import re
 import textwrap
@@ -15,10 +14,9 @@ import typer
 from gpu_coldstart import __version__
 from gpu_coldstart.cli import console, interruption, options
 from gpu_coldstart.cli.wording import enough_memory
-from gpu_coldstart.config.parameters import PRESETS, PROTOCOLS, SPACES
+from gpu_coldstart.config.parameters import PRESETS, PROTOCOLS
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.registry import DATASETS, MODELS, STRATEGIES
-from gpu_coldstart.registry import SPACES as ALL_SPACES
+from gpu_coldstart.registry import DATASETS, MODELS, SPACES, STRATEGIES
 
 if TYPE_CHECKING:
     from gpu_coldstart.config.parameters import Config
@@ -73,7 +71,7 @@ examples:
 
 \b
 exit status: 0 done, 2 a mistake in input or options, 130 interrupted or 143 terminated (continue
-with --resume)
+with --resume, not --overwrite)
 """
 
 _log = logging.getLogger(__name__)
@@ -107,7 +105,7 @@ _Protocol = Annotated[
 ]
 _Space = Annotated[
     str | None,
-    options.choice("--space", (*ALL_SPACES.names(), "both"), "Embedding space (default: both)."),
+    options.choice("--space", (*SPACES.names(), "both"), "Embedding space (default: both)."),
 ]
 _Engine = Annotated[
     str,
@@ -186,7 +184,7 @@ def run(
     del version
     settings = options.assigned(assignments or [])
     if space:
-        settings["spaces"] = list(SPACES) if space == "both" else [space]
+        settings["spaces"] = list(SPACES.builtin) if space == "both" else [space]
     named = {
         "dataset": dataset,
         "preset": preset,
@@ -277,13 +275,8 @@ def _run(
             _log.info("command line: %s", line)
             reporter.log_environment()
             run(config, chosen, out, reporter, resume=resume, overwrite=overwrite)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "the disk is full; free some space" if full else error.strerror or str(error)
-        raise UserError(f"{error.filename or out}: {reason}") from error
     except interruption.Interrupted as signal:
-        console.warn(f"{signal}: the same command with --resume continues from here")
+        how = "--resume instead of --overwrite" if overwrite else "--resume"
+        console.warn(f"{signal}: the same command with {how} continues from here")
         return signal.status
     return 0

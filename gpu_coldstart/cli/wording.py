@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -27,15 +28,23 @@ _OPTIONS = MappingProxyType(
 
 
 def sentence(error: Exception) -> str:
-    """The command's message for an error.
+    """The command's message for an error: one of ours, or of the operating system.
 
     Examples
     --------
     >>> from gpu_coldstart.errors import EngineUnavailableError
     >>> sentence(EngineUnavailableError("cuda", "there is no card"))
     'engine cuda cannot run: there is no card; mend that, or use --engine cpu'
+    >>> sentence(PermissionError(13, "Permission denied", "users.parquet"))
+    'users.parquet: Permission denied'
     """
-    return error.worded(_OPTIONS) if isinstance(error, EngineError) else str(error)
+    if isinstance(error, EngineError):
+        return error.worded(_OPTIONS)
+    if isinstance(error, OSError):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "the disk is full; free some space" if full else error.strerror or str(error)
+        return f"{error.filename}: {reason}" if error.filename else reason
+    return str(error)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from gpu_coldstart.config.base import (
     Parameters,
     Positive,
 )
-from gpu_coldstart.registry import section
+from gpu_coldstart.registry import SPACES, section
 
 __all__ = [
     "InputFeaturesConfig",
@@ -136,7 +136,24 @@ class Training(Parameters):
         >>> MlpConfig(epochs=7, epochs_ut_als=9).epochs_in("ut-als")
         9
         """
-        return int(getattr(self, f"epochs_{section(space)}", self.epochs))
+        return int(getattr(self, self._epochs(space)))
+
+    @classmethod
+    def unread(cls, space: str) -> set[str]:
+        """The parameters of epochs that training in a space does not read: those of others.
+
+        Examples
+        --------
+        >>> sorted(MlpConfig.unread("ut-als"))
+        ['epochs', 'epochs_tt_svd']
+        """
+        every = {"epochs", *(f"epochs_{section(other)}" for other in SPACES.names())}
+        return (every & set(cls.model_fields)) - {cls._epochs(space)}
+
+    @classmethod
+    def _epochs(cls, space: str) -> str:
+        mine = f"epochs_{section(space)}"
+        return mine if mine in cls.model_fields else "epochs"
 
 
 class MlpConfig(Training):

@@ -18,6 +18,7 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     TypeAdapter,
+    ValidationError,
     WithJsonSchema,
     create_model,
 )
@@ -36,6 +37,7 @@ from gpu_coldstart.config.components import (
     MlpConfig,
     RegistrationDayConfig,
     SoftConfig,
+    Training,
     TtSvdConfig,
     UtAlsConfig,
 )
@@ -46,8 +48,6 @@ from gpu_coldstart.registry import section
 __all__ = [
     "PRESETS",
     "PROTOCOLS",
-    "SPACES",
-    "STRATEGIES",
     "CarouselsConfig",
     "Config",
     "EvaluationConfig",
@@ -59,12 +59,6 @@ __all__ = [
     "flat",
     "json_schema",
 ]
-
-SPACES = registry.SPACES.builtin
-"""The spaces of a run that names none."""
-
-STRATEGIES = registry.STRATEGIES.builtin
-"""The strategies of a run that names none."""
 
 PRESETS = ("tiny", "small", "paper")
 PROTOCOLS = ("own", "paper", "release")
@@ -80,7 +74,8 @@ class SplitConfig(Parameters):
     truth_days : int
         Days after the registration day whose streams are the ground truth.
     min_truth : int
-        Distinct tracks a cold user must stream in those days; others are left out and counted.
+        Distinct tracks a cold user must stream in those days to be measured; others become
+        targets, who get lists and are not measured.
     warm_until : {"auto", "first-cold-day", "all"}
         Which events of warm users count: those up to the first cold registration day, so that
         nobody is served with knowledge of the future, or all. ``auto`` takes the first unless it
@@ -177,7 +172,7 @@ class SharedStrategies(Parameters):
         Do not recommend what the user streamed on registration day.
     """
 
-    names: Distinct[StrategyName] = STRATEGIES
+    names: Distinct[StrategyName] = registry.STRATEGIES.builtin
     similarity: Literal["cosine", "inner"] = "cosine"
     exclude_seen: bool = False
 
@@ -298,7 +293,7 @@ class Config(Parameters):
     data: str = ""
     preset: Literal["tiny", "small", "paper"] = "small"
     seed: Natural = 0
-    spaces: Distinct[SpaceName] = SPACES
+    spaces: Distinct[SpaceName] = registry.SPACES.builtin
     model: Annotated[str, AfterValidator(lambda name: one_of(name, registry.MODELS.names()))] = (
         "mlp"
     )
@@ -343,20 +338,37 @@ def _extended(
     spaces: tuple[str, ...], models: tuple[str, ...], strategies: tuple[str, ...]
 ) -> type[Config]:
     sections: dict[str, Any] = {}
-    for parts, names in ((registry.SPACES, spaces), (registry.MODELS, models)):
+    for parts, names, base in (
+        (registry.SPACES, spaces, Parameters),
+        (registry.MODELS, models, Training),
+    ):
         for name in names:
-            parameters = parts.get(name).Parameters
+            defaults = _defaults(parts, name, base)
             _free(section(name), {**Config.model_fields, **sections})
-            sections[section(name)] = (parameters, parameters())
+            sections[section(name)] = (type(defaults), defaults)
     ways: dict[str, Any] = {}
     for name in strategies:
-        for key, field in _fields(name, registry.STRATEGIES.get(name).Parameters).items():
+        defaults = _defaults(registry.STRATEGIES, name, Parameters)
+        for key, field in _fields(name, type(defaults)).items():
             _free(key, {**StrategiesConfig.model_fields, **ways})
             ways[key] = field
     if ways:
         together = create_model("StrategiesConfig", __base__=StrategiesConfig, **ways)
         sections["strategies"] = (together, together())
     return create_model("Config", __base__=Config, **sections) if sections else Config
+
+
+def _defaults(parts: registry.Registry, name: str, base: type[Parameters]) -> Parameters:
+    """The parameters of an installed part as they are when nobody sets them."""
+    parameters = parts.get(name).Parameters
+    if not (isinstance(parameters, type) and issubclass(parameters, base)):
+        raise parts.broken(name, f"has Parameters that do not extend {base.__name__}")
+    try:
+        return parameters()
+    except ValidationError as error:
+        wrong = dict.fromkeys(str(detail["loc"][0]) for detail in error.errors() if detail["loc"])
+        reason = f"has parameters without a valid default ({', '.join(wrong)})"
+        raise parts.broken(name, reason) from error
 
 
 def _free(key: str, taken: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,22 +13,38 @@ from pydantic_core import ErrorDetails
 __all__ = ["shown", "unknown", "worded"]
 
 _LENGTH = 60  # characters of a value that a message quotes
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+_KINDS: dict[type | None, tuple[str, str]] = {
+    bool: ("true or false", "values true or false"),
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    str: ("a text", "texts"),
+}
+"""One of them, and several."""
 
 
 def shown(value: Any) -> str:
-    """Any value as messages quote it, cut if it is long.
+    """Any value as messages quote it, in the spelling of TOML, cut if it is long.
 
     Examples
     --------
     >>> shown("a" * 100)[-8:]
     'aaaaa...'
+    >>> shown(True), shown((1, 2))
+    ('true', '[1, 2]')
     """
     try:
-        text = repr(value)
+        text = _toml(value)
     except (ValueError, RecursionError):  # an integer of too many digits, or nested too deeply
         return f"a very long {type(value).__name__}"
     return text if len(text) <= _LENGTH else f"{text[:_LENGTH]}..."
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return repr(value)
 
 
 def unknown(key: str, known: Mapping[str, Any]) -> str:
@@ -71,15 +88,19 @@ def _sentence(detail: ErrorDetails, default: Any) -> str:
     if kind == "literal_error":
         return f"is {shown(value)}: use one of {_choices(context['expected'])}"
     if isinstance(default, tuple) and kind not in _BOUNDS:
-        what = type(default[0]).__name__
-        return f"needs a list of {what} values like {list(default)}"
+        kind_of_one = type(default[0]) if default else None
+        _, several = _KINDS.get(kind_of_one, ("", "values"))
+        return f"needs a list of {several} like {shown(default)}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"is {value}: it must be a number that is neither infinite nor nan"
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
-        return f"is {shown(value)}: it must be {words} {context[bound]:g}"
-    if kind == "extra_forbidden":
-        return f"is not known: {_NO_HINT}"
-    needed = _KINDS.get(type(default), f"a {type(default).__name__}")
-    return f"is {shown(value)}, but {needed} like {default!r} is needed"
+        limit = context[bound]
+        limit = int(limit) if limit == int(limit) else limit
+        return f"is {shown(value)}: it must be {words} {limit}"
+    needed, _ = _KINDS.get(type(default), (f"a {type(default).__name__}", ""))
+    like = "" if isinstance(default, bool) else f" like {shown(default)}"
+    return f"is {shown(value)}, but {needed}{like} is needed"
 
 
 _BOUNDS = {

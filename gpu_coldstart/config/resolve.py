@@ -118,7 +118,7 @@ def resolve(
         values[key] = _read(key, value, defaults.get(key))
     if isinstance(values.get("data"), str) and values["data"]:
         # Absolute, so that the run's config.toml means the same wherever it is read.
-        values["data"] = str(Path(values["data"]).expanduser().absolute())
+        values["data"] = str(_expanded(values["data"]).absolute())
     problems = [unknown(key, defaults) for key in values if key not in defaults]
     values = {key: value for key, value in values.items() if key in defaults}
     sections: dict[str, Any] = {}
@@ -132,8 +132,19 @@ def resolve(
     if len(problems) == 1:
         raise UserError(problems[0])
     if problems:
-        raise UserError("\n  ".join([f"{len(problems)} settings are wrong:", *problems]))
+        raise UserError(f"{len(problems)} settings are wrong: {'; '.join(problems)}")
     return config
+
+
+def _expanded(data: str) -> Path:
+    """A path whose ``~`` is a home directory."""
+    try:
+        return Path(data).expanduser()
+    except RuntimeError as error:  # there is no such user
+        raise UserError(
+            f"setting 'data' is {shown(data)}, and no home directory is known for it: write the "
+            "whole path, or ./~ for a directory of such a name"
+        ) from error
 
 
 def _implied(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,5 +240,5 @@ def from_toml(path: Path) -> dict[str, Any]:
                 )
             values[f"{key}.{leaf}"] = inner
     if isinstance(values.get("data"), str) and values["data"]:
-        values["data"] = str(path.parent / Path(values["data"]).expanduser())
+        values["data"] = str(path.parent / _expanded(values["data"]))
     return values

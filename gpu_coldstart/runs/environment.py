@@ -6,7 +6,10 @@ import platform
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
-__all__ = ["versions"]
+from gpu_coldstart.config.parameters import Config
+from gpu_coldstart.registry import DATASETS, ENGINES, MODELS, SPACES, STRATEGIES
+
+__all__ = ["versions", "versions_of_run"]
 
 _LIBRARIES = (
     "numpy", "scipy", "pyarrow", "torch", "faiss-cpu", "numba", "matplotlib",
@@ -23,3 +26,12 @@ def versions() -> dict[str, str]:
         with suppress(PackageNotFoundError):
             names[name] = version(name)
     return names
+
+
+def versions_of_run(config: Config, engine: str) -> dict[str, str]:
+    """Those of :func:`versions`, and of the packages whose parts a run uses."""
+    used = [(DATASETS, config.dataset), (MODELS, config.model), (ENGINES, engine)]
+    used += [(SPACES, name) for name in config.spaces]
+    used += [(STRATEGIES, name) for name in config.strategies.names]
+    packages = [parts.version(name) for parts, name in used]
+    return versions() | dict(package for package in packages if package is not None)

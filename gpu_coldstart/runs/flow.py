@@ -131,10 +131,12 @@ class Flow:
 
     def _of_network(self, name: str) -> tuple[str, ...]:
         model = section(self.config.model)
-        keys = self._section(model, "model", "seed")
-        mine = f"{model}.epochs_{section(name)}"
-        mine = mine if mine in keys else f"{model}.epochs"
-        return tuple(key for key in keys if not key.startswith(f"{model}.epochs") or key == mine)
+        unread = self.config.of(self.config.model).unread(name)
+        return tuple(
+            key
+            for key in self._section(model, "model", "seed")
+            if key not in {f"{model}.{parameter}" for parameter in unread}
+        )
 
     def _of_strategy(self, name: str) -> tuple[str, ...]:
         """The strategy's own parameters: of ``x-y``, the keys ``strategies.x_y_p``."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.runs.fingerprint import changed
-from gpu_coldstart.runs.store import Manifest, RunDirectory
+from gpu_coldstart.runs.store import RunDirectory
 
 __all__ = ["open_run"]
 
@@ -23,7 +23,7 @@ def open_run(
 
     An earlier run of the same configuration on the same data is continued. One that differs is
     left alone unless ``resume`` asks to redo what depends on the difference, or ``overwrite`` to
-    start from the beginning.
+    start from the beginning. What other versions of the software have made is kept, and said.
 
     Raises
     ------
@@ -32,24 +32,32 @@ def open_run(
     """
     if resume and overwrite:
         raise UserError("--resume keeps the earlier run and --overwrite replaces it: give one")
-    directory.check()
-    earlier = Manifest.read(directory.path)
+    earlier = directory.look()
     if earlier is None or overwrite:
         if resume:
             say(f"{directory.path} holds no finished stage to resume: starting from the beginning")
-        directory.replace()
+        directory.replace(earlier)
         return
     place = directory.path
     if not earlier.keys and earlier.stages:
         raise UserError(f"{place} holds a run of an older version: {_ELSEWHERE}")
     _refuse_other_bits(place, earlier.identity, directory.identity)
-    settings = _settings(earlier.identity, directory.identity)
+    settings = _differing(earlier.identity, directory.identity, "config")
     if settings and not resume:
         raise UserError(
             f"{place} holds a run with other settings: {', '.join(settings)}; {_ELSEWHERE}, or "
             "give --resume to make again only what depends on them"
         )
     stale = directory.take_over(earlier)
+    # A run of a version that noted none says nothing of them.
+    noted = earlier.identity.get("versions")
+    others = _differing(earlier.identity, directory.identity, "versions") if noted else []
+    if others and directory.stages:
+        say(
+            f"this run was begun with other versions: {', '.join(others)}; what is done is kept: "
+            "give --overwrite to make all of it again"
+        )
+        directory.identity = {**directory.identity, "versions": noted}
     for setting in settings:
         say(f"setting changed: {setting}")
     again = [name for name in stale if name in directory.keys and name != "config"]
@@ -63,7 +71,7 @@ def open_run(
 def _refuse_other_bits(place: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Refuse to mix results of other data, another engine or another number of threads."""
     data = changed(before.get("data", {}), now["data"])
-    same_source = _config(before).get("dataset") == _config(now).get("dataset")
+    same_source = _part(before, "config").get("dataset") == now["config"]["dataset"]
     if data and same_source:
         raise UserError(
             f"{place} holds a run on other data: {'; '.join(data)}. Put back the data, or "
@@ -81,9 +89,9 @@ def _refuse_other_bits(place: Path, before: Mapping[str, Any], now: Mapping[str,
         )
 
 
-def _settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Each setting that differs, with both values."""
-    old, new = _config(before), _config(now)
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any], part: str) -> list[str]:
+    """Each entry of a part of the identity that differs, with both values."""
+    old, new = _part(before, part), _part(now, part)
     return [
         f"{key} (was {old.get(key)!r}, now {new.get(key)!r})"
         for key in {**old, **new}
@@ -91,6 +99,6 @@ def _settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _config(identity: Mapping[str, Any]) -> dict[str, Any]:
-    config = identity.get("config", {})
-    return dict(config) if isinstance(config, Mapping) else {}
+def _part(identity: Mapping[str, Any], part: str) -> dict[str, Any]:
+    values = identity.get(part, {})
+    return dict(values) if isinstance(values, Mapping) else {}

@@ -25,8 +25,9 @@ from gpu_coldstart.evaluation.protocol import MEASURES, Protocol, Row, Sample
 from gpu_coldstart.evaluation.replay import notes as replay_notes
 from gpu_coldstart.evaluation.tables import Table, files_of, read_tables
 from gpu_coldstart.runs import paths
-from gpu_coldstart.runs.artifacts import guarded, json_bytes, read_json
+from gpu_coldstart.runs.artifacts import guarded, json_bytes, read_json, write_atomically
 from gpu_coldstart.runs.checkpoint import FileCheckpoint
+from gpu_coldstart.runs.environment import versions_of_run
 from gpu_coldstart.runs.fingerprint import fingerprint
 from gpu_coldstart.runs.flow import Flow
 from gpu_coldstart.runs.making import check_lists, check_settings
@@ -100,25 +101,30 @@ class Pipeline:
             progress=reporter.step,
             checkpoint=self._checkpoint,
         )
+        self._evaluation = self._evaluating()
         self._analysis = self._analysing()
-        stages = [*self._flow, self._analysis]
+        stages = [*self._flow, self._evaluation, self._analysis]
         surroundings = {"engine": engine.name, "threads": engine.threads}
-        self._keys = keys_of(stages, values, surroundings)
         # Both show the whole configuration. Figures come last, so that a failure to draw leaves
         # the results.
         shown = [
             Stage(name, _nothing, None, tuple(stages), tuple(values))
             for name in (paths.RESULTS_STAGE, paths.REPORT_STAGE)
         ]
-        keys = keys_of([*stages, *shown], values, surroundings)
+        self._keys = keys_of([*stages, *shown], values, surroundings)
         saved = {stage.name for stage in [*stages, *shown] if stage.codec or stage in shown}
         if not config.evaluation.analysis:
             saved.discard(self._analysis.name)
         self.directory = RunDirectory(
             out,
-            {**surroundings, "config": values, "data": data},
+            {
+                **surroundings,
+                "config": values,
+                "data": data,
+                "versions": versions_of_run(config, engine.name),
+            },
             {paths.CONFIG: to_toml(config).encode()},
-            {name: key for name, key in keys.items() if name in saved},
+            {name: key for name, key in self._keys.items() if name in saved},
         )
 
     def _checkpoint(self, stage: str) -> FileCheckpoint:
@@ -140,7 +146,6 @@ class Pipeline:
         runner = Runner(self.directory, reporter, self._read_times(), self._save_times)
         analysed = config.evaluation.analysis
         reporter.expect(1 + analysed + sum(stage.codec is not None for stage in flow))
-        runner.do(flow.data)
         logs, truth = runner.value(flow.data)
         check_settings(config, self._dataset, logs)
         check_lists(config, logs)
@@ -148,9 +153,7 @@ class Pipeline:
         if config.carousels.playlists:
             notes += replay_notes(truth)
         losses: dict[str, tuple[float, ...]] = {}
-        measures: dict[tuple[str, str], HostArray] = {}
         for name, learned in flow.learned.items():
-            runner.do(learned.space)
             space = runner.value(learned.space)
             notes += space.notes
             if space.losses:
@@ -159,39 +162,50 @@ class Pipeline:
                 reporter.say(f"        loss after each iteration: {curve}")
             for stage in learned:
                 runner.do(stage)
-            for way, stage in learned.strategies.items():
-                measures[name, way] = self._measures(runner.value(stage).measures)
             runner.forget([learned.inputs, learned.prepared])
         with reporter.stage("evaluation"):
-            evaluated = self._evaluate(measures)
+            _, _, rows = runner.value(self._evaluation)
         tables: dict[str, Table] = {}
         if analysed:
-            self._evaluated = evaluated
-            runner.do(self._analysis)
             tables = runner.value(self._analysis)
         if not self.directory.complete:
             self._save_times()
-        return Outcome(evaluated[2], logs, truth, notes, losses, tables)
+        return Outcome(rows, logs, truth, notes, losses, tables)
+
+    def _evaluating(self) -> Stage[tuple[Protocol, Sample, list[Row]]]:
+        """4.1.4: means, deviations and intervals over the test users; cheaper to make than keep."""
+        options, learned = self.config.evaluation, self._flow.learned
+
+        def make(given: Given) -> tuple[Protocol, Sample, list[Row]]:
+            measures = {
+                (space, way): self._measures(given[stage].measures)
+                for space, of_space in learned.items()
+                for way, stage in of_space.strategies.items()
+            }
+            protocol = Protocol(
+                next(iter(measures.values())).shape[-1],
+                folds=options.folds,
+                bootstrap=options.bootstrap,
+                seed=self.config.seed,
+                deviation=options.deviation,
+            )
+            sample = protocol.sample(measures, options.k)
+            return protocol, sample, protocol.rows(sample)
+
+        parameters = ("k", "folds", "bootstrap", "deviation")
+        return Stage(
+            "evaluation",
+            make,
+            inputs=tuple(
+                stage for of_space in learned.values() for stage in of_space.strategies.values()
+            ),
+            parameters=("seed", *(f"evaluation.{name}" for name in parameters)),
+        )
 
     def _measures(self, columns: Mapping[str, HostArray]) -> HostArray:
         """Each test user's measures [K, measure, users]."""
         ks = self.config.evaluation.k
         return np.array([[columns[f"{measure}@{k}"] for measure in MEASURES] for k in ks])
-
-    def _evaluate(
-        self, measures: Mapping[tuple[str, str], HostArray]
-    ) -> tuple[Protocol, Sample, list[Row]]:
-        """4.1.4: means, deviations and intervals over the test users."""
-        options = self.config.evaluation
-        protocol = Protocol(
-            next(iter(measures.values())).shape[-1],
-            folds=options.folds,
-            bootstrap=options.bootstrap,
-            seed=self.config.seed,
-            deviation=options.deviation,
-        )
-        sample = protocol.sample(measures, options.k)
-        return protocol, sample, protocol.rows(sample)
 
     def _analysing(self) -> Stage[dict[str, Table]]:
         """Comparisons of strategies, Figures 4 and 5, Table 2, and how training went."""
@@ -211,7 +225,7 @@ class Pipeline:
             }
             return analyse(
                 observe(self.engine, logs, truth, self.config.features.age_classes),
-                RunResults(spaces, *self._evaluated),
+                RunResults(spaces, *given[self._evaluation]),
                 self.config.evaluation,
                 self.config.carousels,
                 seed=self.config.seed,
@@ -223,7 +237,7 @@ class Pipeline:
             "analysis",
             make,
             Codec(lambda given, tables: files_of(tables), read_tables),
-            tuple(stage for stage in flow if stage.codec),
+            (*(stage for stage in flow if stage.codec), self._evaluation),
             tuple(
                 key
                 for key in flat(self.config)
@@ -254,7 +268,7 @@ class Pipeline:
     def _save_times(self) -> None:
         self.reporter.log_to(self.directory.path / paths.LOG)
         content = json_bytes([asdict(entry) for entry in self.reporter.times])
-        (self.directory.path / paths.TIMES).write_text(content.decode(), encoding="utf-8")
+        write_atomically(self.directory.path / paths.TIMES, content)
 
 
 def _numbers(entry: StageTime) -> tuple[float, float, float]:

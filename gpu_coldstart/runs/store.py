@@ -105,28 +105,29 @@ class RunDirectory:
 
     # -- opening -------------------------------------------------------------------------------
 
-    def check(self) -> None:
-        """Check that a run can be started here.
+    def look(self) -> Manifest | None:
+        """The manifest of the run that is here; None where there is none.
 
         Raises
         ------
         UserError
-            When the directory holds something that is not a run.
+            When the directory holds something that is not a run, or a damaged one.
         """
         if not self.path.exists():
-            return
+            return None
         if not self.path.is_dir():
             raise UserError(f"{self.path} is not a directory: choose another place with --out")
         there = {entry.name for entry in self.path.iterdir()} - _LEFT_BY_A_KILL
-        if there and Manifest.read(self.path) is None:
+        earlier = Manifest.read(self.path)
+        if there and earlier is None:
             raise UserError(
                 f"{self.path} is not empty and holds no run: choose another place with --out"
             )
+        return earlier
 
-    def replace(self) -> None:
+    def replace(self, earlier: Manifest | None) -> None:
         """Start from the beginning; an earlier run is removed once the first stage is done."""
-        self.check()
-        self._earlier = Manifest.read(self.path)
+        self._earlier = earlier
 
     def take_over(self, earlier: Manifest) -> list[str]:
         """Keep the finished stages whose keys are those of this run.

@@ -23,7 +23,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from safetensors.numpy import load
 from threadpoolctl import threadpool_limits
 
-from gpu_coldstart.config.parameters import SPACES, STRATEGIES
 from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.datasets.synthetic.generate import generate
 from gpu_coldstart.engine.base import HostArray, Kmeans, KmeansOptions
@@ -32,6 +31,7 @@ from gpu_coldstart.runs.artifacts import decode
 from gpu_coldstart.runs.store import RunDirectory
 from gpu_coldstart.segments import Segments
 from gpu_coldstart.spaces import Space
+from tests.builtin import SPACES, STRATEGIES
 from tests.rehearsal.install import rehearsed
 from tests.runs.helpers import (
     WORLD,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gpu_coldstart.config.parameters import STRATEGIES
 from gpu_coldstart.engine import choose
+from tests.builtin import STRATEGIES
 from tests.rehearsal.install import rehearsed
 from tests.rehearsal.test_flow import (
     MEASURES,

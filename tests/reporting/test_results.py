@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from gpu_coldstart.config.parameters import SPACES, STRATEGIES
 from gpu_coldstart.evaluation.protocol import Row, Summary
 from gpu_coldstart.reporting.results import (
     below_popularity,
@@ -13,6 +12,7 @@ from gpu_coldstart.reporting.results import (
     results_markdown,
     table,
 )
+from tests.builtin import SPACES, STRATEGIES
 
 
 def row(space: str, strategy: str, ndcg: float, k: int = 50, precision: float = 0.125) -> Row:

@@ -25,6 +25,9 @@ from gpu_coldstart.runs.store import Files, RunDirectory
 EPOCH = "epoch"
 """Not a moment of writing: after the first epoch of a network's training was saved."""
 
+TIMING = "timing"
+"""Not a moment of the stage, either: amid the times, which are written after it."""
+
 MOMENTS = ("before", "half", "unlisted", "listing", "after")
 """Before a stage's files are written, amid the first, after the last but before the manifest, amid
 the manifest, and when all is written."""
@@ -52,6 +55,7 @@ class _Stop:
         self._stage, self._moment = stage, moment
         self._signal = signal.Signals[how]
         self._inside = self._listing = False
+        self._written: set[str] = set()
         self._write = RunDirectory.write
         self._save = RunDirectory._save_manifest
 
@@ -82,6 +86,7 @@ class _Stop:
         self._inside = self._inside or name == self._stage
         self.now("before")
         self._write(place, name, files)
+        self._written.add(name)
         self.now("after")
         self._inside = self._inside and name != self._stage
 
@@ -95,6 +100,12 @@ class _Stop:
         self.now("half")
         if self._listing:
             self.now("listing")
+        if self._moment == TIMING and self._stage in self._written and "times" in _name(handle):
+            os.kill(os.getpid(), self._signal)
+
+
+def _name(handle: int) -> str:
+    return os.readlink(f"/proc/self/fd/{handle}").rpartition("/")[2]
 
 
 def attempt(job: dict[str, Any]) -> tuple[int, str]:

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from gpu_coldstart.config.parameters import SPACES, STRATEGIES
 from gpu_coldstart.registry import STRATEGIES as KINDS
+from tests.builtin import SPACES, STRATEGIES
 from tests.runs.helpers import Result, manifest
 
 LEARNED = ("space", "segments", "descriptions", "network", "predictions", "predictions.warm")

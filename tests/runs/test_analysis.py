@@ -19,7 +19,6 @@ import pytest
 from numpy.testing import assert_allclose
 from safetensors.numpy import load
 
-from gpu_coldstart.config.parameters import SPACES, STRATEGIES
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.signals import SIGNALS
 from gpu_coldstart.data.truth import GroundTruth
@@ -29,6 +28,7 @@ from gpu_coldstart.evaluation import evaluate
 from gpu_coldstart.evaluation.measures import TEXTBOOK
 from gpu_coldstart.evaluation.tables import SCHEMAS
 from gpu_coldstart.runs.artifacts import decode
+from tests.builtin import SPACES, STRATEGIES
 from tests.runs.helpers import (
     SIZES,
     Result,

@@ -94,13 +94,14 @@ def test_a_setting_that_is_none(tmp_path: Path, setting: str, words: str) -> Non
         (["--seed", "x"], "'seed' is 'x'"),
         (["--seed", "-1"], "'seed' is -1"),
         (["--seed", "1.5"], "'seed' is 1.5"),
-        (["--k", "x"], "'evaluation.k' needs a list of int"),
+        (["--k", "x"], "'evaluation.k' needs a list of whole numbers"),
         (["--k", "0"], "'evaluation.k' is 0"),
         (["--k", ""], "'evaluation.k' needs a list"),
         (["--strategies", "magic"], "'strategies.names' is 'magic'"),
         (["--strategies", ""], "'strategies.names' needs a list"),
         (["--config", "nowhere.toml"], "nowhere.toml cannot be read"),
         (["--dataset", "events", "--data", ""], "--data"),
+        (["--dataset", "events", "--data", "~nosuchuser/x"], "'data' is '~nosuchuser/x'"),
     ],
 )
 def test_an_option_that_cannot_be(tmp_path: Path, arguments: list[str], words: str) -> None:
@@ -195,7 +196,7 @@ def test_a_full_disk_for_the_log(
     opened = Path.open
 
     def open_(self: Path, *arguments: Any, **options: Any) -> Any:
-        if self.name == name and {*arguments, options.get("mode")} & {"a", "w"}:
+        if self.name.startswith(name) and {*arguments, options.get("mode")} & {"a", "wb"}:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
         return opened(self, *arguments, **options)
 

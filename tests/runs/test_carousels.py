@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load
 
-from gpu_coldstart.config.parameters import SPACES
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.engine.cpu.engine import CpuEngine
@@ -19,6 +18,7 @@ from gpu_coldstart.evaluation.replay import MEASURES, cohorts
 from gpu_coldstart.evaluation.tables import SCHEMAS
 from gpu_coldstart.runs.artifacts import decode
 from gpu_coldstart.strategies.carousels import ARMS
+from tests.builtin import SPACES
 from tests.runs.helpers import (
     Result,
     Tables,

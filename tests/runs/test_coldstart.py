@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from gpu_coldstart import ColdStart, Dataset
-from gpu_coldstart.config.parameters import STRATEGIES
 from gpu_coldstart.data.signals import BLOCKS
 from gpu_coldstart.errors import UserError
+from tests.builtin import STRATEGIES
 from tests.rehearsal.install import rehearsed
 from tests.runs.helpers import SIZES, Tables, command, events, one_thread, write
 

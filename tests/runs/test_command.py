@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from gpu_coldstart import __version__
-from gpu_coldstart.config.parameters import SPACES, STRATEGIES
 from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.runs.paths import VOLATILE
 from gpu_coldstart.strategies.carousels import ARMS
+from tests.builtin import SPACES, STRATEGIES
 from tests.runs.helpers import (
     SIZES,
     WORLD,

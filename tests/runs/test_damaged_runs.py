@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gpu_coldstart.config.parameters import STRATEGIES
 from gpu_coldstart.strategies.carousels import ARMS
+from tests.builtin import STRATEGIES
 from tests.runs.helpers import (
     command,
     differing,

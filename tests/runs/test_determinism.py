@@ -35,7 +35,7 @@ def test_the_manifest_lists_every_stage_and_nothing_of_the_clock(
 ) -> None:
     content = manifest(done[0])
     assert set(content) == {"identity", "keys", "stages"}
-    assert set(content["identity"]) == {"engine", "threads", "config", "data"}
+    assert set(content["identity"]) == {"engine", "threads", "config", "data", "versions"}
     timed = {stage["name"] for stage in results(done[0])["stages"]}
     assert set(content["stages"]) == timed - {"evaluation"} | {"config", "results", "report"}
     assert all(

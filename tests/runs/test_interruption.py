@@ -121,6 +121,7 @@ def test_an_interruption_is_never_lost(work: Callable[[], None]) -> None:
     with pytest.raises(interruption.Interrupted) as caught:
         run()
     assert caught.value.status == 143
+    interruption.check()  # nothing is pending any more
 
 
 def test_handlers_are_put_back() -> None:

@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from gpu_coldstart.cli.main import main as whole_command
-from gpu_coldstart.config.parameters import SPACES, STRATEGIES
 from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.datasets import tafeng
 from gpu_coldstart.run import main
 from gpu_coldstart.runs.lock import locked
+from tests.builtin import SPACES, STRATEGIES
 from tests.runs.helpers import (
     SIZES,
     Tables,

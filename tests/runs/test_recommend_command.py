@@ -12,7 +12,7 @@ import pytest
 
 from gpu_coldstart import ColdStart, Dataset
 from gpu_coldstart.cli.main import main
-from tests.runs.helpers import Result, Tables, refused
+from tests.runs.helpers import Result, Tables, refused, with_column
 from tests.runs.test_coldstart import SPACE, first_day, sections
 
 
@@ -28,6 +28,22 @@ def recommending(*arguments: object) -> Result:
 def bundle(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("bundle") / "bundle"
     model = ColdStart(space=SPACE, engine="cpu", **sections()).fit(Dataset.from_frames(**tables))
+    model.save(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def string_bundle(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, but the ids of tracks are strings of digits."""
+    place = tmp_path_factory.mktemp("bundle") / "bundle"
+    tracks = {"tracks": "track_id", "interactions": "entity_id", "playlists": "track_id"}
+    changed = {
+        name: with_column(table, tracks[name], table[tracks[name]].cast("string"))
+        if name in tracks
+        else table
+        for name, table in tables.items()
+    }
+    model = ColdStart(space=SPACE, engine="cpu", **sections()).fit(Dataset.from_frames(**changed))
     model.save(place)
     return place
 
@@ -74,11 +90,63 @@ def test_csv_in_and_out_and_no_event(bundle: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("ids", "columns"),
+    [
+        (["007", "7"], "user_id,country,age\n007,NA,31\n7,NA,\n"),
+        (["5", "x"], "user_id,country,age,ignored\n5,NA,31,é\nx,NA,,\n"),
+    ],
+)
+@pytest.mark.parametrize("strings", [False, True])
+def test_csv_is_read_as_a_data_set_of_csv_is(
+    bundle: Path,
+    string_bundle: Path,
+    tables: Tables,
+    tmp_path: Path,
+    ids: list[str],
+    columns: str,
+    *,
+    strings: bool,
+) -> None:
+    """Ids as they are written, NA a country, and tracks whose ids are strings of digits."""
+    users, events, out = (tmp_path / name for name in ("users.csv", "events.csv", "lists.parquet"))
+    users.write_text(columns)
+    track = tables["tracks"]["track_id"][3].as_py()
+    events.write_text("user_id,action,entity,entity_id\n" + f"{ids[0]},stream,track,{track}\n" * 2)
+    model = string_bundle if strings else bundle
+    options = ("--out", out, "--k", 3, "--engine", "cpu")
+    result = recommending(model, "--users", users, "--interactions", events, *options)
+    assert (result.status, result.err) == (0, "")
+    assert "unknown" not in result.out
+    assert "2 users are from countries" in result.out
+    lists = pq.read_table(out)
+    assert lists["user_id"].to_pylist() == [ids[0]] * 3 + [ids[1]] * 3
+    wanted = ColdStart.load(model, engine="cpu").recommend(
+        {"user_id": ids, "country": ["NA", "NA"], "age": [31, None]},
+        {
+            "user_id": ids[:1] * 2,
+            "action": ["stream"] * 2,
+            "entity": ["track"] * 2,
+            "entity_id": [str(track) if strings else track] * 2,
+        },
+        k=3,
+    )
+    assert lists.equals(wanted)
+
+
+def test_a_wrong_cell_of_a_csv_file_is_named(bundle: Path, tmp_path: Path) -> None:
+    users = tmp_path / "users.csv"
+    users.write_text("user_id,age\n1,31\n2,old\n")
+    result = recommending(bundle, "--users", users, "--out", tmp_path / "lists.csv")
+    refused(result, f"{users}, column 'age', row 1", "'old' is not a whole number")
+
+
+@pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"--users": "none.parquet"}, ["none.parquet cannot be read", "No such file"]),
-        ({"--users": "users.xlsx"}, ["users.xlsx", ".parquet or .csv"]),
-        ({"--users": "text.parquet"}, ["text.parquet cannot be read"]),
+        ({"--users": "none.parquet"}, ["none.parquet does not exist"]),
+        ({"--users": "users.xlsx"}, ["users.xlsx does not exist", "Parquet"]),
+        ({"--users": "text.parquet"}, ["text.parquet is not a Parquet file"]),
+        ({"--users": "x" * 400}, ["x" * 400]),
         ({"--out": "lists.txt"}, ["lists.txt", ".parquet or .csv"]),
         ({"--out": "none/lists.csv", "--explain": None}, ["--explain", ".csv"]),
         ({"--k": "1000000"}, ["k is 1000000", "tracks"]),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_coldstart.config.parameters import STRATEGIES
+from tests.builtin import STRATEGIES
 from tests.runs.helpers import (
     Result,
     command,
@@ -20,7 +20,7 @@ from tests.runs.helpers import (
     snapshot,
     synthetic,
 )
-from tests.runs.killing import MOMENTS
+from tests.runs.killing import MOMENTS, TIMING
 from tests.runs.stages import KILLED, LAST, LEARNED, PARTS, STAGES, Done, Stopper, stages_of, whole
 
 
@@ -68,6 +68,18 @@ def test_killed_once_it_ends_the_same(
     killed = stopper(*synthetic(), "--out", out, stage=stage, moment=moment)
     assert killed.status == KILLED
     result = command(*synthetic(), "--out", out, "--resume")
+    assert result.status == 0, result.err
+    assert not differing(lasting(out), lasting(done[0]))
+    assert files_below(out) == files_below(done[0])
+
+
+@pytest.mark.parametrize("stage", ["logs", "ut-als/network"])
+def test_killed_amid_the_times_it_ends_the_same(
+    stopper: Stopper, done: Done, tmp_path: Path, stage: str
+) -> None:
+    out = tmp_path / "run"
+    assert stopper(*synthetic(), "--out", out, stage=stage, moment=TIMING).status == KILLED
+    result = command(*synthetic(), "--out", out)
     assert result.status == 0, result.err
     assert not differing(lasting(out), lasting(done[0]))
     assert files_below(out) == files_below(done[0])
@@ -273,6 +285,25 @@ def test_a_run_of_an_older_version_is_left_alone(run: Path) -> None:
     before = snapshot(run)
     refused(command(*synthetic(), "--out", run, "--resume"), "older version", "--overwrite")
     assert snapshot(run) == before
+
+
+def test_other_versions_keep_what_is_done_and_say_so(run: Path) -> None:
+    content = manifest(run)
+    others = content["identity"]["versions"] | {"numpy": "1.0"}
+    content["identity"]["versions"] = others
+    (run / "manifest.json").write_text(json.dumps(content))
+    before = snapshot(run)
+    for options in ([], ["--resume"]):
+        result = command(*synthetic(), "--out", run, *options)
+        assert result.status == 0, result.err
+        assert "begun with other versions: numpy (was '1.0', now '" in result.out
+        assert "--overwrite" in result.out
+        assert snapshot(run) == before
+    again = command(*synthetic(), "--k", "5", "--out", run, "--resume")
+    assert again.status == 0, again.err
+    assert manifest(run)["identity"]["versions"] == others, "most of it is still of those"
+    assert command(*synthetic(), "--out", run, "--overwrite").status == 0
+    assert manifest(run)["identity"]["versions"] != others
 
 
 def test_with_another_engine_it_refuses(run: Path) -> None:

@@ -10,10 +10,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import gpu_coldstart.strategies
 from gpu_coldstart.batches import by_batches
-from gpu_coldstart.config.parameters import STRATEGIES as NAMES
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.strategies import recommend
+from tests.builtin import STRATEGIES as NAMES
 from tests.strategies.contexts import N_COLD, N_TRACKS, World, lists
 
 K = 8

@@ -9,9 +9,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gpu_coldstart import registry
-from gpu_coldstart.config.parameters import STRATEGIES as NAMES
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array, HostArray, Kmeans, KmeansOptions
+from tests.builtin import STRATEGIES as NAMES
 from tests.engine.test_ranking import naive_soft
 from tests.strategies.contexts import N_COLD, N_TRACKS, N_WARM, World, counted_labels, lists
 from tests.worlds import types
