@@ -1,4 +1,4 @@
-"""What recommends cannot know the future: none of its modules can name the ground truth."""
+"""Who may know whom: what recommends cannot name the truth, what measures knows no files."""
 
 from __future__ import annotations
 
@@ -62,5 +62,25 @@ def test_every_way_to_name_it_is_seen(code: str) -> None:
     assert list(mentions(code))
 
 
-def test_the_pipeline_does_name_it() -> None:
-    assert list(mentions((ROOT / "runs" / "pipeline.py").read_text("utf-8")))
+def imported(code: str) -> Iterator[str]:
+    """Full names of whatever code imports, at its top or later."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_the_evaluation_knows_no_files() -> None:
+    assert modules("evaluation")
+    for path in modules("evaluation"):
+        for name in imported(path.read_text("utf-8")):
+            assert not name.startswith(("gpu_coldstart.runs", "gpu_coldstart.cli")), path
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["from gpu_coldstart.runs import paths", "def f():\n    import gpu_coldstart.runs.paths"],
+)
+def test_every_import_of_files_is_seen(code: str) -> None:
+    assert [name for name in imported(code) if name.startswith("gpu_coldstart.runs")]

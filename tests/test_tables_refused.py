@@ -115,9 +115,13 @@ def test_no_rows(tmp_path: Path, table: str, as_files: bool) -> None:
         ("users", "user_id", "userid"),
         ("users", "registered_at", "Registered_At"),
         ("tracks", "track_id", "trackId"),
+        ("interactions", "user_id", "user"),
         ("interactions", "action", "actions"),
+        ("interactions", "entity", "entities"),
+        ("interactions", "entity_id", "entityId"),
         ("interactions", "timestamp", "time_stamp"),
         ("playlists", "playlist_id", "playlist"),
+        ("playlists", "track_id", "tracks_id"),
     ],
 )
 def test_missing_column_names_a_similar_one(
@@ -169,6 +173,7 @@ def damage(change: Callable[[bytes], bytes], path: Path) -> None:
     path.write_bytes(change(path.read_bytes()))
 
 
+@pytest.mark.parametrize("table", ["users", "tracks", "interactions", "playlists"])
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -181,10 +186,13 @@ def damage(change: Callable[[bytes], bytes], path: Path) -> None:
     ],
     ids=["csv", "empty", "cut", "footer", "footer length", "pages"],
 )
-def test_damaged_file(tmp_path: Path, change: Callable[[bytes], bytes], says: str) -> None:
+def test_damaged_file(
+    tmp_path: Path, table: str, change: Callable[[bytes], bytes], says: str
+) -> None:
     source = write(tmp_path, arrow(example()))
-    damage(change, tmp_path / "users.parquet")
-    assert f"{tmp_path / 'users.parquet'} {says}" in message(source)
+    path = tmp_path / f"{table}.parquet"
+    damage(change, path)
+    assert f"{path} {says}" in message(source)
 
 
 def test_directory_in_place_of_a_file(tmp_path: Path) -> None:

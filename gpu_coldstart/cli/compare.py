@@ -50,12 +50,12 @@ def _compare(paths: Sequence[Path], out: Path | None) -> str:
         raise UserError(f"--out {out} does not end in {', '.join(_ENDINGS)}: choose one of them")
     if len(paths) < 2:
         raise UserError("a comparison needs two runs or more: name their directories")
-    from gpu_coldstart.evaluation.tables import csv_bytes
     from gpu_coldstart.reporting.comparison import check, compare, names_of, pairing
     from gpu_coldstart.reporting.comparison_page import comparison_sections, markdown
     from gpu_coldstart.reporting.page import page
     from gpu_coldstart.reporting.runs import load_run
     from gpu_coldstart.runs.artifacts import write_atomically
+    from gpu_coldstart.runs.tables import csv_bytes
 
     runs = [load_run(path) for path in paths]
     check(runs)

@@ -343,6 +343,7 @@ def _replay(
     seed: int,
 ) -> Iterator[dict[str, Any]]:
     """Figure 7, from the carousels; nothing where there are none."""
+    names = observed.ids.names("user", observed.test_ids).to_numpy(zero_copy_only=False)
     for space, made in spaces.items():
         if not made.carousels:
             continue
@@ -351,7 +352,7 @@ def _replay(
                 arm: np.searchsorted(observed.playlist_ids, shown)
                 for arm, shown in made.carousels.items()
             },
-            observed.test_ids,
+            names,
             observed.playlists,
             observed.followup,
             options,

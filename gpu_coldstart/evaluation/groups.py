@@ -10,7 +10,7 @@ import numpy as np
 
 from gpu_coldstart.data.signals import SIGNALS
 from gpu_coldstart.engine.base import HostArray
-from gpu_coldstart.evaluation.protocol import interval
+from gpu_coldstart.evaluation.protocol import interval, resampled_means
 
 __all__ = [
     "MOST_COUNTRIES",
@@ -24,7 +24,6 @@ __all__ = [
     "group_means",
     "interaction_groups",
     "interactions",
-    "resampled_means",
 ]
 
 MOST_COUNTRIES = 10
@@ -34,8 +33,6 @@ _FIRST_COUNTS = (0, 1, 3, 6, 11, 21)
 """First count of each group; the paper names one border, "at least three artists"."""
 
 _NONE_AT_ALL = "none at all"
-_ENTRIES = 500_000
-"""Users times resamples held at once, few enough for a processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -180,29 +177,3 @@ def group_means(
         members = np.ascontiguousarray(values[:, places], np.float64)
         low, high = interval(resampled_means(members, bootstrap, (seed, 2, order)))
         yield GroupMeans(order, label, len(places), members.mean(axis=1), low, high)
-
-
-def resampled_means(values: HostArray, bootstrap: int, seed: tuple[int, ...]) -> HostArray:
-    """Means over resamples of the users.
-
-    A resample is how often each user was drawn, and the means are a product of matrices: with many
-    series much cheaper than gathering.
-
-    Parameters
-    ----------
-    values : HostArray [series, users] of float64
-
-    Returns
-    -------
-    HostArray [series, resamples] of float64
-    """
-    generator = np.random.default_rng(seed)
-    n = values.shape[1]
-    means = np.empty((len(values), bootstrap))
-    counts = np.empty((max(1, min(bootstrap, _ENTRIES // n)), n))
-    for start in range(0, bootstrap, len(counts)):
-        block = counts[: bootstrap - start]
-        for row in block:
-            row[:] = np.bincount(generator.integers(n, size=n), minlength=n)
-        means[:, start : start + len(block)] = values @ block.T / n
-    return means

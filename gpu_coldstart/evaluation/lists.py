@@ -9,7 +9,11 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import ValidationError
 
+from gpu_coldstart.config.base import MOST, Natural
+from gpu_coldstart.config.parameters import EvaluationConfig
+from gpu_coldstart.config.problems import shown, worded
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation.comparisons import comparisons
@@ -85,14 +89,16 @@ def evaluate(
         Columns ``user_id`` and ``track_id``: the relevant tracks. All its users are measured.
     k : int or sequence of int
         Lengths of list to measure at.
-    folds, bootstrap, seed, deviation
-        See :class:`gpu_coldstart.evaluation.protocol.Protocol`.
+    folds, bootstrap, deviation
+        See :class:`gpu_coldstart.config.parameters.EvaluationConfig`.
+    seed : int
+        Of parts and resamples.
 
     Raises
     ------
     UserError
-        For a frame without one of its columns, an empty cell, ids of another kind than the
-        truth's, a rank or a track that a user has twice, or a truth without rows.
+        For an impossible option, a frame without one of its columns, an empty cell, ids of another
+        kind than the truth's, a rank or a track that a user has twice, or a truth without rows.
 
     Examples
     --------
@@ -107,6 +113,7 @@ def evaluate(
     0.75
     """
     ks = _lengths(k)
+    options = _options(folds=folds, bootstrap=bootstrap, seed=seed, deviation=deviation)
     known = _Truth(_frame(truth, "truth", _TRUTH))
     named = lists if _is_named(lists) else {_ALONE: lists}
     if not named:
@@ -118,7 +125,11 @@ def evaluate(
         measures["", name] = np.array([[*each.values()] for each in by_k])
         not_measured[name], without_list[name] = strangers, len(known.users) - listed
     protocol = Protocol(
-        len(known.users), folds=folds, bootstrap=bootstrap, seed=seed, deviation=deviation
+        len(known.users),
+        folds=options.folds,
+        bootstrap=options.bootstrap,
+        seed=options.seed,
+        deviation=options.deviation,
     )
     sample = protocol.sample(measures, ks, (*MEASURES, *TEXTBOOK))
     return Evaluation(
@@ -132,10 +143,26 @@ def evaluate(
 
 def _lengths(k: int | Sequence[int]) -> list[int]:
     """Lengths of list, ascending and each once."""
-    ks: list[int] = sorted(set(np.atleast_1d(np.asarray(k)).tolist()))
-    if not ks or ks[0] < 1 or not all(isinstance(each, int) for each in ks):
-        raise UserError(f"k is {k}: give one or more lengths of list, each 1 or more")
-    return ks
+    try:
+        ks = np.atleast_1d(np.asarray(k))
+    except ValueError:  # lists of different lengths
+        ks = np.zeros(0)
+    if ks.ndim > 1 or ks.dtype.kind not in "iu" or not len(ks) or ks.min() < 1 or ks.max() > MOST:
+        raise UserError(f"k is {shown(k)}: give one or more lengths of list, each 1 or more")
+    return [int(each) for each in np.unique(ks)]
+
+
+class _Options(EvaluationConfig):
+    seed: Natural = 0
+
+
+def _options(**given: Any) -> _Options:
+    """The options of the protocol, checked like a run's; NumPy's integers are as good as any."""
+    plain = {k: int(v) if isinstance(v, np.integer) else v for k, v in given.items()}
+    try:
+        return _Options.model_validate(plain)
+    except ValidationError as error:
+        raise UserError("; ".join(worded(error, dict(_Options())))) from error
 
 
 def _is_named(lists: Any) -> bool:
@@ -172,7 +199,12 @@ def _plain(cells: pa.ChunkedArray, name: str, column: str) -> pa.Array:
         raise UserError(
             f"{name}: column '{column}', row {row} is empty: fill it in or drop the row"
         )
-    plain = cells.cast(kind).cast(pa.string() if text else pa.int64())
+    try:
+        plain = cells.cast(kind).cast(pa.string() if text else pa.int64())
+    except pa.ArrowInvalid as error:
+        raise UserError(
+            f"{name}: column '{column}' holds numbers beyond 2**63 - 1: use smaller ones or strings"
+        ) from error
     return plain.combine_chunks()
 
 

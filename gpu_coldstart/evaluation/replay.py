@@ -20,6 +20,7 @@ A replay is not an online test. It assumes that
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -33,8 +34,7 @@ from gpu_coldstart.config.parameters import CarouselsConfig
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.evaluation.comparisons import holm, wilcoxon_p
-from gpu_coldstart.evaluation.groups import resampled_means
-from gpu_coldstart.evaluation.protocol import interval
+from gpu_coldstart.evaluation.protocol import interval, resampled_means
 
 __all__ = ["MEASURES", "Followup", "cohorts", "replay", "successes", "welch_p"]
 
@@ -70,12 +70,14 @@ def cohorts(user_ids: HostArray, arms: int, seed: int) -> HostArray:
     """The arm of each user [users] of int64, by a salted hash of the id alone.
 
     The hash is splitmix64 (Steele, Lea & Flood 2014) of the id plus a salt, which is splitmix64 of
-    the seed; the arm is the hash modulo the number of arms. So it is the same on every machine and
+    the seed; the arm is the hash modulo the number of arms. A string counts as the number in the
+    first 8 bytes, big-endian, of the SHA-256 of its UTF-8. So it is the same on every machine and
     in every order of users, and arms are of equal size in expectation.
 
     Parameters
     ----------
-    user_ids : HostArray [users] of int64
+    user_ids : HostArray [users] of int64, or of str objects
+        As the data set has them.
 
     Examples
     --------
@@ -84,8 +86,16 @@ def cohorts(user_ids: HostArray, arms: int, seed: int) -> HostArray:
     [1, 1, 1, 2]
     """
     salt = _splitmix64(np.array([seed], np.uint64))
-    hashed = _splitmix64(user_ids.astype(np.int64).view(np.uint64) + salt)
+    if user_ids.dtype == object:
+        numbers = np.array([_number(name) for name in user_ids], np.uint64)
+    else:
+        numbers = user_ids.astype(np.int64).view(np.uint64)
+    hashed = _splitmix64(numbers + salt)
     return (hashed % np.uint64(arms)).astype(np.int64)
+
+
+def _number(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
 def _splitmix64(state: HostArray) -> HostArray:
@@ -145,7 +155,8 @@ def replay(
     ----------
     shown : mapping of arm to HostArray [users, L] of integers
         The playlists of each user's carousel; the first arm is what the others are held against.
-    user_ids : HostArray [users] of int64
+    user_ids : HostArray [users] of int64, or of str objects
+        As the data set has them.
     playlists : csr_array [playlists, tracks] of ones
     followup : Followup
     options : CarouselsConfig

@@ -1,4 +1,4 @@
-"""The evaluation's tables: their columns, and how they are written and read.
+"""The evaluation's tables: their columns, and how rows become one.
 
 A table is a dict of column name to list. None means unknown or not applicable;
 fractions are fractions, not per cent.
@@ -6,28 +6,20 @@ fractions are fractions, not per cent.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeAlias
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from gpu_coldstart.evaluation.names import spreadsheet_safe
 from gpu_coldstart.evaluation.protocol import MEASURES, Place, Row, Summary
-from gpu_coldstart.runs import paths
-from gpu_coldstart.runs.artifacts import parquet_bytes
 
 __all__ = [
     "NETWORK",
     "SCHEMAS",
     "Table",
+    "arrays",
     "assemble",
-    "csv_bytes",
-    "files_of",
-    "read_tables",
     "results",
 ]
 
@@ -92,8 +84,6 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 NETWORK = "network"
 """What stands in ``learning.trained`` for the network; for a strategy's own state, its name."""
 
-_IN_A_CELL = "; "
-
 
 def _typed(values: list[Any], kind: pa.DataType) -> pa.Array:
     """A column; lists of ids have the type of the data set's ids."""
@@ -102,13 +92,16 @@ def _typed(values: list[Any], kind: pa.DataType) -> pa.Array:
     return pa.array(values, kind)
 
 
+def arrays(name: str, table: Table) -> dict[str, pa.Array]:
+    """The columns of a table as Arrow arrays of its types."""
+    return {column: _typed(table[column], kind) for column, kind in SCHEMAS[name].items()}
+
+
 def assemble(name: str, rows: Iterable[Mapping[str, Any]]) -> Table:
     """Rows as the columns of a table, with the same types as after reading it back."""
     rows = list(rows)
-    return {
-        column: _typed([row[column] for row in rows], kind).to_pylist()
-        for column, kind in SCHEMAS[name].items()
-    }
+    table = {column: [row[column] for row in rows] for column in SCHEMAS[name]}
+    return {column: values.to_pylist() for column, values in arrays(name, table).items()}
 
 
 def results(
@@ -142,49 +135,3 @@ def results(
             *further.get((row.space, row.strategy, row.k), ()),
         )
     ]
-
-
-def csv_bytes(table: Table) -> bytes:
-    """A table as CSV: UTF-8, a header, ``.`` as the decimal sign, lines that end in a line feed.
-
-    Numbers keep all their digits, None is an empty cell, and lists are separated by ``; ``. Control
-    characters become visible signs, and text that a spreadsheet would take for a formula gets an
-    apostrophe before it; the Parquet files have all text as it is.
-    """
-    sink = io.StringIO()
-    writer = csv.writer(sink, lineterminator="\n")
-    writer.writerow(table)
-    writer.writerows([map(_cell, row) for row in zip(*table.values(), strict=True)])
-    return sink.getvalue().encode()
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        text = _IN_A_CELL.join(
-            str(each) if isinstance(each, str) else _cell(each) for each in value
-        )
-        return spreadsheet_safe(text) if value and isinstance(value[0], str) else text
-    if isinstance(value, str):
-        return spreadsheet_safe(value)
-    return repr(value) if isinstance(value, float) else str(value)
-
-
-def files_of(tables: Mapping[str, Table]) -> dict[str, bytes]:
-    """What is saved: each table as Parquet among the artifacts and as CSV in ``tables/``."""
-    saved = {}
-    for name, table in tables.items():
-        typed = {column: _typed(table[column], kind) for column, kind in SCHEMAS[name].items()}
-        saved[paths.analysed(name)] = parquet_bytes(typed)
-        saved[paths.csv(name)] = csv_bytes(table)
-    return saved
-
-
-def read_tables(saved: Mapping[str, bytes]) -> dict[str, Table]:
-    """The tables out of what :func:`files_of` saved."""
-    return {
-        name: pq.read_table(io.BytesIO(saved[paths.analysed(name)])).to_pydict() for name in SCHEMAS
-    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 __all__ = [
     "Block",
@@ -19,6 +19,7 @@ __all__ = [
     "number",
     "p_value",
     "percent",
+    "setting_text",
 ]
 
 MINUS = "\N{MINUS SIGN}"
@@ -150,6 +151,21 @@ def p_value(p: float | None) -> str:
     if p is None:
         return NOT_KNOWN
     return "< 0.001" if p < 0.001 else number(p, 3)
+
+
+def setting_text(value: Any) -> str:
+    """A setting's value about as TOML has it, or a dash for none.
+
+    Examples
+    --------
+    >>> setting_text([10, 50]), setting_text(True), setting_text(None)
+    ('10, 50', 'true', '\N{EN DASH}')
+    """
+    if value is None:
+        return NOT_KNOWN
+    if isinstance(value, list | tuple):
+        return ", ".join(map(setting_text, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def listed(items: Iterable[object]) -> str:

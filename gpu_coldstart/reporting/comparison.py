@@ -16,7 +16,7 @@ import numpy as np
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation.comparisons import bootstrap_p, holm, mann_whitney_p, wilcoxon_p
-from gpu_coldstart.evaluation.protocol import MEASURES, Protocol, interval
+from gpu_coldstart.evaluation.protocol import MEASURES, interval, resampled_means
 from gpu_coldstart.evaluation.tables import Table
 from gpu_coldstart.reporting.runs import FinishedRun
 
@@ -100,12 +100,19 @@ def _listed(numbers: set[int]) -> str:
 
 def pairing(first: FinishedRun, other: FinishedRun) -> Pairing:
     """Find out which users stand for each other."""
+    if first.user_ids.dtype != other.user_ids.dtype:  # numbers in one run, strings in the other
+        return _unpaired(first, other)
     _, mine, its = np.intersect1d(first.user_ids, other.user_ids, return_indices=True)
     paired = len(mine) > 0 and all(
         first.truth[a] == other.truth[b] for a, b in zip(mine, its, strict=True)
     )
     if paired:
         return Pairing(mine, its, paired=True)
+    return _unpaired(first, other)
+
+
+def _unpaired(first: FinishedRun, other: FinishedRun) -> Pairing:
+    """All users of both."""
     mine, its = (np.arange(len(run.user_ids)) for run in (first, other))
     return Pairing(mine, its, paired=False)
 
@@ -198,12 +205,9 @@ def _family(
 
 def _resampled(first: HostArray, other: HostArray, *, paired: bool) -> HostArray:
     """Differences of means over resamples of the users [series, resamples]."""
-
-    def means(values: HostArray, seed: int) -> HostArray:
-        protocol = Protocol(values.shape[1], folds=2, bootstrap=_RESAMPLES, seed=seed)
-        return protocol.resample(values)
-
     if paired:
-        return means(other - first, 0)
-    difference: HostArray = means(other, 1) - means(first, 0)
+        return resampled_means(other - first, _RESAMPLES, (0, 1))
+    # Seeds of their own, since the users are two independent samples.
+    of_other = resampled_means(other, _RESAMPLES, (1, 1))
+    difference: HostArray = of_other - resampled_means(first, _RESAMPLES, (0, 1))
     return difference

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gpu_coldstart.config.parameters import Config, flat
@@ -18,11 +18,12 @@ from gpu_coldstart.reporting.blocks import (
     number,
     p_value,
     percent,
+    setting_text,
 )
 from gpu_coldstart.reporting.comparison import Pairing, common_ks
-from gpu_coldstart.reporting.labels import MEASURE_LABELS, space_name, strategy_name
-from gpu_coldstart.reporting.results import aligned, markdown_cell
-from gpu_coldstart.reporting.rows import lines_of
+from gpu_coldstart.reporting.labels import space_name, strategy_name
+from gpu_coldstart.reporting.results import aligned, markdown_cell, measure_head
+from gpu_coldstart.reporting.rows import distinct, lines_of
 from gpu_coldstart.reporting.runs import FinishedRun
 
 __all__ = ["comparison_sections", "differing_settings", "markdown"]
@@ -47,8 +48,8 @@ def comparison_sections(
                 for measure in MEASURES
             ],
         )
-        for k in _distinct(lines, "k")
-        for space in _distinct(lines, "space")
+        for k in distinct(lines, "k")
+        for space in distinct(lines, "space")
         if (chosen := [line for line in lines if line["k"] == k and line["space"] == space])
     ]
     return [
@@ -58,29 +59,17 @@ def comparison_sections(
     ]
 
 
-def _distinct(lines: Iterable[dict[str, Any]], column: str) -> list[Any]:
-    return list(dict.fromkeys(line[column] for line in lines))
-
-
 def differing_settings(runs: Sequence[FinishedRun]) -> dict[str, list[str]]:
     """Values by key of the settings that are not the same in all runs."""
     keys = dict.fromkeys([*flat(Config()), *(key for run in runs for key in run.config)])
-    settings = {key: [_value(run.config.get(key)) for run in runs] for key in keys}
+    settings = {key: [setting_text(run.config.get(key)) for run in runs] for key in keys}
     return {key: values for key, values in settings.items() if len(set(values)) > 1}
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_value, value))
-    if isinstance(value, bool):
-        return str(value).lower()
-    return NOT_KNOWN if value is None else str(value)
 
 
 def _overview(
     runs: Sequence[FinishedRun], names: Sequence[str], pairings: Sequence[Pairing]
 ) -> Iterator[Block]:
-    yield Text(f"Differences are to the first run, {names[0]}; values in per cent.")
+    yield Text(f"Differences from the first run, {names[0]}; values in per cent.")
     for name, run, pair in zip(names[1:], runs[1:], pairings, strict=True):
         yield Text(f"{name}: {_how(runs[0], run, pair)}")
     left = set.union(*(run.ks for run in runs)).difference(common_ks(runs))
@@ -94,7 +83,7 @@ def _overview(
         [
             [
                 name,
-                *(_value(run.config.get(key)) for key in _IDENTITY),
+                *(setting_text(run.config.get(key)) for key in _IDENTITY),
                 run.engine,
                 run.device or NOT_KNOWN,
                 str(len(run.user_ids)),
@@ -132,12 +121,12 @@ def _how(first: FinishedRun, run: FinishedRun, pair: Pairing) -> str:
 def _measured(lines: Sequence[dict[str, Any]], names: Sequence[str]) -> Grid:
     """Strategies by runs, in one measure."""
     first = lines[0]
-    label = f"{MEASURE_LABELS[first['measure']]}@{first['k']}"
+    label = measure_head(first["measure"], first["k"])
     columns = ["strategy", names[0]]
     for name in names[1:]:
         columns += [name, "difference", "95 % interval", "p Holm"]
     rows = []
-    for strategy in _distinct(lines, "strategy"):
+    for strategy in distinct(lines, "strategy"):
         by_run = {line["run"]: line for line in lines if line["strategy"] == strategy}
         row = [strategy_name(strategy), percent(by_run.get(names[0], {}).get("mean"))]
         for name in names[1:]:

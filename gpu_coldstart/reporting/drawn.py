@@ -9,6 +9,7 @@ from gpu_coldstart.reporting.blocks import Drawn, Picture
 from gpu_coldstart.reporting.figures import drawings
 from gpu_coldstart.reporting.style import styled
 from gpu_coldstart.reporting.svg import inline, png_bytes, svg_bytes
+from gpu_coldstart.runs import paths
 
 __all__ = ["draw"]
 
@@ -24,9 +25,11 @@ def draw(tables: Mapping[str, Table]) -> dict[str, list[Drawn]]:
     by_table: dict[str, list[Drawn]] = {}
     with styled():
         for drawing in drawings(tables):
-            stem = f"figures/{drawing.name}"
             svg = svg_bytes(drawing.figure)
-            files = {f"{stem}.svg": svg, f"{stem}.png": png_bytes(drawing.figure)}
+            files = {
+                paths.figure(drawing.name, "svg"): svg,
+                paths.figure(drawing.name, "png"): png_bytes(drawing.figure),
+            }
             name = f"figure-{drawing.name}"
             markup = inline(svg, name, drawing.title)
             picture = Picture(name, markup, f"{drawing.title}. {drawing.caption}", tuple(files))

@@ -8,9 +8,9 @@ from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from gpu_coldstart.evaluation.names import visible
 from gpu_coldstart.reporting.blocks import Section
 from gpu_coldstart.reporting.palette import DARK, LIGHT
+from gpu_coldstart.runs.names import visible
 
 __all__ = ["PAGE_DARK", "PAGE_LIGHT", "page"]
 

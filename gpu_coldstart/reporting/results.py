@@ -6,14 +6,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gpu_coldstart.evaluation.names import visible
 from gpu_coldstart.evaluation.protocol import MEASURES, Row
 from gpu_coldstart.reporting.labels import space_name, strategy_name
+from gpu_coldstart.runs.names import visible
 
 __all__ = [
     "aligned",
     "below_popularity",
     "markdown_cell",
+    "measure_head",
     "measures_markdown",
     "not_measured",
     "results_json",
@@ -47,15 +48,12 @@ def below_popularity(rows: Sequence[Row]) -> list[str]:
 
 
 def not_measured(n_target: int) -> list[str]:
-    """A sentence on the users who get recommendations but have no truth."""
+    """A sentence on the users of cohort ``target``."""
     if not n_target:
         return []
-    users = (
-        "1 user of cohort target gets"
-        if n_target == 1
-        else f"{n_target} users of cohort target get"
-    )
-    return [f"{users} recommendations but no measures, for want of a following month"]
+    if n_target == 1:
+        return ["1 target user gets recommendations and is not measured"]
+    return [f"{n_target} target users get recommendations and are not measured"]
 
 
 def table(rows: Sequence[Row], k: int) -> str:

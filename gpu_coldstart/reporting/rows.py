@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from gpu_coldstart.evaluation.names import visible
 from gpu_coldstart.evaluation.tables import Table
+from gpu_coldstart.runs.names import visible
 
 __all__ = ["Line", "distinct", "lines_of", "where"]
 

@@ -21,6 +21,7 @@ from gpu_coldstart.reporting.blocks import (
     interval,
     number,
     percent,
+    setting_text,
 )
 from gpu_coldstart.reporting.labels import MEASURE_LABELS, space_name, strategy_name
 from gpu_coldstart.reporting.page import page
@@ -209,14 +210,7 @@ def _times(run: RunSummary) -> Section:
 
 
 def _configuration(run: RunSummary) -> Section:
-    rows = [(key, _value(value)) for key, value in run.config.items()]
+    rows = [(key, setting_text(value)) for key, value in run.config.items()]
     grid = Grid("settings", "Every setting by its key", ("setting", "value"), rows, frozenset({1}))
     text = "The same as a file: config.toml, which --config takes."
     return Section("configuration", "Configuration", [Text(text), Fold("All settings", [grid])])
-
-
-def _value(value: Any) -> str:
-    """A setting as TOML would have it, more or less."""
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_value, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from gpu_coldstart.config.resolve import from_toml
+from gpu_coldstart.data.ids import Ids, Vocabulary
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation.protocol import MEASURES
@@ -42,10 +43,10 @@ class FinishedRun:
     config : dict of dotted key to value
     engine, device : str
     seconds : dict of stage to float
-    user_ids : HostArray [users] of int64
-        The test users.
-    truth : list of bytes
-        Each user's relevant track ids, ascending; equal where the tracks are.
+    user_ids : HostArray [users] of int64, or of str objects
+        The test users, as the data set names them.
+    truth : list of tuple
+        Each user's relevant tracks by id, ascending.
     measures : dict of (space, strategy) to dict of (measure, k) to HostArray [users] of float64
     """
 
@@ -55,7 +56,7 @@ class FinishedRun:
     device: str
     seconds: dict[str, float]
     user_ids: HostArray
-    truth: list[bytes]
+    truth: list[tuple[Any, ...]]
     measures: dict[tuple[str, str], dict[tuple[str, int], HostArray]]
 
     @property
@@ -139,7 +140,7 @@ def _measured(path: Path, content: bytes) -> tuple[HostArray, dict[tuple[str, in
         raise UserError(f"{path} is not a Parquet file: {_AGAIN}") from error
     if "user_id" not in table.column_names:
         raise UserError(f"{path} has no column 'user_id': {_AGAIN}")
-    ids = _column(path, table, "user_id", pa.int64())
+    ids = _column(path, table, "user_id", pa.int64(), pa.string())
     if not len(ids) or len(np.unique(ids)) < len(ids):
         raise UserError(f"{path}, column 'user_id' is empty or names a user twice: {_AGAIN}")
     series = {}
@@ -161,33 +162,41 @@ def _measured(path: Path, content: bytes) -> tuple[HostArray, dict[tuple[str, in
     return ids, series
 
 
-def _column(path: Path, table: pa.Table, name: str, kind: Any) -> HostArray:
+def _column(path: Path, table: pa.Table, name: str, *kinds: Any) -> HostArray:
     column = table.column(name)
-    if column.type != kind or column.null_count:
+    if column.type not in kinds or column.null_count:
         raise UserError(
             f"{path}, column '{name}' is {column.type} with {column.null_count} empty cells, where "
-            f"{kind} without any is needed: {_AGAIN}"
+            f"{' or '.join(map(str, kinds))} without any is needed: {_AGAIN}"
         )
     values: HostArray = column.to_numpy()
     return values
 
 
-def _truth(path: Path, files: Mapping[str, bytes], user_ids: HostArray) -> list[bytes]:
+def _truth(path: Path, files: Mapping[str, bytes], user_ids: HostArray) -> list[tuple[Any, ...]]:
     """Relevant tracks of each test user; these are the last users of the ground truth."""
     try:
         arrays: Mapping[str, HostArray] = load(files[paths.TRUTH])
-        track_ids = load(files[paths.LOGS])["track_ids"]
-        known = arrays["user_ids"][-len(user_ids) :]
+        logs: Mapping[str, HostArray] = load(files[paths.LOGS])
+        known = _names(logs, "user", arrays["user_ids"][-len(user_ids) :])
         borders = arrays["tracks.indptr"][-len(user_ids) - 1 :]
         indices = arrays["tracks.indices"]
         fits = len(borders) == len(user_ids) + 1 and len(indices) == borders[-1]
         if fits and np.array_equal(known, user_ids):
+            tracks = _names(logs, "track", logs["track_ids"][indices])
             return [
-                np.sort(track_ids[indices[start:stop]]).tobytes()
-                for start, stop in pairwise(borders)
+                tuple(np.sort(tracks[start:stop]).tolist()) for start, stop in pairwise(borders)
             ]
-    except (SafetensorError, KeyError, IndexError, ValueError, TypeError):
+    except (SafetensorError, pa.ArrowException, LookupError, ValueError, TypeError):
         pass  # reported below
     raise UserError(
         f"{path / paths.TRUTH} does not hold the truth of the run's test users: {_AGAIN}"
     )
+
+
+def _names(logs: Mapping[str, HostArray], kind: str, codes: HostArray) -> HostArray:
+    """Ids as the data set has them; codes of strings mean something within one data set only."""
+    vocabulary = Vocabulary(logs[f"ids.{kind}.text"], logs[f"ids.{kind}.offsets"])
+    ids = Ids(**{kind: vocabulary}, strings=(kind,) if len(vocabulary) else ())
+    names: HostArray = ids.names(kind, codes).to_numpy(zero_copy_only=False)
+    return names

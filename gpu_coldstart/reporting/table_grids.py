@@ -29,6 +29,7 @@ from gpu_coldstart.reporting.labels import (
     strategy_name,
 )
 from gpu_coldstart.reporting.rows import Line, distinct, lines_of, where
+from gpu_coldstart.runs import paths
 
 __all__ = ["LEVEL", "SECTIONS", "SEGMENTS"]
 
@@ -58,7 +59,8 @@ def _comparisons(table: Table) -> Iterator[Block]:
         return
     yield Text(
         "Wilcoxon's signed-rank test over the test users, user by user; p adjusted by Holm for all "
-        f"pairs and measures of a space and length of list; significant below {LEVEL:g}."
+        f"pairs and measures of a space and length of list; significant below {LEVEL:g}. "
+        "Precision is of min(K, truth)."
     )
     for k in distinct(lines, "k"):
         for space in distinct(lines, "space"):
@@ -76,7 +78,7 @@ def _comparisons(table: Table) -> Iterator[Block]:
                     for a in names
                 ],
                 frozenset({1, 2, 3}),
-                "tables/comparisons.csv",
+                paths.csv("comparisons"),
             )
             yield Fold(
                 f"Every pair in {space_name(space)}, top {k}",
@@ -143,7 +145,7 @@ def _strata(table: Table) -> Iterator[Block]:
             "with 95 % bootstrap intervals",
             ["users by", "users", *map(strategy_name, strategies)],
             rows,
-            file="tables/strata.csv",
+            file=paths.csv("strata"),
         )
         yield Fold(f"The numbers for {space_name(space)}", [grid])
 
@@ -175,7 +177,7 @@ def _exposure(table: Table) -> Iterator[Block]:
             for line in where(lines, country=EVERYWHERE)
         ],
         frozenset({1}),
-        "tables/exposure.csv",
+        paths.csv("exposure"),
     )
     countries = [line for line in lines if line["country"] != EVERYWHERE]
     if countries:
@@ -238,7 +240,7 @@ def _replay(table: Table) -> Iterator[Block]:
             for line in lines
         ],
         frozenset({1, 2, 3}),
-        "tables/replay.csv",
+        paths.csv("replay"),
     )
 
 
@@ -268,7 +270,7 @@ def _segments(table: Table) -> Iterator[Block]:
                 for line in here[:SEGMENTS]
             ],
             frozenset({2, 3, 4, 5, 6}),
-            "tables/segments.csv",
+            paths.csv("segments"),
         )
 
 
@@ -301,7 +303,7 @@ def _calibration(table: Table) -> Iterator[Block]:
             for line in lines
         ],
         frozenset({1, 2}),
-        "tables/calibration.csv",
+        paths.csv("calibration"),
     )
     yield Fold("The numbers", [grid])
 
@@ -330,7 +332,7 @@ def _learning(table: Table) -> Iterator[Block]:
             for line in lines
         ],
         frozenset({1, 2, 6}),
-        "tables/learning.csv",
+        paths.csv("learning"),
     )
     yield Fold("The numbers", [grid])
 

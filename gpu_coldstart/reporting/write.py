@@ -120,8 +120,8 @@ def _drawn(config: Config, outcome: Outcome) -> tuple[dict[str, list[Drawn]], li
 
 def _files(outcome: Outcome) -> list[str]:
     """Files that the page points to at its end."""
-    named = ("results.md", "results.json", "config.toml", "manifest.json", "run.log")
-    return [*named, *(f"tables/{name}.csv" for name in outcome.tables)]
+    named = (paths.RESULTS_TEXT, paths.RESULTS, paths.CONFIG, paths.MANIFEST, paths.LOG)
+    return [*named, *map(paths.csv, outcome.tables)]
 
 
 def _size(logs: Logs) -> list[str]:

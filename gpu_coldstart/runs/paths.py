@@ -1,4 +1,4 @@
-"""Where a run's files are: the only place that spells their names."""
+"""Where a run's files are."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ __all__ = [
     "curve",
     "descriptions",
     "favourites",
+    "figure",
     "measured_by",
     "measures",
     "network",
@@ -135,6 +136,11 @@ def analysed(table: str) -> str:
 def csv(table: str) -> str:
     """The same table for people."""
     return f"tables/{table}.csv"
+
+
+def figure(name: str, kind: str) -> str:
+    """A drawing as a file of a kind, ``svg`` or ``png``."""
+    return f"figures/{name}.{kind}"
 
 
 def checkpoint(stage: str) -> str:

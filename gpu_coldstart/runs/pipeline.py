@@ -23,7 +23,7 @@ from gpu_coldstart.engine.base import Engine, HostArray
 from gpu_coldstart.evaluation.analysis import RunResults, analyse, observe
 from gpu_coldstart.evaluation.protocol import MEASURES, Protocol, Row, Sample
 from gpu_coldstart.evaluation.replay import notes as replay_notes
-from gpu_coldstart.evaluation.tables import Table, files_of, read_tables
+from gpu_coldstart.evaluation.tables import Table
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.artifacts import guarded, json_bytes, read_json, write_atomically
 from gpu_coldstart.runs.checkpoint import FileCheckpoint
@@ -36,6 +36,7 @@ from gpu_coldstart.runs.progress import Reporter, StageTime
 from gpu_coldstart.runs.results import space_results
 from gpu_coldstart.runs.stages import Codec, Given, Runner, Stage, keys_of
 from gpu_coldstart.runs.store import RunDirectory
+from gpu_coldstart.runs.tables import files_of, read_tables
 from gpu_coldstart.strategies import carousels
 
 __all__ = ["Outcome", "Pipeline"]

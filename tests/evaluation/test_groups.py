@@ -21,7 +21,6 @@ from gpu_coldstart.evaluation.groups import (
     group_means,
     interaction_groups,
     interactions,
-    resampled_means,
 )
 from gpu_coldstart.evaluation.protocol import MEASURES, Protocol
 from gpu_coldstart.evaluation.strata import groupings, strata
@@ -134,14 +133,6 @@ def test_a_group_is_resampled_within() -> None:
         assert group.users == n
         assert_allclose(group.mean, members.mean(axis=1))
         assert_allclose([group.low, group.high], np.quantile(means, [0.025, 0.975], axis=1))
-
-
-def test_many_users_are_resampled_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = np.random.default_rng(0).random((2, 90))
-    whole = resampled_means(values, 25, (1, 2))
-    for entries in (90, 1, 700):
-        monkeypatch.setattr("gpu_coldstart.evaluation.groups._ENTRIES", entries)
-        assert_allclose(resampled_means(values, 25, (1, 2)), whole, rtol=1e-12)
 
 
 def test_a_lone_user_is_all_of_the_interval() -> None:

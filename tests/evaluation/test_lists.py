@@ -6,6 +6,7 @@ import math
 import random
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -174,6 +175,17 @@ def test_markdown_explains_precision() -> None:
         (LISTS, TRUTH, 0, "k is 0"),
         (LISTS, TRUTH, [], r"k is \[\]"),
         (LISTS, TRUTH, 1.5, "k is 1.5"),
+        (LISTS, TRUTH, "50", "k is '50'"),
+        (LISTS, TRUTH, None, "k is None"),
+        (LISTS, TRUTH, True, "k is True"),
+        (LISTS, TRUTH, [[1], [1, 2]], r"k is \[\[1\]"),
+        (LISTS, TRUTH, 2**40, "k is 1099511627776"),
+        (
+            LISTS | {"user_id": pa.array([2**63, 1, 2, 3], pa.uint64())},
+            TRUTH,
+            2,
+            r"lists 'recommendations': column 'user_id' holds numbers beyond 2\*\*63 - 1",
+        ),
         ({}, TRUTH, 2, "there are no lists"),
         ({"a": 3}, TRUTH, 2, "lists 'a': int is not a table"),
     ],
@@ -181,3 +193,24 @@ def test_markdown_explains_precision() -> None:
 def test_mistakes_are_told_in_a_sentence(lists: Any, truth: Any, k: Any, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         evaluate(lists, truth, k=k)
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ({"deviation": "nonsense"}, "'deviation' is 'nonsense': use one of disjoint, repeated"),
+        ({"folds": 0}, "'folds' is 0: it must be at least 2"),
+        ({"bootstrap": 0}, "'bootstrap' is 0: it must be at least 1"),
+        ({"seed": -1}, "'seed' is -1: it must be at least 0"),
+        ({"seed": 0.5}, "'seed' is 0.5"),
+        ({"seed": -1, "folds": 1}, "'folds' is 1.*'seed' is -1"),
+    ],
+)
+def test_impossible_options_are_told_in_a_sentence(option: Any, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        evaluate(LISTS, TRUTH, k=2, **option)
+
+
+def test_options_may_be_integers_of_numpy() -> None:
+    options: Any = {"k": np.int32(2), "folds": np.int64(2), "seed": np.int64(3)}
+    assert same(evaluate(LISTS, TRUTH, **options), evaluate(LISTS, TRUTH, k=2, folds=2, seed=3))

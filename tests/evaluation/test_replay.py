@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Mapping
 from itertools import pairwise
@@ -54,6 +55,14 @@ IDS = st.lists(st.integers(-(2**63), 2**63 - 1), max_size=40)
 def test_cohorts_are_hashes_of_the_id(ids: list[int], arms: int, seed: int) -> None:
     wanted = [splitmix((one % 2**64 + splitmix(seed)) % 2**64) % arms for one in ids]
     assert cohorts(np.array(ids, np.int64), arms, seed).tolist() == wanted
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=20))
+def test_cohorts_of_strings_are_hashes_of_the_text(names: list[str]) -> None:
+    """So that another string in the data set moves nobody."""
+    numbers = [int(hashlib.sha256(one.encode()).hexdigest()[:16], 16) for one in names]
+    wanted = [splitmix((one + splitmix(7)) % 2**64) % 3 for one in numbers]
+    assert cohorts(np.array(names, object), 3, 7).tolist() == wanted
 
 
 @given(IDS, st.randoms(use_true_random=False))

@@ -14,14 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu_coldstart.evaluation.protocol import MEASURES, Protocol
-from gpu_coldstart.evaluation.tables import (
-    SCHEMAS,
-    assemble,
-    csv_bytes,
-    files_of,
-    read_tables,
-    results,
-)
+from gpu_coldstart.evaluation.tables import SCHEMAS, assemble, results
+from gpu_coldstart.runs.tables import csv_bytes, files_of, read_tables
 
 EXAMPLES: dict[Any, Any] = {
     pa.string(): 'Curaçao, "x"\n; ',

@@ -114,14 +114,8 @@ class Series(_Column):
     has_nulls = property(lambda self: bool(self._data.null_count))
     nullable = property(lambda self: bool(self._data.null_count))
 
-    def isnull(self) -> Series:
-        return Series(pc.is_null(self._data))
-
     def notnull(self) -> Series:
         return Series(pc.is_valid(self._data))
-
-    isna = isnull
-    notna = notnull
 
     def fillna(
         self, value: Any = None, method: Any = None, axis: Any = None, inplace: bool = False
@@ -130,21 +124,6 @@ class Series(_Column):
             # As above: cuDF has these, the engine does not ask for them.
             raise NotImplementedError("rehearsed with a value only")
         return Series(_filled(self._data, value))
-
-    def dropna(self) -> Series:
-        return Series(self._data.drop_null())
-
-    def unique(self) -> Series:
-        return Series(pc.unique(self._data))
-
-    def factorize(self, sort: bool = False, use_na_sentinel: bool = True) -> tuple[Any, Index]:
-        words = pc.unique(self._data)
-        if use_na_sentinel:
-            words = words.drop_null()
-        if sort:
-            words = words.take(pc.sort_indices(words))
-        codes = pc.index_in(self._data, value_set=words).fill_null(-1).cast(pa.int64())
-        return wrap(codes.to_numpy(zero_copy_only=False)), Index(words)
 
     def astype(self, dtype: Any, copy: Any = None, errors: str = "raise") -> Series:
         return Series(_cast(self._data, dtype))
@@ -246,7 +225,6 @@ def _as_number(data: Any, kind: Any) -> Any:
     return data.cast(kind, safe=False)
 
 
-_METHODS = "astype dropna factorize fillna isna isnull notna notnull to_arrow to_cupy unique"
-for _name in _METHODS.split():
+for _name in ("astype", "fillna", "notnull", "to_arrow", "to_cupy"):
     setattr(Series, _name, recorded(f"cudf.Series.{_name}", getattr(Series, _name), method=True))
 Index.to_arrow = recorded("cudf.Index.to_arrow", Index.to_arrow, method=True)  # type: ignore[method-assign]

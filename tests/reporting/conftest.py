@@ -9,9 +9,10 @@ import pytest
 
 from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.datasets.synthetic.generate import generate
-from gpu_coldstart.evaluation.tables import Table, read_tables
+from gpu_coldstart.evaluation.tables import Table
 from gpu_coldstart.reporting.runs import FinishedRun, load_run
 from gpu_coldstart.runs.store import RunDirectory
+from gpu_coldstart.runs.tables import read_tables
 from tests.runs.helpers import WORLD, column, command, events, synthetic, with_column, write
 
 COUNTRIES = {

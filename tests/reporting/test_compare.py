@@ -141,7 +141,7 @@ def test_users_are_matched_by_id(data: Any, loaded: dict[str, FinishedRun]) -> N
 
 def test_another_truth_of_one_user_is_another_question(loaded: dict[str, FinishedRun]) -> None:
     run = loaded["one"]
-    other = replace(run, truth=[b"other", *run.truth[1:]])
+    other = replace(run, truth=[("other",), *run.truth[1:]])
     assert not pairing(run, other).paired
     assert pairing(run, run).paired
     strangers = replace(run, user_ids=run.user_ids + 10**9)
@@ -171,7 +171,7 @@ def test_the_terminal_shows_all_of_it(runs: dict[str, Path]) -> None:
     assert re.search(r"\| seed +\| +0 \| +0 \| +1 \|", result.out)
     assert re.search(r"\| evaluation\.k +\| +5, 10 \| +10 \| +10 \|", result.out)
     assert "ut-als" not in result.out.partition("Stages")[0].partition("TT-SVD")[2]
-    for measure in ("Precision@10", "Recall@10", "NDCG@10"):
+    for measure in ("P@10 (of min(10, truth))", "R@10", "NDCG@10"):
         assert measure in result.out
     assert result.out.index("Popularity") < result.out.index("Semi-Pers.")
     assert "tt-svd/network" in result.out

@@ -217,7 +217,7 @@ import hashlib, json, sys
 from pathlib import Path
 from gpu_coldstart.runs.store import RunDirectory
 from gpu_coldstart.evaluation.measures import TEXTBOOK
-from gpu_coldstart.evaluation.tables import read_tables
+from gpu_coldstart.runs.tables import read_tables
 from gpu_coldstart.reporting.drawn import draw
 run = Path(sys.argv[1])
 page = (run / "report.html").read_text("utf-8")

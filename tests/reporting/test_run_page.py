@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from gpu_coldstart.config.parameters import Config, flat
-from gpu_coldstart.evaluation.names import visible
 from gpu_coldstart.evaluation.protocol import Row, Summary
 from gpu_coldstart.evaluation.tables import SCHEMAS, Table, assemble
 from gpu_coldstart.reporting.blocks import NOT_KNOWN
 from gpu_coldstart.reporting.drawn import draw
 from gpu_coldstart.reporting.run_page import RunSummary, run_page
+from gpu_coldstart.runs.names import visible
 from gpu_coldstart.runs.progress import StageTime
 from tests.reporting.conftest import COUNTRIES, GENRE
 from tests.reporting.reading import Read, sound

@@ -13,7 +13,6 @@ import pytest
 
 from tests.runs.helpers import (
     WORLD,
-    Result,
     Tables,
     column,
     command,
@@ -31,10 +30,45 @@ from tests.runs.on_tables import CHEAP, kept, noted, refused_on, table_on
 # -- files -------------------------------------------------------------------------------------
 
 
-def test_a_missing_directory(tmp_path: Path) -> None:
-    result = command(*events(tmp_path / "nowhere"), "--out", tmp_path / "run")
-    refused(result, str(tmp_path / "nowhere"), "does not exist", "users.parquet")
-    assert not list(tmp_path.iterdir())
+def without_directory(tables: Tables, data: Path) -> None:
+    """Writes nothing."""
+
+
+def without_table(tables: Tables, data: Path) -> None:
+    write(tables, data)
+    (data / "tracks.parquet").unlink()
+
+
+def cut_short(tables: Tables, data: Path) -> None:
+    path = write(tables, data) / "tracks.parquet"
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def directory_for_a_file(tables: Tables, data: Path) -> None:
+    without_table(tables, data)
+    (data / "tracks.parquet").mkdir()
+
+
+def without_column(tables: Tables, data: Path) -> None:
+    write(tables | {"tracks": tables["tracks"].drop_columns(["track_id"])}, data)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (without_directory, "data does not exist"),
+        (without_table, "tracks.parquet does not exist"),
+        (cut_short, "tracks.parquet is cut short"),
+        (directory_for_a_file, "tracks.parquet is a directory"),
+        (without_column, "tracks.parquet has no column 'track_id'"),
+    ],
+)
+def test_files_that_will_not_do(
+    tables: Tables, tmp_path: Path, spoil: Callable[[Tables, Path], None], words: str
+) -> None:
+    spoil(tables, tmp_path / "data")
+    refused(command(*events(tmp_path / "data"), "--out", tmp_path / "run"), words)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_file_for_a_directory(tmp_path: Path) -> None:
@@ -43,73 +77,7 @@ def test_a_file_for_a_directory(tmp_path: Path) -> None:
     refused(result, "logs.csv is a file, not a directory")
 
 
-@pytest.mark.parametrize("name", ["users", "tracks", "interactions"])
-def test_a_missing_file(tables: Tables, tmp_path: Path, name: str) -> None:
-    some = {other: table for other, table in tables.items() if other != name}
-    refused_on(some, tmp_path, f"{name}.parquet does not exist", "the columns")
-
-
-def footer(content: bytes) -> int:
-    """Length of a Parquet file's footer."""
-    return int.from_bytes(content[-8:-4], "little")
-
-
-def blank(content: bytes, start: int, length: int) -> bytes:
-    return content[:start] + bytes(length) + content[start + length :]
-
-
-def spoiled(tables: Tables, place: Path, name: str, spoil: Callable[[bytes], bytes]) -> Result:
-    """Run on files one of which is not what was written."""
-    data = write(tables, place / "data")
-    path = data / f"{name}.parquet"
-    path.write_bytes(spoil(path.read_bytes()))
-    return command(*events(data), "--out", place / "run")
-
-
-@pytest.mark.parametrize("name", ["users", "tracks", "interactions", "playlists"])
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        (lambda content: b"", "is empty"),
-        (lambda content: content[:-200], "is cut short"),
-        (lambda content: content[:4], "is"),
-        (lambda content: b"user_id,track_id\n1,2\n", "is not a Parquet file"),
-        (lambda content: blank(content, len(content) - 8 - footer(content), 40), "is damaged"),
-        (lambda content: blank(content, 4, 400), "is damaged"),
-    ],
-    ids=["empty", "cut short", "four bytes", "csv", "footer", "pages"],
-)
-def test_a_file_that_is_not_whole(
-    tables: Tables, tmp_path: Path, name: str, spoil: Callable[[bytes], bytes], words: str
-) -> None:
-    result = spoiled(tables, tmp_path, name, spoil)
-    refused(result, f"{name}.parquet", words)
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_directory_for_a_file(tables: Tables, tmp_path: Path) -> None:
-    data = write(tables, tmp_path / "data")
-    (data / "tracks.parquet").unlink()
-    (data / "tracks.parquet").mkdir()
-    result = command(*events(data), "--out", tmp_path / "run")
-    refused(result, "tracks.parquet is a directory")
-
-
 # -- columns -----------------------------------------------------------------------------------
-
-REQUIRED = [
-    *(("users", name) for name in ("user_id", "registered_at")),
-    ("tracks", "track_id"),
-    *(("interactions", name) for name in ("user_id", "timestamp", "action", "entity", "entity_id")),
-    *(("playlists", name) for name in ("playlist_id", "track_id")),
-]
-
-
-@pytest.mark.parametrize(("name", "missing"), REQUIRED)
-def test_a_missing_column(tables: Tables, tmp_path: Path, name: str, missing: str) -> None:
-    changed = tables | {name: tables[name].drop_columns([missing])}
-    refused_on(changed, tmp_path, f"{name}.parquet", f"no column '{missing}'")
-
 
 WRONG: list[tuple[str, str, Any]] = [
     ("users", "user_id", pa.float64()),

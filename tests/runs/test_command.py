@@ -340,24 +340,10 @@ def test_a_seed_changes_world_and_method(done: Done, tmp_path: Path) -> None:
     assert results(out)["seed"] == 1
 
 
-def test_auto_says_in_one_line_what_it_chose_and_why(tmp_path: Path) -> None:
-    result = command(*synthetic(), *FEW, "--engine", "auto", "--out", tmp_path / "run")
-    assert re.fullmatch(r"gpu_coldstart \S+: engine cpu: .+", result.out.splitlines()[0])
-
-
 def test_cpu_can_be_asked_for(tmp_path: Path) -> None:
     result = command(*synthetic(), *FEW, "--engine", "cpu", "--out", tmp_path / "run")
     assert result.status == 0
     assert "engine cpu: asked for" in result.out.splitlines()[0]
-
-
-def test_cuda_where_it_cannot_run_is_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    result = command(*synthetic(), "--engine", "cuda", "--out", tmp_path / "run")
-    refused(result, "engine cuda cannot run", "--engine cpu")
-    assert not list(tmp_path.iterdir())
 
 
 def test_without_out_it_writes_to_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

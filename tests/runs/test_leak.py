@@ -325,7 +325,7 @@ def test_target_users_are_recommended_to_and_leave_no_other_trace(
         assert set(column(added, "user_id")) == set(strangers)
     assert results(plain)["rows"] == results(other)["rows"]
     more_warnings = set(results(other)["warnings"]) - set(results(plain)["warnings"])
-    assert {note[:12] for note in more_warnings} == {"2 cold users", "3 users of c"}
+    assert {note[:12] for note in more_warnings} == {"2 cold users", "3 target use"}
 
 
 # -- warm users --------------------------------------------------------------------------------
