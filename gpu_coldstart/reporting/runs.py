@@ -197,6 +197,8 @@ def _truth(path: Path, files: Mapping[str, bytes], user_ids: HostArray) -> list[
 def _names(logs: Mapping[str, HostArray], kind: str, codes: HostArray) -> HostArray:
     """Ids as the data set has them; codes of strings mean something within one data set only."""
     vocabulary = Vocabulary(logs[f"ids.{kind}.text"], logs[f"ids.{kind}.offsets"])
-    ids = Ids(**{kind: vocabulary}, strings=(kind,) if len(vocabulary) else ())
+    strings = (kind,) if len(vocabulary) else ()
+    space: dict[str, Any] = {kind: vocabulary}
+    ids = Ids(**space, strings=strings)
     names: HostArray = ids.names(kind, codes).to_numpy(zero_copy_only=False)
     return names

@@ -12,7 +12,6 @@ from gpu_coldstart.reporting.results import (
     results_markdown,
     table,
 )
-from tests.builtin import SPACES, STRATEGIES
 
 
 def row(space: str, strategy: str, ndcg: float, k: int = 50, precision: float = 0.125) -> Row:
