@@ -177,7 +177,7 @@ def test_markdown_explains_precision() -> None:
         (LISTS, TRUTH, 1.5, "k is 1.5"),
         (LISTS, TRUTH, "50", "k is '50'"),
         (LISTS, TRUTH, None, "k is None"),
-        (LISTS, TRUTH, True, "k is True"),
+        (LISTS, TRUTH, True, "k is true"),
         (LISTS, TRUTH, [[1], [1, 2]], r"k is \[\[1\]"),
         (LISTS, TRUTH, 2**40, "k is 1099511627776"),
         (
