@@ -75,7 +75,6 @@ LONG = "x" * 400
 @pytest.mark.parametrize(
     "line",
     [
-        f"check {LONG}",
         f"compare {LONG} {LONG}",
         f"data synthetic --out {LONG}",
         f"data deezer-layout --out {LONG}",
@@ -86,6 +85,14 @@ LONG = "x" * 400
 def test_an_error_of_the_system_is_one_line(tmp_path: Path, line: str) -> None:
     refused(calling(*line.replace("OUT", str(tmp_path / "out")).split()), LONG)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_error_of_the_system_is_a_problem_that_check_lists() -> None:
+    result = calling("check", LONG)
+    assert (result.status, result.err) == (2, "")
+    heading, problem = result.out.splitlines()
+    assert heading == "1 problem"
+    assert f"{LONG} cannot be read" in problem
 
 
 def test_bench_passes_its_arguments_and_status_on() -> None:
