@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from gpu_coldstart.config.parameters import Config
-from tests.worlds import KINDS, Raw, Row, day_of
+from gpu_coldstart.data.registrations import Registrations
+from gpu_coldstart.engine import Engine
+from tests.worlds import KINDS, Raw, Row, day_of, sparse
 
 BLOCKS = [
     "age",
@@ -281,3 +286,26 @@ def _signals(
             if name in BLOCKS:
                 signals[row["user_id"], name][kind, number] += row["count"]
     return signals
+
+
+def registrations_of(
+    engine: Engine, wanted: Expected, users: list[int], countries: tuple[str, ...]
+) -> Registrations:
+    """Registration days of some users, from what plain Python counted."""
+    events = np.zeros((18 * len(users), len(wanted.entities)), np.float32)
+    number = {thing: place for place, thing in enumerate(wanted.entities)}
+    for i, who in enumerate(users):
+        for place, name in enumerate(BLOCKS[2:]):
+            for thing, times in wanted.registration.get((who, name), {}).items():
+                events[18 * i + place, number[thing]] = times
+    people = [wanted.people[who] for who in users]
+    ages = [math.nan if row["age"] is None else row["age"] for row in people]
+    country = [
+        countries.index(row["country"]) if row["country"] in countries else -1 for row in people
+    ]
+    return Registrations(
+        engine.asarray(np.array(ages, np.float32)),
+        engine.asarray(np.array(country, np.int32)),
+        sparse(engine, events),
+        engine.asarray(events.sum(axis=1).reshape(-1, 18)),
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +12,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from gpu_coldstart.config.parameters import Config, FeaturesConfig, SplitConfig
 from gpu_coldstart.data import signals
-from gpu_coldstart.data.registrations import Registrations
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.features import (
@@ -24,8 +22,8 @@ from gpu_coldstart.features import (
     age_classes,
 )
 from gpu_coldstart.spaces import Space
-from tests.expectations import BLOCKS, SCALARS, Expected, Thing, expect
-from tests.worlds import Raw, Row, dense, event, some_world, sparse, stream, user
+from tests.expectations import BLOCKS, SCALARS, Expected, Thing, expect, registrations_of
+from tests.worlds import Raw, Row, event, some_world, stream, user
 
 CONFIG = Config(split=SplitConfig(warm_until="all"))
 FIRST_AGES = (18, 25, 35, 50, 65)
@@ -328,29 +326,6 @@ def test_users_whom_the_builder_has_never_seen(engine: Engine, pooling: Any, sca
     )
 
 
-def registrations_of(
-    engine: Engine, wanted: Expected, users: list[int], countries: tuple[str, ...]
-) -> Registrations:
-    """Registration days of some users, from what plain Python counted."""
-    events = np.zeros((18 * len(users), len(wanted.entities)), np.float32)
-    number = {thing: place for place, thing in enumerate(wanted.entities)}
-    for i, who in enumerate(users):
-        for place, name in enumerate(BLOCKS[2:]):
-            for thing, times in wanted.registration.get((who, name), {}).items():
-                events[18 * i + place, number[thing]] = times
-    people = [wanted.people[who] for who in users]
-    ages = [math.nan if row["age"] is None else row["age"] for row in people]
-    country = [
-        countries.index(row["country"]) if row["country"] in countries else -1 for row in people
-    ]
-    return Registrations(
-        engine.asarray(np.array(ages, np.float32)),
-        engine.asarray(np.array(country, np.int32)),
-        sparse(engine, events),
-        engine.asarray(events.sum(axis=1).reshape(-1, 18)),
-    )
-
-
 @pytest.mark.parametrize("raw", [True, False])
 def test_a_scaler_knows_the_users_it_was_fitted_on_alone(engine: Engine, raw: bool) -> None:
     wanted = expect(some_world(2), CONFIG)
@@ -402,19 +377,3 @@ def test_a_table_gives_the_same_bits_whether_it_is_kept_or_not(
     assert_array_equal(
         found, engine.to_host(InputVectors.batch(inputs, engine.asarray(users[places])))
     )
-
-
-def test_streamed_on_day_one(engine: Engine) -> None:
-    raw = some_world(3)
-    wanted = expect(raw, CONFIG)
-    picked = np.array([len(wanted.users) - 1, 2, 2])
-    registrations = raw.logs(engine, CONFIG).registrations
-    assert len(registrations) == len(wanted.users)
-    found = registrations.streamed(engine, engine.asarray(picked), len(wanted.tracks))
-    assert found.shape == (3, len(wanted.tracks))
-    table = dense(engine, found)
-    for row, place in zip(table, picked, strict=True):
-        streams = wanted.registration.get((wanted.users[place], "streamed_songs"), Counter())
-        assert {wanted.tracks[j]: row[j] for j in np.flatnonzero(row)} == {
-            number: times for (_, number), times in streams.items()
-        }

@@ -2,7 +2,8 @@
 
 from gpu_coldstart.config.base import Parameters
 from gpu_coldstart.config.components import Training
-from gpu_coldstart.config.parameters import Config, flat, json_schema
+from gpu_coldstart.config.installed import json_schema
+from gpu_coldstart.config.parameters import Config, flat
 from gpu_coldstart.config.resolve import from_toml, resolve, to_toml
 
 __all__ = [

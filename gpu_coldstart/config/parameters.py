@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from copy import copy
-from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -18,7 +17,6 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     TypeAdapter,
-    ValidationError,
     WithJsonSchema,
     create_model,
 )
@@ -37,7 +35,6 @@ from gpu_coldstart.config.components import (
     MlpConfig,
     RegistrationDayConfig,
     SoftConfig,
-    Training,
     TtSvdConfig,
     UtAlsConfig,
 )
@@ -55,9 +52,8 @@ __all__ = [
     "SegmentsConfig",
     "SplitConfig",
     "StrategiesConfig",
-    "config_class",
     "flat",
-    "json_schema",
+    "strategy_fields",
 ]
 
 PRESETS = ("tiny", "small", "paper")
@@ -151,8 +147,8 @@ StrategyName = Annotated[
 SpaceName = Annotated[str, AfterValidator(lambda name: one_of(name, registry.SPACES.names()))]
 
 
-def _fields(name: str, parameters: type[Parameters]) -> dict[str, Any]:
-    """A strategy's parameters as fields of the section ``strategies``."""
+def strategy_fields(name: str, parameters: type[Parameters]) -> dict[str, Any]:
+    """A strategy's parameters as fields of the section ``strategies``, by their keys there."""
     return {
         f"{section(name)}_{parameter}": (field.annotation, copy(field))
         for parameter, field in parameters.model_fields.items()
@@ -180,9 +176,9 @@ class SharedStrategies(Parameters):
 _WithBuiltin: Any = create_model(
     "_WithBuiltin",
     __base__=SharedStrategies,
-    **_fields("registration-day", RegistrationDayConfig),
-    **_fields("input-features", InputFeaturesConfig),
-    **_fields("soft", SoftConfig),
+    **strategy_fields("registration-day", RegistrationDayConfig),
+    **strategy_fields("input-features", InputFeaturesConfig),
+    **strategy_fields("soft", SoftConfig),
 )
 
 
@@ -316,71 +312,6 @@ class Config(Parameters):
     def of(self, part: str) -> Any:
         """Parameters of a space or model: ``config.of("tt-svd")`` is ``config.tt_svd``."""
         return getattr(self, section(part))
-
-
-def config_class() -> type[Config]:
-    """The configuration with sections for the parts that installed packages add.
-
-    Raises
-    ------
-    UserError
-        When an installed package is broken, or two of them want the same section or key.
-    """
-    return _extended(
-        tuple(registry.SPACES.installed),
-        tuple(registry.MODELS.installed),
-        tuple(registry.STRATEGIES.installed),
-    )
-
-
-@cache
-def _extended(
-    spaces: tuple[str, ...], models: tuple[str, ...], strategies: tuple[str, ...]
-) -> type[Config]:
-    sections: dict[str, Any] = {}
-    for parts, names, base in (
-        (registry.SPACES, spaces, Parameters),
-        (registry.MODELS, models, Training),
-    ):
-        for name in names:
-            defaults = _defaults(parts, name, base)
-            _free(section(name), {**Config.model_fields, **sections})
-            sections[section(name)] = (type(defaults), defaults)
-    ways: dict[str, Any] = {}
-    for name in strategies:
-        defaults = _defaults(registry.STRATEGIES, name, Parameters)
-        for key, field in _fields(name, type(defaults)).items():
-            _free(key, {**StrategiesConfig.model_fields, **ways})
-            ways[key] = field
-    if ways:
-        together = create_model("StrategiesConfig", __base__=StrategiesConfig, **ways)
-        sections["strategies"] = (together, together())
-    return create_model("Config", __base__=Config, **sections) if sections else Config
-
-
-def _defaults(parts: registry.Registry, name: str, base: type[Parameters]) -> Parameters:
-    """The parameters of an installed part as they are when nobody sets them."""
-    parameters = parts.get(name).Parameters
-    if not (isinstance(parameters, type) and issubclass(parameters, base)):
-        raise parts.broken(name, f"has Parameters that do not extend {base.__name__}")
-    try:
-        return parameters()
-    except ValidationError as error:
-        wrong = dict.fromkeys(str(detail["loc"][0]) for detail in error.errors() if detail["loc"])
-        reason = f"has parameters without a valid default ({', '.join(wrong)})"
-        raise parts.broken(name, reason) from error
-
-
-def _free(key: str, taken: dict[str, Any]) -> None:
-    if key in taken:
-        raise UserError(
-            f"two parts claim the setting '{key}': uninstall one of the packages that add them"
-        )
-
-
-def json_schema() -> dict[str, Any]:
-    """JSON schema of a configuration, the sections of installed packages included."""
-    return config_class().model_json_schema()
 
 
 def flat(config: Config) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import tomli_w
 from pydantic import ValidationError
 
 from gpu_coldstart import registry
-from gpu_coldstart.config.parameters import PRESETS, PROTOCOLS, Config, config_class, flat
+from gpu_coldstart.config.installed import config_class
+from gpu_coldstart.config.parameters import PRESETS, PROTOCOLS, Config, flat
 from gpu_coldstart.config.problems import shown, unknown, worded
 from gpu_coldstart.datasets.synthetic.world import PRESETS as WORLDS
 from gpu_coldstart.errors import UserError

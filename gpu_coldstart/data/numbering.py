@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from gpu_coldstart.data.tables import ENTITIES
 from gpu_coldstart.engine.base import Array, Engine
 
 __all__ = ["Numbering"]
 
 
-class Numbering:
+class Numbering(ABC):
     """Numbers the entities of all kinds, whose ids the class derived from this one has."""
 
+    @abstractmethod
     def ids_of(self, kind: str) -> Array:
         """Ids of the entities of a kind, int64 in the order of their numbers.
 
         They ascend, but for those of tracks.
         """
-        raise NotImplementedError
 
     def first(self, kind: str) -> int:
         """Number of the first entity of a kind."""

@@ -115,6 +115,22 @@ def evaluate(
     ks = _lengths(k)
     options = _options(folds=folds, bootstrap=bootstrap, seed=seed, deviation=deviation)
     known = _Truth(_frame(truth, "truth", _TRUTH))
+    protocol = Protocol(len(known.users), **options)
+    measures, not_measured, without_list = _measure(lists, known, ks)
+    sample = protocol.sample(measures, ks, (*MEASURES, *TEXTBOOK))
+    return Evaluation(
+        _per_user(measures, ks, known.users),
+        _summary(protocol, sample, len(known.users)),
+        _comparisons(sample),
+        not_measured,
+        without_list,
+    )
+
+
+def _measure(
+    lists: Any, known: _Truth, ks: list[int]
+) -> tuple[dict[tuple[str, str], HostArray], dict[str, int], dict[str, int]]:
+    """Measures [K, measure, users] of each strategy, its strangers, and users without a list."""
     named = lists if _is_named(lists) else {_ALONE: lists}
     if not named:
         raise UserError("there are no lists to evaluate: give at least one")
@@ -124,21 +140,7 @@ def evaluate(
         by_k = [user_measures(hits, known.sizes, length) for length in ks]
         measures["", name] = np.array([[*each.values()] for each in by_k])
         not_measured[name], without_list[name] = strangers, len(known.users) - listed
-    protocol = Protocol(
-        len(known.users),
-        folds=options.folds,
-        bootstrap=options.bootstrap,
-        seed=options.seed,
-        deviation=options.deviation,
-    )
-    sample = protocol.sample(measures, ks, (*MEASURES, *TEXTBOOK))
-    return Evaluation(
-        _per_user(measures, ks, known.users),
-        _summary(protocol, sample, len(known.users)),
-        _comparisons(sample),
-        not_measured,
-        without_list,
-    )
+    return measures, not_measured, without_list
 
 
 def _lengths(k: int | Sequence[int]) -> list[int]:
@@ -156,13 +158,14 @@ class _Options(EvaluationConfig):
     seed: Natural = 0
 
 
-def _options(**given: Any) -> _Options:
+def _options(**given: Any) -> dict[str, Any]:
     """The options of the protocol, checked like a run's; NumPy's integers are as good as any."""
     plain = {k: int(v) if isinstance(v, np.integer) else v for k, v in given.items()}
     try:
-        return _Options.model_validate(plain)
+        options = _Options.model_validate(plain)
     except ValidationError as error:
         raise UserError("; ".join(worded(error, dict(_Options())))) from error
+    return {name: getattr(options, name) for name in given}
 
 
 def _is_named(lists: Any) -> bool:

@@ -185,16 +185,7 @@ class Protocol:
         self._seed = seed
 
     def resample(self, values: HostArray) -> HostArray:
-        """Means over resamples of the users, drawn with replacement; the same at every call.
-
-        Parameters
-        ----------
-        values : HostArray [series, users] of float64
-
-        Returns
-        -------
-        HostArray [series, resamples] of float64
-        """
+        """:func:`resampled_means` of this protocol's users; the same at every call."""
         return resampled_means(values, self._bootstrap, (self._seed, 1))
 
     def sample(
