@@ -33,8 +33,8 @@ def check(
 ) -> int:
     """Check a directory; returns the exit status."""
     from gpu_coldstart.config.resolve import resolve
-    from gpu_coldstart.data.check import check_directory
     from gpu_coldstart.engine import choose
+    from gpu_coldstart.runs.check import check_directory
 
     config = resolve(dataset="events", settings=options.assigned(assignments or []))
     report = check_directory(choose("cpu")[0], directory, config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 
 from gpu_coldstart.data.tables import ENTITIES
 from gpu_coldstart.engine.base import Array, Engine
@@ -31,6 +32,11 @@ class Numbering(ABC):
         last = ENTITIES[-1]
         return self.first(last) + int(self.ids_of(last).shape[0])
 
+    @cached_property
+    def _tracks_by_id(self) -> Array:
+        order: Array = self.ids_of("track").argsort()
+        return order
+
     def numbers(self, engine: Engine, kinds: Array, ids: Array) -> Array:
         """Numbers of entities.
 
@@ -52,7 +58,7 @@ class Numbering(ABC):
             of_kind = (kinds == code).nonzero()[0]
             if not len(of_kind) or not len(keys):
                 continue
-            by_id = xp.argsort(keys) if kind == "track" else None
+            by_id = self._tracks_by_id if kind == "track" else None
             place = engine.lookup(ids[of_kind], keys if by_id is None else keys[by_id])
             number = place if by_id is None else by_id[xp.maximum(place, 0)]
             numbers[of_kind] = xp.where(place >= 0, number + self.first(kind), -1)
