@@ -116,8 +116,8 @@ class Registry:
 
     def refresh(self) -> None:
         """Look for entry points again, for instance after installing a package."""
-        for found in ("installed", "_claims"):
-            self.__dict__.pop(found, None)
+        for cached in ("installed", "_claims"):
+            self.__dict__.pop(cached, None)
         self._classes.clear()
 
     def broken(self, name: str, reason: str) -> UserError:

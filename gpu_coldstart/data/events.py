@@ -72,10 +72,10 @@ class Events(NamedTuple):
     def are(self, action: str, *kinds: str) -> Array:
         """Mask of the events of one action on one kind of entity, or on some kinds."""
         first, *others = (event_code(ACTIONS.index(action), ENTITIES.index(kind)) for kind in kinds)
-        found = self.what == first
+        mask = self.what == first
         for code in others:
-            found |= self.what == code
-        return found
+            mask |= self.what == code
+        return mask
 
     def on_days(self, last: int) -> Array:
         """Mask of the events of day 1 to day ``last`` after their user's registration day."""

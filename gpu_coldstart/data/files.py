@@ -146,15 +146,15 @@ def files_below(directory: Path) -> list[Path]:
             f"{error.filename} cannot be read ({error.strerror}): mend or delete it"
         ) from error
 
-    found = []
+    below = []
     for folder, folders, names in os.walk(directory, onerror=unreadable):
         folders[:] = [name for name in folders if not name.startswith((".", "_"))]
         for path in (Path(folder, name) for name in folders):
             if path.is_symlink():
                 raise UserError(f"{path} is a link to a folder: put the folder itself there")
         paths = (Path(folder, name) for name in names if not name.startswith((".", "_")))
-        found += [path for path in paths if is_there(path)]
-    return sorted(found)
+        below += [path for path in paths if is_there(path)]
+    return sorted(below)
 
 
 def part_files(directory: Path) -> list[Path]:

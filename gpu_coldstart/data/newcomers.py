@@ -124,9 +124,9 @@ def read_newcomers(
     if interactions is not None and len(interactions):
         source["interactions"] = interactions
     optional = {"registered_at", "timestamp"}
-    found = read(engine, source, optional=optional, known=entities.names)
-    refuse(found.problems)
-    people = found.tables["users"]
+    checked = read(engine, source, optional=optional, known=entities.names)
+    refuse(checked.problems)
+    people = checked.tables["users"]
     ids = people["user_id"].values
     country, unknown_country = _countries(engine, people.get("country"), entities, len(ids))
     unknown: list[str] = []
@@ -135,14 +135,14 @@ def read_newcomers(
     events = Events.none(engine)
     left_out: tuple[str, ...] = ()
     if "interactions" in source:
-        table = found.tables["interactions"]
+        table = checked.tables["interactions"]
         events, unknown_ids, left_out = _events(engine, entities, people, table)
         unknown += unknown_ids
     matrix = _matrix(engine, entities, events, len(ids))
     registrations = Registrations(
         ages(engine, people.get("age"), len(ids)), country, matrix, signal_counts(engine, matrix)
     )
-    return Newcomers(engine.to_host(ids), found.ids, registrations, tuple(unknown), left_out)
+    return Newcomers(engine.to_host(ids), checked.ids, registrations, tuple(unknown), left_out)
 
 
 def _countries(

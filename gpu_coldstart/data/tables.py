@@ -113,12 +113,12 @@ class Tables:
     opened: Mapping[str, Opened]
 
     @classmethod
-    def of(cls, found: Read) -> Tables:
+    def of(cls, checked: Read) -> Tables:
         """What :func:`read_all` found, if without problems."""
-        users, tracks, interactions = (found.tables[name] for name in REQUIRED)
-        has_rows = "playlists" in found.opened and found.opened["playlists"].rows > 0
-        playlists = found.tables["playlists"] if has_rows else None
-        return cls(users, tracks, interactions, playlists, found.ids, found.opened)
+        users, tracks, interactions = (checked.tables[name] for name in REQUIRED)
+        has_rows = "playlists" in checked.opened and checked.opened["playlists"].rows > 0
+        playlists = checked.tables["playlists"] if has_rows else None
+        return cls(users, tracks, interactions, playlists, checked.ids, checked.opened)
 
     def cell(self, table: str, column: str, row: int) -> str:
         """A value as the source has it, and where, for messages."""
@@ -159,9 +159,9 @@ def load(engine: Engine, source: Source) -> Tables:
         cannot be: a null in a column that has none, a repeated id, an age outside 0 to 130, a
         year outside 1990 to 2100, an unknown word, a count below 1, no rows at all.
     """
-    found = read_all(engine, source)
-    refuse(found.problems)
-    return Tables.of(found)
+    checked = read_all(engine, source)
+    refuse(checked.problems)
+    return Tables.of(checked)
 
 
 def read_all(engine: Engine, source: Source) -> Read:
@@ -171,8 +171,8 @@ def read_all(engine: Engine, source: Source) -> Read:
         for name in REQUIRED
         if name not in source
     ]
-    found = read(engine, {name: source[name] for name in SCHEMAS if name in source})
-    return found._replace(problems=absent + found.problems)
+    checked = read(engine, {name: source[name] for name in SCHEMAS if name in source})
+    return checked._replace(problems=absent + checked.problems)
 
 
 def read(

@@ -120,8 +120,8 @@ class Signature:
             raise TypeError(self._says(parameter, f"wanted {parameter.dtype}, found {array.dtype}"))
         if len(array.shape) != len(parameter.shape):
             raise ValueError(self._says_shape(parameter, array, sizes))
-        for wanted, found in zip(parameter.shape, array.shape, strict=True):
-            if not _agrees(wanted, found, sizes, scalars):
+        for wanted, size in zip(parameter.shape, array.shape, strict=True):
+            if not _agrees(wanted, size, sizes, scalars):
                 raise ValueError(self._says_shape(parameter, array, sizes))
         if array.device.id != device:
             raise ValueError(
@@ -148,7 +148,7 @@ def _kind(value: Any) -> str:
     return type(value).__name__
 
 
-def _agrees(wanted: str, found: int, sizes: dict[str, int], scalars: frozenset[str]) -> bool:
+def _agrees(wanted: str, size: int, sizes: dict[str, int], scalars: frozenset[str]) -> bool:
     """Whether an axis has the size its source says; a new name takes the size it first meets."""
     match = _SIZE.match(wanted)
     assert match is not None, wanted
@@ -156,10 +156,10 @@ def _agrees(wanted: str, found: int, sizes: dict[str, int], scalars: frozenset[s
     if name == "any":
         return True
     if name.isdigit():
-        return found == int(name) + more
+        return size == int(name) + more
     if name not in scalars:
-        sizes.setdefault(name, found - more)
-    return found == sizes[name] + more
+        sizes.setdefault(name, size - more)
+    return size == sizes[name] + more
 
 
 def _laid_out(array: Any, stride: int | None) -> bool:
@@ -186,8 +186,8 @@ def parse(source: str) -> dict[str, Signature]:
 
     Examples
     --------
-    >>> found = parse('extern "C" __global__ void twice(float* x /*[n]*/, int n) {}')
-    >>> found["twice"].parameters[0].shape
+    >>> signatures = parse('extern "C" __global__ void twice(float* x /*[n]*/, int n) {}')
+    >>> signatures["twice"].parameters[0].shape
     ('n',)
     """
     return {

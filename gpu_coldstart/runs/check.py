@@ -87,10 +87,10 @@ def check(engine: Engine, source: Source, config: Config) -> CheckReport:
     config : Config
         Of the run that would use the data.
     """
-    found = read_all(engine, source)
-    if found.problems:
-        return CheckReport(tuple(map(str, found.problems)))
-    tables = Tables.of(found)
+    checked = read_all(engine, source)
+    if checked.problems:
+        return CheckReport(tuple(map(str, checked.problems)))
+    tables = Tables.of(checked)
     missing = [*_missing(tables), *_silent_actions(engine, tables.interactions["action"])]
     days = config.segments.popularity_days
     try:

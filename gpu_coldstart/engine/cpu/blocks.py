@@ -51,10 +51,10 @@ class BlockLinear(nn.Linear):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Map vectors [n, inputs] to [n, outputs]."""
         # torch leaves this method without annotations, which strict mypy may not call.
-        found: torch.Tensor = _Product.apply(  # type: ignore[no-untyped-call]
+        outputs: torch.Tensor = _Product.apply(  # type: ignore[no-untyped-call]
             input, self.weight, self.bias, self.block
         )
-        return found
+        return outputs
 
 
 class _Product(torch.autograd.Function):
@@ -68,17 +68,17 @@ class _Product(torch.autograd.Function):
         count = inputs // block
         blocks = vectors[:, : count * block].view(n, count, block)
         parts = _parts(blocks, inputs)
-        found = bias.repeat(n, 1)
+        outputs = bias.repeat(n, 1)
         for columns in parts.whole:
-            found.addmm_(vectors[:, columns], weight[:, columns].T)
+            outputs.addmm_(vectors[:, columns], weight[:, columns].T)
         values = blocks[parts.rows, parts.blocks]
         products = values.new_empty(len(values), len(weight))
         for columns, entries in parts.chosen:
             torch.mm(values[entries], weight[:, columns].T, out=products[entries])
-        found.index_add_(0, parts.rows, products)
+        outputs.index_add_(0, parts.rows, products)
         ctx.parts = parts
         ctx.save_for_backward(vectors, weight, values)
-        return found
+        return outputs
 
     @staticmethod
     @once_differentiable

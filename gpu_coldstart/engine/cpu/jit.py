@@ -42,10 +42,10 @@ def compiled(function: _Function) -> _Function:
     >>> import numpy as np
     >>> @compiled
     ... def total(values):
-    ...     found = 0.0
+    ...     total = 0.0
     ...     for value in values:
-    ...         found += value
-    ...     return found
+    ...         total += value
+    ...     return total
     >>> total(np.arange(5.0))
     10.0
     """
@@ -59,10 +59,10 @@ def compiled_strictly(function: _Function) -> _Function:
 
 def _compiled(function: _Function, **options: object) -> _Function:
     try:
-        found: _Function = numba.njit(nogil=True, cache=True, **options)(function)
+        compiled: _Function = numba.njit(nogil=True, cache=True, **options)(function)
     except RuntimeError:  # there is no place to keep it: neither here nor in the user's cache
-        found = numba.njit(nogil=True, **options)(function)
-    return found
+        compiled = numba.njit(nogil=True, **options)(function)
+    return compiled
 
 
 def inlined(function: _Function) -> _Function:
@@ -71,26 +71,26 @@ def inlined(function: _Function) -> _Function:
     No compiled function may call another: which of two copies of it then runs, and so in what order
     it sums, depends on whether the machine code was kept or is new.
     """
-    found: _Function = numba.njit(nogil=True, fastmath=_MATH, inline="always")(function)
-    return found
+    compiled: _Function = numba.njit(nogil=True, fastmath=_MATH, inline="always")(function)
+    return compiled
 
 
 @inlined
 def dot(a: HostArray, b: HostArray) -> np.float32:
     """Inner product of two vectors of float32."""
-    found = np.float32(0)
+    total = np.float32(0)
     for j in range(len(a)):
-        found += a[j] * b[j]
-    return found
+        total += a[j] * b[j]
+    return total
 
 
 @inlined
 def squared_distance(a: HostArray, b: HostArray) -> np.float32:
     """Of two vectors of float32."""
-    found = np.float32(0)
+    total = np.float32(0)
     for j in range(len(a)):
-        found += (a[j] - b[j]) * (a[j] - b[j])
-    return found
+        total += (a[j] - b[j]) * (a[j] - b[j])
+    return total
 
 
 @inlined

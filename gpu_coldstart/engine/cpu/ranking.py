@@ -135,10 +135,10 @@ def _blended_at(
     order = np.argsort(segments, axis=1, kind="stable")
     segments = np.take_along_axis(segments, order, axis=1)
     weights = np.take_along_axis(weights, order, axis=1).astype(np.float32)
-    found = np.zeros(columns.shape, np.float32)
+    blended = np.zeros(columns.shape, np.float32)
     for place in range(segments.shape[1]):
-        found += weights[:, place, None] * _values_at(shares, columns, segments[:, place])
-    return found
+        blended += weights[:, place, None] * _values_at(shares, columns, segments[:, place])
+    return blended
 
 
 def _first_distinct(offered: HostArray, slots: HostArray, k: int, n_tracks: int) -> HostArray:
@@ -209,9 +209,9 @@ def rank_metrics(tracks: HostArray, truth: Csr, ks: Sequence[int]) -> RankMetric
     result = RankMetrics(tuple(ks))
     for k in ks:
         reachable = np.minimum(k, sizes)
-        found = hits[:, :k].sum(axis=1)
-        result.precision.append(found / reachable)
-        result.recall.append(found / sizes)
+        hit = hits[:, :k].sum(axis=1)
+        result.precision.append(hit / reachable)
+        result.recall.append(hit / sizes)
         # Gain and ideal are summed in different orders, so a perfect list could exceed 1 by an ulp.
         ndcg = hits[:, :k] @ discounts[:k] / ideals[reachable - 1]
         result.ndcg.append(np.minimum(ndcg, 1.0))

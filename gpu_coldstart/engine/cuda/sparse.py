@@ -100,9 +100,9 @@ def product(memory: Memory, left: Csr, right: Csr) -> Csr:
     parts: list[tuple[Array, Array, Array]] = []
 
     def multiply(first: int, start: int, stop: int) -> None:
-        found = to_cupyx(_run(left, first + start, first + stop)) @ whole
+        product = to_cupyx(_run(left, first + start, first + stop)) @ whole
         ordered = _in_order(
-            Csr(found.indptr.astype(cp.int64), found.indices, found.data, found.shape)
+            Csr(product.indptr.astype(cp.int64), product.indices, product.data, product.shape)
         )
         parts.append((cp.diff(ordered.indptr), ordered.indices, ordered.data))
 
