@@ -41,7 +41,7 @@ def test_cold_users_without_truth_are_targets(engine: Engine, least: int) -> Non
     assert engine.to_host(truth.user_ids).tolist() == [8, 9]
     assert (logs.n_test, logs.n_target, logs.users("target")) == (1, 1, slice(5, 6))
     assert logs.users("test", "target") == slice(4, 6)
-    assert any("1 cold users streamed fewer than 1 distinct" in note for note in logs.notes)
+    assert any("1 cold users streamed no track" in note for note in logs.notes)
     with pytest.raises(UserError, match="leaves no validation users"):
         raw.logs(engine, config_of(min_truth=2))
 

@@ -114,10 +114,10 @@ def _with_truth(
     if not int(short.sum()):
         return cohort, []
     kept = xp.where(short, cohorts.TARGET, cohort).astype(xp.int32)
+    few = "no track" if least == 1 else f"fewer than {least} distinct tracks"
     return kept, [
-        f"{int(short.sum())} cold users streamed fewer than {least} distinct "
-        f"tracks in the {split.truth_days} days after registration: they get recommendations but "
-        "are not measured"
+        f"{int(short.sum())} cold users streamed {few} in the {split.truth_days} days after "
+        "registration: they get recommendations but are not measured"
     ]
 
 
