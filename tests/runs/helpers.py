@@ -101,13 +101,21 @@ def fresh_process(*arguments: object, one: bool = True) -> subprocess.Popen[str]
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=one_thread() if one else dict(os.environ) | {"OMP_WAIT_POLICY": "passive"},
+        env=one_thread() if one else any_threads(),
     )
 
 
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
 def one_thread() -> dict[str, str]:
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return dict(os.environ) | dict.fromkeys(names, "1")
+    return dict(os.environ) | dict.fromkeys(_THREADS, "1")
+
+
+def any_threads() -> dict[str, str]:
+    """As many threads as the libraries would take; while they wait they leave the cores alone."""
+    free = {name: value for name, value in os.environ.items() if name not in _THREADS}
+    return free | {"OMP_WAIT_POLICY": "passive"}
 
 
 @contextmanager
