@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import pytest
 
@@ -173,7 +172,8 @@ def test_a_run_needs_no_streams(tmp_path: Path) -> None:
 
 def as_a_process(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> tuple[int, bytes, bytes]:
     """The command in this process, as if it owned it: exit status, and what it wrote."""
-    streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2)]
+    written = [io.BytesIO() for _ in range(2)]
+    streams = [io.TextIOWrapper(file, "utf-8", write_through=True) for file in written]
     handlers = interruption.install()
     with monkeypatch.context() as patch:
         patch.setattr(sys, "argv", ["run", *map(str, arguments)])
@@ -183,8 +183,7 @@ def as_a_process(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> tuple[i
             status = main()
         finally:
             interruption.restore(handlers)
-    out, err = (cast("io.BytesIO", stream.buffer).getvalue() for stream in streams)
-    return status, out, err
+    return status, written[0].getvalue(), written[1].getvalue()
 
 
 def test_a_place_whose_name_is_not_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
