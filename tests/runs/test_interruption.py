@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import re
 import signal
@@ -179,6 +180,8 @@ def as_a_process(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> tuple[i
         patch.setattr(sys, "argv", ["run", *map(str, arguments)])
         patch.setattr(sys, "stdout", streams[0])
         patch.setattr(sys, "stderr", streams[1])
+        # What pytest keeps of the log could not be sent between its processes.
+        patch.setattr(logging.getLogger("gpu_coldstart"), "propagate", False)
         try:
             status = main()
         finally:
