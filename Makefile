@@ -19,7 +19,7 @@ test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto --cov=gpu_coldstart --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --cov=gpu_coldstart --cov-report=term:skip-covered $(ARGS)
 
 ## The benchmarks, ours and the rivals'; options go into ARGS: make bench ARGS="top-50 --scale 0.1"
 BENCH_STAMP := $(shell date -u +%Y%m%dT%H%M%S)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+
+# Before a library reads it: at this size threads only wait for each other, all the more so where
+# several processes test at once. What depends on their number asks for more.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch

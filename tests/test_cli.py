@@ -6,8 +6,7 @@ import io
 import os
 import pty
 import signal
-import subprocess
-import sys
+import threading
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pytest
 
 from gpu_coldstart.cli.main import main
 from gpu_coldstart.runs.bars import seconds_left
-from tests.runs.helpers import Result, one_thread, refused, synthetic
+from tests.runs.helpers import Result, refused, synthetic
 
 
 def calling(*arguments: object) -> Result:
@@ -129,31 +128,39 @@ def test_an_interrupted_command_leaves_no_file(
 # -- the bars of a terminal --------------------------------------------------------------------
 
 
-def test_bars_stand_on_the_terminal_and_lines_go_to_the_file(tmp_path: Path) -> None:
+def test_bars_stand_on_the_terminal_and_lines_go_to_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     few = ("--space", "tt-svd", "--strategies", "popularity", "--out", str(tmp_path / "run"))
-    arguments = [*synthetic(), *few]
     terminal, end = pty.openpty()
-    with (tmp_path / "lines").open("w") as lines:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gpu_coldstart.run", *arguments],
-            stdout=lines,
-            stderr=end,
-            env=one_thread() | {"TERM": "xterm", "COLUMNS": "120"},
-        )
-    os.close(end)
-    shown = b""
-    with suppress(OSError):  # what Linux answers once the other end is closed
-        while part := os.read(terminal, 65536):
-            shown += part
+    shown: list[bytes] = []
+
+    def look() -> None:
+        with suppress(OSError):  # what Linux answers once the other end is closed
+            while part := os.read(terminal, 65536):
+                shown.append(part)
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    looking = threading.Thread(target=look)
+    looking.start()
+    with (
+        (tmp_path / "lines").open("w") as lines,
+        os.fdopen(end, "w") as err,
+        redirect_stdout(lines),
+        redirect_stderr(err),
+    ):
+        status = main(["run", *synthetic(), *few])
+    looking.join()
     os.close(terminal)
-    assert process.wait(60) == 0
-    text = shown.decode()
+    assert status == 0
+    text = b"".join(shown).decode()
     assert "all stages" in text
     assert "tt-svd/network" in text
     assert "left" in text
     written = (tmp_path / "lines").read_text()
     assert "[ 1/" in written
-    assert "\x1b" not in written
+    assert not {"\x1b", "\r"} & {*written}
 
 
 def test_the_time_left_is_that_of_the_stages_so_far() -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 
@@ -17,6 +16,7 @@ import pytest
 
 from tests.runs.helpers import (
     WORLD,
+    Result,
     differing,
     learned,
     listed,
@@ -27,6 +27,7 @@ from tests.runs.helpers import (
     snapshot,
     tabled,
 )
+from tests.runs.stages import KILLED, Stopper, stopping
 
 ROOT = Path(__file__).parents[1]
 PLUGIN = ROOT / "tests/plugin"
@@ -47,15 +48,12 @@ TINY = {
     "evaluation.k": "10",
     "evaluation.bootstrap": "20",
 }
-BATCHES = {"example_linear.drop_last": "true"}
 OPTIONS = ("--preset", "tiny", "--engine", "cpu", *settings(TINY))
-
-Python = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Python:
-    """Runs Python where the package is installed."""
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Of a process where the package is installed."""
     site = tmp_path_factory.mktemp("site")
     offline = ("--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check")
     command: list[str | Path] = [
@@ -71,62 +69,39 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Python:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, f"make test installs what this needs: {done.stderr}"
     places = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = one_thread() | {"PYTHONPATH": os.pathsep.join(places)}
+    return one_thread() | {"PYTHONPATH": os.pathsep.join(places)}
 
-    def run(*arguments: object, text: str = "") -> subprocess.CompletedProcess[str]:
+
+Python = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def python(environment: dict[str, str]) -> Python:
+    """Runs Python there."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, *map(str, arguments)]
-        return subprocess.run(
-            words, capture_output=True, text=True, env=environment, input=text, cwd=ROOT
-        )
+        return subprocess.run(words, capture_output=True, text=True, env=environment, cwd=ROOT)
 
     return run
 
 
 @pytest.fixture(scope="module")
-def done(python: Python, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A finished run and what it printed."""
-    out = tmp_path_factory.mktemp("plugin") / "run"
-    ended = python("-m", "gpu_coldstart.run", *OPTIONS, "--out", out)
-    assert ended.returncode == 0, ended.stderr
-    return out, ended.stdout
-
-
-Others = dict[str, tuple[int, str]]
+def run(environment: dict[str, str]) -> Iterator[Stopper]:
+    """Runs the command there."""
+    with stopping(environment) as command:
+        yield command
 
 
 @pytest.fixture(scope="module")
-def others(
-    python: Python, tmp_path_factory: pytest.TempPathFactory, done: tuple[Path, str]
-) -> tuple[Path, Others]:
-    """Further runs, in forks of one process: where they are, and how each ended."""
-    place = tmp_path_factory.mktemp("others")
-    plain = [*OPTIONS, *settings({"evaluation.figures": "false"})]
-    killed = [*plain, "--out", place / "killed"]
-    lines = {
-        "killed": killed,
-        "resumed": [*killed, "--resume"],
-        "finished": [*OPTIONS, "--out", done[0], "--resume"],
-        "parameter": [*plain, *settings({KEY: "1000"}), "--out", place / "parameter"],
-        "wrong": [*plain, *settings({KEY: "-1"}), "--out", place / "wrong"],
-        "batches": [*plain, *settings(BATCHES), "--out", place / "batches"],
-        "radio": [*plain, "--dataset", "example-radio", "--out", place / "radio"],
-    }
-    jobs = [
-        {
-            "arguments": [str(word) for word in line],
-            "stage": "example-svd/example-country.state" if name == "killed" else "",
-            "moment": "after",
-            "how": "SIGKILL",
-        }
-        for name, line in lines.items()
-    ]
-    before = snapshot(done[0])
-    ended = python("-m", "tests.runs.killing", text="".join(json.dumps(job) + "\n" for job in jobs))
-    assert ended.returncode == 0, ended.stderr
-    touched = {Path(name).name for name in differing(before, snapshot(done[0]))}
-    assert touched <= {"run.log"}, "a finished run is not made again"
-    answers = (json.loads(line) for line in ended.stdout.splitlines())
-    return place, {name: (status, err) for name, (status, err) in zip(lines, answers, strict=True)}
+def done(run: Stopper, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    out = tmp_path_factory.mktemp("plugin") / "run"
+    assert run(*OPTIONS, "--out", out) == Result(0, "", "")
+    return out
+
+
+UNDRAWN = (*OPTIONS, *settings({"evaluation.figures": "false"}))
 
 
 def undrawn(out: Path) -> dict[str, bytes]:
@@ -151,35 +126,33 @@ def test_help_lists_the_parts(python: Python) -> None:
         assert name in text
 
 
-def test_labels_stand_in_the_tables_and_the_report(done: tuple[Path, str]) -> None:
-    out, printed = done
-    report = (out / "report.html").read_text()
+def test_labels_stand_in_the_tables_and_the_report(done: Path) -> None:
+    printed, report = ((done / name).read_text() for name in ("run.log", "report.html"))
     for label in ("Country Charts", "History SVD"):
         assert label in printed
         assert label in report
-    assert {row["strategy"] for row in results(out)["rows"]} == {
+    assert {row["strategy"] for row in results(done)["rows"]} == {
         "popularity",
         "semi",
         "example-country",
     }
 
 
-def test_settings_stand_in_the_configuration(done: tuple[Path, str]) -> None:
-    config = tomllib.loads((done[0] / "config.toml").read_text())
+def test_settings_stand_in_the_configuration(done: Path) -> None:
+    config = tomllib.loads((done / "config.toml").read_text())
     assert config["model"] == "example-linear"
     assert config["example_svd"] == {"dimension": 8}
     assert config["example_linear"]["epochs"] == 3
     assert config["strategies"]["example_country_least"] == [1, 10, 100]
 
 
-def test_the_run_knows_the_version_of_the_package(done: tuple[Path, str]) -> None:
-    assert manifest(done[0])["identity"]["versions"]["coldstart-example"] == "1.0"
+def test_the_run_knows_the_version_of_the_package(done: Path) -> None:
+    assert manifest(done)["identity"]["versions"]["coldstart-example"] == "1.0"
 
 
-def test_what_the_strategy_learned_is_an_artifact_with_a_curve(done: tuple[Path, str]) -> None:
-    out, _ = done
-    assert STATE in listed(out)
-    rows = pq.read_table(out / "artifacts/analysis/learning.parquet").to_pylist()
+def test_what_the_strategy_learned_is_an_artifact_with_a_curve(done: Path) -> None:
+    assert STATE in listed(done)
+    rows = pq.read_table(done / "artifacts/analysis/learning.parquet").to_pylist()
     mine = [row for row in rows if row["trained"] == "example-country"]
     assert [row["epoch"] for row in mine] == [1, 2, 3]
     scores = [row["validation_ndcg"] for row in mine]
@@ -188,26 +161,31 @@ def test_what_the_strategy_learned_is_an_artifact_with_a_curve(done: tuple[Path,
     network = [row for row in rows if row["trained"] == "network"]
     assert [row["epoch"] for row in network] == [1, 2, 3]
     assert all(row["validation_ndcg"] is None for row in network)
-    assert "Validation NDCG, Country Charts" in (out / "figures/learning.svg").read_text()
+    assert "Validation NDCG, Country Charts" in (done / "figures/learning.svg").read_text()
 
 
-def test_killed_after_its_stage_it_ends_the_same(
-    others: tuple[Path, Others], done: tuple[Path, str]
-) -> None:
-    place, ends = others
-    assert (ends["killed"][0], ends["resumed"][0], ends["finished"][0]) == (-9, 0, 0), ends
-    assert differing(learned(place / "killed"), undrawn(done[0])) == set()
+def test_killed_after_its_stage_it_ends_the_same(run: Stopper, done: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    stage = "example-svd/example-country.state"
+    assert run(*UNDRAWN, "--out", out, stage=stage, moment="after").status == KILLED
+    assert run(*UNDRAWN, "--out", out, "--resume").status == 0
+    assert differing(learned(out), undrawn(done)) == set()
+
+
+def test_a_finished_run_is_not_made_again(run: Stopper, done: Path) -> None:
+    before = snapshot(done)
+    assert run(*OPTIONS, "--out", done, "--resume").status == 0
+    assert {Path(name).name for name in differing(before, snapshot(done))} <= {"run.log"}
 
 
 def test_its_parameter_changes_it_and_nothing_else(
-    others: tuple[Path, Others], done: tuple[Path, str]
+    run: Stopper, done: Path, tmp_path: Path
 ) -> None:
     """With no country large enough it is the chart of all warm users."""
-    place, ends = others
-    assert ends["parameter"][0] == 0, ends
-    changed = differing(learned(place / "parameter"), undrawn(done[0])) - tabled()
-    assert changed == {STATE, LISTS, MEASURES}
-    lists = place / "parameter/recommendations/example-svd"
+    out = tmp_path / "run"
+    assert run(*UNDRAWN, *settings({KEY: "1000"}), "--out", out).status == 0
+    assert differing(learned(out), undrawn(done)) - tabled() == {STATE, LISTS, MEASURES}
+    lists = out / "recommendations/example-svd"
     chart, mine = (
         pq.read_table(lists / f"{name}.parquet")["track_id"]
         for name in ("popularity", "example-country")
@@ -215,19 +193,19 @@ def test_its_parameter_changes_it_and_nothing_else(
     assert mine.equals(chart)
 
 
-@pytest.mark.parametrize(("run", "key"), [("wrong", KEY), ("batches", "example_linear.drop_last")])
-def test_a_wrong_value_is_refused(run: str, key: str, others: tuple[Path, Others]) -> None:
-    place, ends = others
-    status, err = ends[run]
-    assert status == 2
-    assert re.search(rf"^error: setting '{key}'", err, re.MULTILINE), err
-    assert not (place / run / "results.json").exists()
+@pytest.mark.parametrize(("key", "value"), [(KEY, "-1"), ("example_linear.drop_last", "true")])
+def test_a_wrong_value_is_refused(run: Stopper, tmp_path: Path, key: str, value: str) -> None:
+    out = tmp_path / "run"
+    result = run(*UNDRAWN, *settings({key: value}), "--out", out)
+    assert result.status == 2
+    assert re.search(rf"^error: setting '{key}'", result.err, re.MULTILINE), result.err
+    assert not (out / "results.json").exists()
 
 
-def test_its_data_set_runs(others: tuple[Path, Others]) -> None:
-    place, ends = others
-    assert ends["radio"][0] == 0, ends
-    assert results(place / "radio")["dataset"] == "example-radio"
+def test_its_data_set_runs(run: Stopper, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert run(*UNDRAWN, "--dataset", "example-radio", "--out", out).status == 0
+    assert results(out)["dataset"] == "example-radio"
 
 
 def test_a_model_with_the_parts_is_fitted_saved_and_loaded(python: Python, tmp_path: Path) -> None:

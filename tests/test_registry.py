@@ -26,7 +26,6 @@ ALL = [
 PLUGIN = dedent(
     """
     from gpu_coldstart.config import Parameters
-    from gpu_coldstart.engine.cpu.engine import CpuEngine
 
 
     class RandomSpace:
@@ -37,6 +36,11 @@ PLUGIN = dedent(
         @staticmethod
         def fit(engine, logs, parameters, seed, progress):
             raise NotImplementedError
+    """
+)
+ENGINE = dedent(
+    """
+    from gpu_coldstart.engine.cpu.engine import CpuEngine
 
 
     class OtherCpu(CpuEngine):
@@ -45,7 +49,8 @@ PLUGIN = dedent(
     """
 )
 
-POINTS = {"spaces": "random-points = house:RandomSpace", "engines": "other-cpu = house:OtherCpu"}
+POINTS = {"spaces": "random-points = house:RandomSpace"}
+ENGINES = {"engines": "other-cpu = house:OtherCpu"}
 
 
 def install(
@@ -107,7 +112,7 @@ def test_an_unknown_name_comes_with_a_hint(parts: Registry, name: str, hint: str
 def test_a_broken_part_is_one_sentence(
     module: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(install(tmp_path, {"spaces": POINTS["spaces"]}, module))
+    monkeypatch.syspath_prepend(install(tmp_path, POINTS, module))
     monkeypatch.delitem(sys.modules, "house", raising=False)
     parts = Registry("space", "gpu_coldstart.spaces", {}, ("Parameters", "fit"))
     assert parts.names() == ("random-points",)
@@ -122,9 +127,7 @@ def test_a_name_claimed_twice_is_refused(
     builtin: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for package in ["house-parts"] if builtin else ["house-parts", "barn-parts"]:
-        monkeypatch.syspath_prepend(
-            install(tmp_path / package, {"spaces": POINTS["spaces"]}, package=package)
-        )
+        monkeypatch.syspath_prepend(install(tmp_path / package, POINTS, package=package))
     parts = Registry("space", "gpu_coldstart.spaces", builtin)
     assert parts.names() == ("random-points",)
     with pytest.raises(UserError, match=r"space 'random-points' is .*'house-parts'.*: uninstall"):
@@ -136,7 +139,7 @@ def test_a_name_claimed_twice_is_refused(
     [
         (
             "    least: int\n",
-            {"spaces": POINTS["spaces"]},
+            POINTS,
             "space 'random-points' of package 'house-parts' has parameters without a valid "
             "default (least)",
         ),
@@ -180,7 +183,10 @@ def test_an_engine_of_another_package_is_chosen_and_offered(tmp_path: Path) -> N
         "engine, reason = choose('other-cpu'); "
         "print(type(engine).__name__, reason, options.ENGINES)"
     )
-    places = [str(install(tmp_path, POINTS)), *filter(None, [os.environ.get("PYTHONPATH")])]
+    places = [
+        str(install(tmp_path, ENGINES, ENGINE)),
+        *filter(None, [os.environ.get("PYTHONPATH")]),
+    ]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(places)}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment

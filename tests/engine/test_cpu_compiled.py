@@ -13,12 +13,13 @@ import numba
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.cluster import kmeans_plusplus
 
 from gpu_coldstart.engine.base import AlsOptions, Csr, HostArray, KmeansOptions
 from gpu_coldstart.engine.cpu import als as cpu_als
-from gpu_coldstart.engine.cpu import geometry, sparse
+from gpu_coldstart.engine.cpu import geometry, products, sparse
 from gpu_coldstart.engine.cpu import jit as cpu_jit
 from gpu_coldstart.engine.cpu import kmeans as cpu_kmeans
 from gpu_coldstart.engine.cpu.sparse import from_scipy
@@ -79,6 +80,30 @@ def test_functions_compile_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyP
         return 2 * value
 
     assert doubled(21.0) == 42.0
+
+
+def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several threads, each takes many of many short runs of rows."""
+    monkeypatch.setattr(cpu_als, "_ROWS", 4)
+    monkeypatch.setattr(sparse, "_ROWS", 4)
+    monkeypatch.setattr(products, "_FEW_ROWS", 4)
+    monkeypatch.setattr(geometry, "_CACHED", 1 << 10)
+    monkeypatch.setattr(geometry, "_PAIRS", 1 << 5)
+    matrix = affinity(0, (300, 200))
+    points = np.random.default_rng(0).normal(size=(2000, 40)).astype(np.float32)
+
+    def found(threads: int) -> list[HostArray]:
+        monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+        users, tracks = fitted(matrix)
+        clusters = cpu_kmeans.kmeans(points, KmeansOptions(k=30, iterations=3, seed=0))
+        pooled = np.empty((300, 40), np.float32)
+        sparse.pool(matrix, points[:200], None, pooled)
+        product = products.product(sparse.to_scipy(matrix), points[:200])
+        nearest = geometry.nearest(points, clusters.centroids, 3)
+        return [users, tracks, clusters.centroids, clusters.labels, pooled, product, *nearest]
+
+    for one, other in zip(found(1), found(5), strict=True):
+        assert_array_equal(one, other)
 
 
 def affinity(seed: int, shape: tuple[int, int]) -> Csr:

@@ -50,7 +50,7 @@ from tests.runs.helpers import (
 )
 from tests.runs.test_places import barest
 
-TINY = ("--preset", "tiny")
+TINY = ("--preset", "tiny", "--set", "evaluation.figures=false")
 MEASURES = ("precision", "recall", "ndcg")
 Learned = tuple[Path, list[Kmeans]]
 """A run on the CPU, and what its k-means found, call by call."""

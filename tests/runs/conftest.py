@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +16,7 @@ from gpu_coldstart.datasets.synthetic.generate import generate
 from gpu_coldstart.datasets.synthetic.world import World
 from tests.runs.helpers import WORLD, Result, Tables, command, one_thread, synthetic
 from tests.runs.on_tables import ran
-from tests.runs.stages import Done, Stopper
+from tests.runs.stages import Done, Stopper, stopping
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -68,33 +65,10 @@ def plain(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return ran(tables, tmp_path_factory.mktemp("plain"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def stopper() -> Iterator[Stopper]:
-    """Runs the command in another process, which stops at a moment of a stage."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.runs.killing"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=one_thread(),
-        cwd=Path(__file__).parents[2],
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        source, sink = process.stdout, process.stdin
-
-        def run(
-            *arguments: object, stage: str = "", moment: str = "", how: str = "SIGKILL"
-        ) -> Result:
-            words = [str(argument) for argument in arguments]
-            job = {"arguments": words, "stage": stage, "moment": moment, "how": how}
-            sink.write(json.dumps(job) + "\n")
-            sink.flush()
-            status, told = json.loads(source.readline())
-            return Result(status, "", told)
-
+    with stopping(one_thread()) as run:
         yield run
-        sink.close()
 
 
 @pytest.fixture

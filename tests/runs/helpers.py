@@ -6,7 +6,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -94,20 +93,17 @@ def _dotted(changes: Mapping[str, Any]) -> dict[str, Any]:
     return {name.replace("__", "."): value for name, value in changes.items()}
 
 
-def fresh_process(*arguments: object, one: bool = True) -> subprocess.Popen[str]:
-    """Start the command in a process of its own, on one thread like the tests themselves."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "gpu_coldstart.run", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=one_thread() if one else dict(os.environ) | {"OMP_WAIT_POLICY": "passive"},
-    )
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def one_thread() -> dict[str, str]:
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return dict(os.environ) | dict.fromkeys(names, "1")
+    return dict(os.environ) | dict.fromkeys(_THREADS, "1")
+
+
+def several_threads() -> dict[str, str]:
+    """Three, whatever the machine; while they wait they leave its cores to others."""
+    names = dict.fromkeys(_THREADS, "3") | {"MKL_DYNAMIC": "FALSE"}
+    return dict(os.environ) | names | {"OMP_WAIT_POLICY": "passive"}
 
 
 @contextmanager

@@ -37,6 +37,8 @@ _LATE = (
     *("gpu_coldstart.cli.run", "gpu_coldstart.runs.pipeline", "gpu_coldstart.reporting.write"),
     *("gpu_coldstart.datasets.synthetic.generate", "gpu_coldstart.datasets.events"),
     *("gpu_coldstart.engine.cpu.engine", "gpu_coldstart.engine.cpu.products", "faiss"),
+    *("gpu_coldstart.engine.cpu.kmeans", "gpu_coldstart.engine.cpu.als", "gpu_coldstart.cli.app"),
+    "pandas",  # which pyarrow imports where it is installed
 )
 
 

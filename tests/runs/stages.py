@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from gpu_coldstart.registry import STRATEGIES as KINDS
@@ -28,6 +32,8 @@ def stages_of(*parts: str) -> set[str]:
 
 
 Stopper = Callable[..., Result]
+"""Runs the command in another process, which stops at a moment of a stage if one is given."""
+
 Done = tuple[Path, Result]
 
 
@@ -40,3 +46,32 @@ def whole(out: Path) -> bool:
         for files in manifest(out)["stages"].values()
         for name, digest in files.items()
     )
+
+
+@contextmanager
+def stopping(environment: Mapping[str, str]) -> Iterator[Stopper]:
+    """A process that runs the command in forks; see :mod:`tests.runs.killing`."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.runs.killing"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        source, sink = process.stdout, process.stdin
+
+        def run(
+            *arguments: object, stage: str = "", moment: str = "", how: str = "SIGKILL"
+        ) -> Result:
+            words = [str(argument) for argument in arguments]
+            job = {"arguments": words, "stage": stage, "moment": moment, "how": how}
+            sink.write(json.dumps(job) + "\n")
+            sink.flush()
+            status, told = json.loads(source.readline())
+            return Result(status, "", told)
+
+        yield run
+        sink.close()

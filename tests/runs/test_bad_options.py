@@ -17,14 +17,13 @@ from tests.runs.helpers import (
     command,
     differing,
     events,
-    finished,
-    fresh_process,
     lasting,
     refused,
     snapshot,
     synthetic,
     write,
 )
+from tests.runs.stages import Stopper
 
 # -- settings that do not fit ------------------------------------------------------------------
 
@@ -229,10 +228,10 @@ def test_a_disk_that_is_full_in_fact(small_disk: Path, done: tuple[Path, Result]
     assert not differing(lasting(out), lasting(done[0]))
 
 
-def test_a_process_refuses_in_one_line(tables: Tables, tmp_path: Path) -> None:
-    """As the shell sees it."""
+def test_a_process_refuses_in_one_line(stopper: Stopper, tables: Tables, tmp_path: Path) -> None:
+    """What libraries write past Python's streams would show."""
     changed = tables | {"users": tables["users"].drop_columns(["user_id"])}
     data = write(changed, tmp_path / "data")
-    with finished(fresh_process(*events(data), "--out", tmp_path / "run")) as result:
-        refused(result, "users.parquet has no column 'user_id'")
+    result = stopper(*events(data), "--out", tmp_path / "run")
+    refused(result, "users.parquet has no column 'user_id'")
     assert not (tmp_path / "run").exists()

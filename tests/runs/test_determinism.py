@@ -1,4 +1,4 @@
-"""The same configuration gives the same bytes, in another process too."""
+"""The same configuration gives the same bytes, in another process and on several threads too."""
 
 from __future__ import annotations
 
@@ -7,27 +7,34 @@ from pathlib import Path
 from tests.runs.helpers import (
     Result,
     differing,
-    finished,
-    fresh_process,
     lasting,
     learned,
     manifest,
     results,
+    several_threads,
     synthetic,
 )
+from tests.runs.stages import Done, Stopper, stopping
 
 
-def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
-    """With their own hash seeds, and with as many threads as they would take anywhere."""
-    places = [tmp_path / "one", tmp_path / "other"]
-    for place in places:
-        with finished(fresh_process(*synthetic(), "--out", place, one=False)) as result:
-            assert result.status == 0, result.err
-            assert not result.err  # no bar where there is no terminal
-            assert "\r" not in result.out
-    assert len(lasting(places[0])) == 69
-    assert not differing(lasting(places[0]), lasting(places[1]))
-    assert results(places[0])["rows"] == results(places[1])["rows"]
+def test_another_process_writes_the_same_bytes(
+    stopper: Stopper, done: Done, tmp_path: Path
+) -> None:
+    """With its own hash seed, and without a bar where there is no terminal."""
+    assert stopper(*synthetic(), "--out", tmp_path / "run") == Result(0, "", "")
+    assert len(lasting(done[0])) == 69
+    assert not differing(lasting(tmp_path / "run"), lasting(done[0]))
+    assert results(tmp_path / "run")["rows"] == results(done[0])["rows"]
+
+
+def test_several_threads_write_the_same_bytes_each_time(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    with stopping(several_threads()) as run:
+        for place in (one, other):
+            assert run(*synthetic(), "--out", place) == Result(0, "", "")
+    assert not differing(lasting(one), lasting(other))
+    assert results(one)["rows"] == results(other)["rows"]
+    assert manifest(one)["identity"]["threads"] == 3
 
 
 def test_the_manifest_lists_every_stage_and_nothing_of_the_clock(

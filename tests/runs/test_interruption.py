@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import re
 import signal
@@ -13,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from gpu_coldstart.cli import interruption
-from tests.runs.helpers import command, finished, one_thread, refused, synthetic
+from gpu_coldstart.run import main
+from tests.runs.helpers import Result, command, finished, one_thread, refused, synthetic
 
 ENDLESS = (*("--set", "mlp.epochs_tt_svd=1000000"), *("--set", "mlp.patience=0"))
 FEW = ("--space", "tt-svd", "--strategies", "popularity")
@@ -68,22 +71,20 @@ def test_a_signal_amid_the_imports_is_one_line(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("number", "status", "word"), SIGNALS)
-def test_a_signal_amid_the_work_is_one_line_and_logged(
-    tmp_path: Path, number: signal.Signals, status: int, word: str
-) -> None:
+def test_a_signal_amid_the_work_is_one_line_and_logged(tmp_path: Path) -> None:
+    """One from outside, at no moment in particular; of both at chosen moments, see test_resume."""
     out = tmp_path / "run"
     process = start(*synthetic(), *FEW, *ENDLESS, "--out", out)
     assert process.stdout is not None
     for line in process.stdout:
         if "tt-svd/segments" in line:
             break
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     with finished(process) as result:
-        assert result.status == status
-        assert result.err == f"{word}: the same command with --resume continues from here\n"
+        assert result.status == 143
+        assert result.err == "terminated: the same command with --resume continues from here\n"
     assert not list(out.rglob("*.part"))
-    assert (out / "run.log").read_text().splitlines()[-1].endswith(f" {word}")
+    assert (out / "run.log").read_text().splitlines()[-1].endswith(" terminated")
 
 
 def _swallow(number: signal.Signals) -> None:
@@ -147,27 +148,52 @@ def test_a_reader_that_goes_away_ends_it_quietly(tmp_path: Path) -> None:
         process.stderr.close()
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
-def test_streams_closed_from_the_start(tmp_path: Path, closed: str) -> None:
-    out = tmp_path / "run"
+def without(closed: str, *arguments: str) -> int:
+    """The command's exit status where a shell closes some of its streams."""
     line = f'exec "$0" -m gpu_coldstart.run "$@" {closed}'
-    arguments = [*synthetic(), *FEW, "--out", str(out)]
     done = subprocess.run(
         ["sh", "-c", line, sys.executable, *arguments], env=one_thread(), check=False
     )
-    assert done.returncode == 0
-    assert (out / "results.json").exists()
-    done = subprocess.run(
-        ["sh", "-c", line, sys.executable, "--nonsense"], env=one_thread(), check=False
-    )
-    assert done.returncode == 2
+    return done.returncode
 
 
-def test_a_place_whose_name_is_not_utf8(tmp_path: Path) -> None:
+ALL = "<&- >&- 2>&-"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", ALL])
+def test_streams_closed_from_the_start(closed: str) -> None:
+    assert without(closed, "--version") == 0
+    assert without(closed, "--nonsense") == 2
+
+
+def test_a_run_needs_no_streams(tmp_path: Path) -> None:
+    assert without(ALL, *synthetic(), *FEW, "--out", str(tmp_path / "run")) == 0
+    assert (tmp_path / "run/results.json").exists()
+
+
+def as_a_process(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> tuple[int, bytes, bytes]:
+    """The command in this process, as if it owned it: exit status, and what it wrote."""
+    written = [io.BytesIO() for _ in range(2)]
+    streams = [io.TextIOWrapper(file, "utf-8", write_through=True) for file in written]
+    handlers = interruption.install()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "argv", ["run", *map(str, arguments)])
+        patch.setattr(sys, "stdout", streams[0])
+        patch.setattr(sys, "stderr", streams[1])
+        # What pytest keeps of the log could not be sent between its processes.
+        patch.setattr(logging.getLogger("gpu_coldstart"), "propagate", False)
+        try:
+            status = main()
+        finally:
+            interruption.restore(handlers)
+    return status, written[0].getvalue(), written[1].getvalue()
+
+
+def test_a_place_whose_name_is_not_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / os.fsdecode(b"r\xff\xe9")
-    with finished(start(*synthetic(), *FEW, "--out", out)) as result:
-        assert result.status == 0, result.err
-        assert f"written to {out}: " in result.out
+    status, printed, err = as_a_process(monkeypatch, *synthetic(), *FEW, "--out", out)
+    assert (status, err) == (0, b"")
+    assert b"written to %b: " % os.fsencode(out) in printed
     assert (out / "results.json").exists()
     line = next(
         line for line in (out / "run.log").read_bytes().splitlines() if b" written to " in line
@@ -175,10 +201,13 @@ def test_a_place_whose_name_is_not_utf8(tmp_path: Path) -> None:
     assert os.fsencode(out) in line
 
 
-def test_data_whose_name_is_not_utf8_are_refused(tmp_path: Path) -> None:
+def test_data_whose_name_is_not_utf8_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = tmp_path / os.fsdecode(b"d\xff")
-    with finished(start("--dataset", "events", "--data", data)) as result:
-        refused(result, "'data'", str(data), "not UTF-8", "symbolic link")
+    status, out, err = as_a_process(monkeypatch, "--dataset", "events", "--data", data)
+    told = Result(status, os.fsdecode(out), os.fsdecode(err))
+    refused(told, "'data'", str(data), "not UTF-8", "symbolic link")
 
 
 # -- imports -----------------------------------------------------------------------------------
