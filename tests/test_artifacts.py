@@ -151,24 +151,33 @@ def test_write(tmp_path: Path) -> None:
     assert files_of(tmp_path) == {"a/b.bin": b"two"}
 
 
-@pytest.mark.parametrize("moment", ["fsync", "replace"])
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("owner, moment", [(os, "fsync"), (Path, "replace")])
+@pytest.mark.parametrize(
+    "error, told, words",
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), UserError, r"a\.bin .* disk is full"),
+        (OSError(errno.EIO, os.strerror(errno.EIO)), UserError, r"a\.bin .*choose another place"),
+        (KeyboardInterrupt(), KeyboardInterrupt, ""),
+    ],
+)
 def test_a_failed_write_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, code: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Any,
+    moment: str,
+    error: BaseException,
+    told: type[BaseException],
+    words: str,
 ) -> None:
     path = tmp_path / "a.bin"
     write_atomically(path, b"old")
 
     def fail(*args: Any) -> None:
-        raise OSError(code, os.strerror(code))
+        raise error
 
-    if moment == "fsync":
-        monkeypatch.setattr(os, "fsync", fail)
-    else:
-        monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(UserError, match=r"a\.bin") as caught:
+    monkeypatch.setattr(owner, moment, fail)
+    with pytest.raises(told, match=words):
         write_atomically(path, b"new")
-    assert ("disk is full" in str(caught.value)) == (code == errno.ENOSPC)
     assert files_of(tmp_path) == {"a.bin": b"old"}
 
 

@@ -119,9 +119,11 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
         _sync_directory(path.parent)
-    except OSError as error:
+    except BaseException as error:  # an interruption must leave nothing half-written, either
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if not isinstance(error, OSError):
+            raise
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(
                 f"{path} cannot be written: the disk is full; free some space"
