@@ -151,13 +151,13 @@ def test_write(tmp_path: Path) -> None:
     assert files_of(tmp_path) == {"a/b.bin": b"two"}
 
 
-@pytest.mark.parametrize("owner, moment", [(os, "fsync"), (Path, "replace")])
+@pytest.mark.parametrize(("owner", "moment"), [(os, "fsync"), (Path, "replace")])
 @pytest.mark.parametrize(
-    "error, told, words",
+    ("error", "told", "words"),
     [
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), UserError, r"a\.bin .* disk is full"),
         (OSError(errno.EIO, os.strerror(errno.EIO)), UserError, r"a\.bin .*choose another place"),
-        (KeyboardInterrupt(), KeyboardInterrupt, ""),
+        (KeyboardInterrupt(), KeyboardInterrupt, None),
     ],
 )
 def test_a_failed_write_leaves_the_old_file(
@@ -167,7 +167,7 @@ def test_a_failed_write_leaves_the_old_file(
     moment: str,
     error: BaseException,
     told: type[BaseException],
-    words: str,
+    words: str | None,
 ) -> None:
     path = tmp_path / "a.bin"
     write_atomically(path, b"old")
