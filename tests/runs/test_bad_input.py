@@ -264,7 +264,7 @@ def test_users_without_truth_are_recommended_to_but_not_measured(
     for user in (*test[:3], *validation[:2]):
         events_ = kept(events_, later_streams(tables, user))
     content = table_on(tables | {"interactions": events_}, tmp_path, *CHEAP)
-    assert noted(content, "cold users streamed fewer than 1").startswith("5 ")
+    assert noted(content, "cold users streamed no track").startswith("5 ")
     assert content["rows"][0]["users"] == WORLD["n_test"] - 3
     table = pq.read_table(tmp_path / "run/recommendations/tt-svd/semi.parquet")
     cohorts = dict(zip(column(table, "user_id"), column(table, "cohort"), strict=True))
