@@ -139,8 +139,8 @@ class Signature:
     def _says_shape(self, parameter: Parameter, array: Any, sizes: Mapping[str, int]) -> str:
         assert parameter.shape is not None
         known = {name: size for name, size in sizes.items() if name in " ".join(parameter.shape)}
-        told = ", ".join(f"{name} = {size}" for name, size in known.items())
-        wanted = f"[{', '.join(parameter.shape)}]" + (f" with {told}" if told else "")
+        given = ", ".join(f"{name} = {size}" for name, size in known.items())
+        wanted = f"[{', '.join(parameter.shape)}]" + (f" with {given}" if given else "")
         return self._says(parameter, f"wanted the shape {wanted}, found {list(array.shape)}")
 
 

@@ -162,7 +162,7 @@ class HostKernel:
         arrays: dict[int, npt.NDArray[Any]] = {}
         for place, (parameter, value) in enumerate(zip(self.parameters, args, strict=True)):
             if not _fits(parameter, value):
-                raise TypeError(f"{self._at(place)} must be {parameter}, not {_told(value)}")
+                raise TypeError(f"{self._at(place)} must be {parameter}, not {_described(value)}")
             if isinstance(value, np.ndarray):
                 self._check_array(place, value)
                 arrays[place] = value
@@ -234,7 +234,7 @@ def _fits(parameter: Parameter, value: object) -> bool:
     return isinstance(value, np.generic) and value.dtype == parameter.dtype
 
 
-def _told(value: object) -> str:
+def _described(value: object) -> str:
     if isinstance(value, np.ndarray):
         return f"an array of {value.dtype}"
     return f"a {type(value).__name__}"
