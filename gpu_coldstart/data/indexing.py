@@ -15,6 +15,7 @@ from gpu_coldstart.data import cohorts
 from gpu_coldstart.data.catalogue import Catalogue
 from gpu_coldstart.data.catalogue import read as read_catalogue
 from gpu_coldstart.data.events import DAY, Events, known_events
+from gpu_coldstart.data.extent import extent
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.registrations import ages, registration_matrix, signal_counts
 from gpu_coldstart.data.tables import SPLITS, Tables
@@ -66,9 +67,11 @@ def index(
 
     catalogue, notes = read_catalogue(engine, tables)
     events, dropped = known_events(engine, tables, user_keys, moments, catalogue)
-    last_day = int(events.day.max()) if len(events.day) else int(registered.max())
-    cohort, rule = cohorts.assign(engine, split, given, registered, last_day)
+    end = extent(engine, events.day, events.user, len(registered)).last
+    cohort, rule, apart = cohorts.assign(engine, split, given, registered, end)
     _check_cohorts(cohort, tested=tested)
+    deciding = registered if given is None else None
+    events, strays = _without_strays(events, cohort, end, split, deciding)
     # Before users become targets for want of truth, on which what is learned must not depend.
     events, last_day_counted, cut = _until(events, cohort, registered, split)
     cohort, short = _with_truth(engine, events, cohort, catalogue.n_entities, split)
@@ -85,7 +88,7 @@ def index(
     )
     events = events._replace(entity=place_of[events.entity])
     truth = _future(engine, people, catalogue, events, split.truth_days)
-    notes = [*notes, *dropped, *cut, *short, *hidden, *idle]
+    notes = [*notes, *dropped, *strays, *apart, *cut, *short, *hidden, *idle]
     logs = replace(
         logs,
         split_rule=rule,
@@ -105,7 +108,7 @@ def _with_truth(
     """
     xp = engine.xp
     least = max(1, split.min_truth)
-    cold = (cohort == cohorts.VALIDATION) | (cohort == cohorts.TEST)
+    cold = cohorts.is_cold(cohort)
     judged = events.are("stream", "track") & events.on_days(split.truth_days)
     truth = events.where(judged & cold[events.user])
     pairs = _pairs(engine, truth, (len(cohort), n_entities))
@@ -136,6 +139,26 @@ def _check_cohorts(cohort: Array, *, tested: bool) -> None:
                 "that go on for longer after their registration (split.truth_days, "
                 "split.min_truth and split.cold_share set who counts)"
             )
+
+
+def _without_strays(
+    events: Events, cohort: Array, end: int, split: SplitConfig, registered: Array | None
+) -> tuple[Events, list[str]]:
+    """Drop what warm users did after the end of the logs, by the dates of a few wrong clocks.
+
+    Of others, only the registration day and the days of truth count, which may lie there.
+
+    Parameters
+    ----------
+    registered : Array [users] of int64, or None
+        Registration days where they decide who is cold.
+    """
+    stray, warm = events.day > end, cohort[events.user] == cohorts.WARM
+    noted = stray
+    if registered is None:  # users of today may well have come long after
+        noted = stray & (warm | (events.since > split.truth_days))
+    notes = cohorts.strays(split, registered, events.day[noted], end)
+    return events.where(~(stray & warm)), notes
 
 
 def _until(

@@ -38,6 +38,7 @@ TO_HOST = {
     "evaluation/analysis.py:observe": "what the tables of the evaluation group by",
     "evaluation/analysis.py:observe.<locals>.rows": "playlists and truth, for the same tables",
     "engine/cuda/read.py:_strings": "the distinct words of a column, which are names",
+    "data/extent.py:extent": "how much there is on each day",
 }
 """Who may bring arrays to the host, and what for."""
 
