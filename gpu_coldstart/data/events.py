@@ -15,6 +15,10 @@ __all__ = ["DAY", "Events", "event_code", "known_events"]
 DAY = 86_400_000_000
 """Microseconds."""
 
+_MISSED, _MANY = 0.2, 5
+"""Share and number of users, active within a day of registering but not on the calendar day, that
+point to a wrong time zone."""
+
 
 class Events(NamedTuple):
     """Interactions whose user and entity are known, as parallel arrays."""
@@ -88,7 +92,13 @@ def event_code(action: Any, kind: Any) -> Any:
 
 
 def known_events(
-    engine: Engine, tables: Tables, user_keys: Array, registered: Array, catalogue: Catalogue
+    engine: Engine,
+    tables: Tables,
+    user_keys: Array,
+    registered: Array,
+    catalogue: Catalogue,
+    *,
+    early: bool = False,
 ) -> tuple[Events, list[str]]:
     """Interactions with known users and entities, from the registration day on.
 
@@ -96,6 +106,8 @@ def known_events(
     ----------
     user_keys, registered : Array [users] of int64
         Ids, ascending, and moments of registration.
+    early : bool
+        Whether those before the registration day are wanted, too.
 
     Returns
     -------
@@ -107,7 +119,7 @@ def known_events(
     Raises
     ------
     UserError
-        When more than half of the interactions name unknown users or entities.
+        When more than half of the interactions name unknown users or entities, or none is left.
     """
     xp = engine.xp
     table = tables.interactions
@@ -122,17 +134,48 @@ def known_events(
         unlisted = xp.zeros(len(user), dtype=bool)
     notes = _count_unknown(engine, tables, user, unknown)
     events = Events.of(engine, table, user, entity, registered)
-    early = ~unknown & ~unlisted & (events.since < 0)
-    if int(early.sum()):
-        notes.append(
-            f"{int(early.sum())} interactions come before their user's registration day; left out"
-        )
+    kept = ~(unknown | unlisted)
+    notes += _other_days(engine, events, table["timestamp"].values, registered, kept)
     if int(unlisted.sum()):
         notes.append(
             f"{int(unlisted.sum())} interactions name playlists, but there is no table of them; "
             "left out"
         )
-    return events.where(~(unknown | early | unlisted)), notes
+    events = events.where(kept if early else kept & (events.since >= 0))
+    if not len(events.day):
+        reasons = ", and ".join(note.removesuffix("; left out") for note in notes)
+        raise UserError(f"none of the {len(user)} interactions can be used: {reasons}")
+    return events, notes
+
+
+def _other_days(
+    engine: Engine, events: Events, moments: Array, registered: Array, known: Array
+) -> list[str]:
+    """Notes on events before registration, and on registration days that are empty by a few hours.
+
+    Parameters
+    ----------
+    moments : Array [events] of int64
+    registered : Array [users] of int64
+    known : Array [events] of bool
+    """
+    xp = engine.xp
+    notes = []
+    early = int((known & (events.since < 0)).sum())
+    if early:
+        notes.append(f"{early} interactions come before their user's registration day; left out")
+    near = known & (xp.abs(moments - registered[xp.maximum(events.user, 0)]) < DAY)
+    active = xp.bincount(events.user[near], minlength=len(registered)) > 0
+    present = known & (events.since == 0)
+    missed = active & (xp.bincount(events.user[present], minlength=len(registered)) == 0)
+    n_active, n_missed = int(active.sum()), int(missed.sum())
+    if n_missed >= _MANY and n_missed > _MISSED * n_active:
+        notes.append(
+            f"{n_missed} of {n_active} users who did something within 24 hours of registering did "
+            "nothing on their registration day, a calendar day in UTC: registered_at or timestamp "
+            "may be in another time zone; write both in UTC"
+        )
+    return notes
 
 
 def _count_unknown(engine: Engine, tables: Tables, user: Array, unknown: Array) -> list[str]:

@@ -7,7 +7,9 @@ anything but the ground truth" is kept: such events reach
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from gpu_coldstart.config.parameters import SplitConfig
@@ -17,6 +19,7 @@ from gpu_coldstart.data.catalogue import read as read_catalogue
 from gpu_coldstart.data.events import DAY, Events, known_events
 from gpu_coldstart.data.extent import extent
 from gpu_coldstart.data.logs import Logs
+from gpu_coldstart.data.losses import cold_losses, warm_losses
 from gpu_coldstart.data.registrations import ages, registration_matrix, signal_counts
 from gpu_coldstart.data.tables import SPLITS, Tables
 from gpu_coldstart.data.titles import Titles
@@ -63,21 +66,31 @@ def index(
     user_keys = tables.users["user_id"].values[by_id]
     moments = tables.users["registered_at"].values[by_id]
     registered = moments // DAY
-    given = tables.users["split"].values[by_id] if "split" in tables.users else None
+    is_given = "split" in tables.users
+    given = tables.users["split"].values[by_id] if is_given else None
 
     catalogue, notes = read_catalogue(engine, tables)
     events, dropped = known_events(engine, tables, user_keys, moments, catalogue)
     end = extent(engine, events.day, events.user, len(registered)).last
     cohort, rule, apart = cohorts.assign(engine, split, given, registered, end)
-    _check_cohorts(cohort, tested=tested)
-    deciding = registered if given is None else None
-    events, strays = _without_strays(events, cohort, end, split, deciding)
+    _check_cohorts(cohort, tested=tested, lost=lambda _: "; ".join(apart) if is_given else rule)
+    assigned = cohort
+    events, strays = _without_strays(events, cohort, end, split, None if is_given else registered)
     # Before users become targets for want of truth, on which what is learned must not depend.
     events, last_day_counted, cut = _until(events, cohort, registered, split)
     cohort, short = _with_truth(engine, events, cohort, catalogue.n_entities, split)
     cohort, idle = _with_history(engine, events, cohort)
     listed, hidden = _playlists_to_believe(engine, tables, user_keys, cohort, last_day_counted)
-    _check_cohorts(cohort, tested=tested)
+    every = partial(known_events, engine, tables, user_keys, moments, catalogue, early=True)
+    lost = partial(
+        _losses,
+        engine=engine,
+        known=every,
+        assigned=assigned,
+        split=split,
+        last_day=last_day_counted,
+    )
+    _check_cohorts(cohort, tested=tested, lost=lost)
 
     users, place = _order_users(engine, cohort)
     events = events.where(place[events.user] >= 0)
@@ -124,21 +137,45 @@ def _with_truth(
     ]
 
 
-def _check_cohorts(cohort: Array, *, tested: bool) -> None:
+def _check_cohorts(
+    cohort: Array, *, tested: bool, lost: Callable[[str], str] = lambda name: ""
+) -> None:
     """Refuse to go on without warm or validation users, or without test users where needed.
 
     Two warm users are the least: batch normalisation has no variance to work with in one.
+
+    Parameters
+    ----------
+    lost : callable
+        Tells why users who should be of a cohort are not.
     """
     needed = {"warm": 2, "validation": 1, "test": int(tested)}
     for name, least in needed.items():
         there = int((cohort == SPLITS.index(name)).sum())
         if there < least:
             few = f"one {name} user, too few to train on" if there else f"no {name} users"
+            reasons = lost(name)
             raise UserError(
-                f"the table of users leaves {few}: give users whose split is '{name}', or logs "
-                "that go on for longer after their registration (split.truth_days, "
-                "split.min_truth and split.cold_share set who counts)"
+                f"the table of users leaves {few}{reasons and f' ({reasons})'}: give users whose "
+                f"split is '{name}', or logs that go on for longer after their registration "
+                "(split.truth_days, split.min_truth and split.cold_share set who counts)"
             )
+
+
+def _losses(
+    name: str,
+    *,
+    engine: Engine,
+    known: Callable[[], tuple[Events, list[str]]],
+    assigned: Array,
+    split: SplitConfig,
+    last_day: int | None,
+) -> str:
+    """Why users assigned to a cohort are not in it, from all their events."""
+    events, users = known()[0], assigned == SPLITS.index(name)
+    if name == "warm":
+        return warm_losses(engine, events, users, last_day)
+    return cold_losses(engine, events, users, split)
 
 
 def _without_strays(
