@@ -16,6 +16,7 @@ from gpu_coldstart.config.parameters import PRESETS, PROTOCOLS, Config, flat
 from gpu_coldstart.config.problems import shown, unknown, worded
 from gpu_coldstart.datasets.synthetic.world import PRESETS as WORLDS
 from gpu_coldstart.errors import UserError
+from gpu_coldstart.regular import read_bytes
 
 __all__ = ["from_toml", "resolve", "to_toml"]
 
@@ -223,7 +224,7 @@ def from_toml(path: Path) -> dict[str, Any]:
         When the file is missing, is not TOML, or has sections within sections.
     """
     try:
-        tree = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        tree = tomllib.loads(read_bytes(path).decode("utf-8-sig"))
     except OSError as error:
         raise UserError(f"config file {path} cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 
 from gpu_coldstart.data.contract import SCHEMAS, contents
 from gpu_coldstart.errors import UserError, first_line
+from gpu_coldstart.regular import check_regular
 
 __all__ = ["Opened", "files_below", "is_there", "open_table", "part_files"]
 
@@ -109,7 +109,7 @@ def is_there(path: Path) -> bool:
         For a link that leads nowhere, and for what is neither a file nor a directory.
     """
     try:
-        mode = os.stat(path).st_mode
+        check_regular(path)
     except FileNotFoundError:
         if os.path.lexists(path):
             raise UserError(
@@ -119,12 +119,7 @@ def is_there(path: Path) -> bool:
     except NotADirectoryError:
         return False
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): mend or delete it") from error
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise UserError(
-            f"{path} is neither a file nor a directory (a pipe, socket or device): write the "
-            "table to a file"
-        )
+        raise UserError(f"{path} cannot be read ({error.strerror}): mend or replace it") from error
     return True
 
 
