@@ -184,6 +184,7 @@ def part_files(directory: Path) -> list[Path]:
 def _directory(directory: Path, table: str) -> Opened:
     """Part files as one table; the names of the folders they lie in are not data."""
     parts = [_file(path, table) for path in part_files(directory)]
+    parts = [part for part in parts if part.rows] or parts[:1]
     first = parts[0]
     for part in parts[1:]:
         for name in (field.name for field in SCHEMAS[table]):
@@ -233,7 +234,21 @@ def _types(schema: pa.Schema, file: str, table: str) -> dict[str, pa.DataType]:
             raise UserError(
                 f"{file} has {names.count(name)} columns named '{name}': keep one of them"
             )
+        if name in _ranges(schema) and name not in names:
+            raise UserError(
+                f"{file}: '{name}' is the index of a pandas frame, not a column: call "
+                "reset_index() before writing it"
+            )
     return dict(zip(names, schema.types, strict=True))
+
+
+def _ranges(schema: pa.Schema) -> list[Any]:
+    """Names of index levels that pandas notes as ranges, and writes no column for."""
+    try:
+        levels = (schema.pandas_metadata or {}).get("index_columns", [])
+        return [level.get("name") for level in levels if isinstance(level, dict)]
+    except (ValueError, AttributeError, TypeError):  # the note is damaged, and not needed
+        return []
 
 
 # -- Parquet ---------------------------------------------------------------------------------------
@@ -302,7 +317,7 @@ def _csv(path: Path, table: str) -> Opened:
         values = pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(**options))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"{path} is not a CSV file with a header ({first_line(error)}): correct it"
+            f"{path} is not a CSV file in UTF-8 with a header ({first_line(error)}): correct it"
         ) from error
     types = _types(values.schema, str(path), table)
     kept = [name for name in names if name in types]
