@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "OutOfDeviceMemoryError",
     "UserError",
     "first_line",
+    "nearest",
 ]
 
 
@@ -39,6 +41,19 @@ def first_line(error: BaseException) -> str:
     ('no such column', 'KeyError')
     """
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """What to give instead of a name that is none of some.
+
+    Examples
+    --------
+    >>> nearest("semmi", ["popularity", "semi"]), nearest("best", ["popularity", "semi"])
+    ('did you mean semi?', 'use one of popularity, semi')
+    """
+    names = tuple(names)
+    near = difflib.get_close_matches(name, names, n=2)
+    return f"did you mean {' or '.join(near)}?" if near else f"use one of {', '.join(names)}"
 
 
 _IN_PYTHON = MappingProxyType(

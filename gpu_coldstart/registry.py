@@ -11,14 +11,13 @@ entry point; CONTRIBUTING.md has a whole package::
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from gpu_coldstart.errors import UserError
+from gpu_coldstart.errors import UserError, nearest
 
 __all__ = ["DATASETS", "ENGINES", "MODELS", "SPACES", "STRATEGIES", "Registry", "section"]
 
@@ -99,9 +98,7 @@ class Registry:
             elif name in self.installed:
                 self._classes[name] = self._load(self.installed[name])
             else:
-                near = difflib.get_close_matches(name, self.names(), n=2)
-                hint = f"did you mean {' or '.join(near)}?" if near else "use one of "
-                hint += "" if near else ", ".join(self.names())
+                hint = nearest(name, self.names())
                 raise UserError(f"there is no {self.kind} '{name}': {hint}")
         return self._classes[name]
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,12 +17,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from gpu_coldstart.config.parameters import SplitConfig
+from gpu_coldstart.config.resolve import from_toml
+from gpu_coldstart.data.files import open_table
 from gpu_coldstart.data.frames import to_arrow
 from gpu_coldstart.data.indexing import index
 from gpu_coldstart.data.tables import load
 from gpu_coldstart.datasets import events
+from gpu_coldstart.datasets.deezer.columns import ReleaseFile
 from gpu_coldstart.errors import UserError
+from gpu_coldstart.runs.checkpoint import FileCheckpoint
 from gpu_coldstart.runs.fingerprint import fingerprint
+from gpu_coldstart.runs.store import RunDirectory
+from gpu_coldstart.serving import bundle
 from tests.test_tables import DAY, DAY_US, ENGINE, arrow, example, message, rows, write
 
 
@@ -35,11 +44,44 @@ def parts(tmp_path: Path, name: str, tables: dict[str, pa.Table]) -> Path:
     return tmp_path / name
 
 
-def test_part_files_whose_folders_are_not_data(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [True, False], ids=["with", "without"])
+@pytest.mark.parametrize("column", ["country", "split", "age"])
+@pytest.mark.parametrize("form", ["parts", "one part", "file"])
+def test_names_of_folders_are_not_data(tmp_path: Path, form: str, column: str, kept: bool) -> None:
     tables = arrow(example())
-    parts(tmp_path, "users", tables)
-    loaded = load(ENGINE, events.source(tmp_path))
-    assert rows(loaded.users) == rows(load(ENGINE, tables).users)
+    users = tables["users"] if kept else tables["users"].drop_columns([column])
+    data = tmp_path / f"{column}=test"
+    data.mkdir()
+    write(data, tables)
+    (data / "users.parquet").unlink()
+    if form == "file":
+        pq.write_table(users, data / "users.parquet")
+    for start, length in {"parts": [(0, 1), (1, 2)], "one part": [(0, 3)], "file": []}[form]:
+        folder = data / "users" / f"{column}=test" / f"country={start}"
+        folder.mkdir(parents=True)
+        pq.write_table(users.slice(start, length), folder / "part-0.parquet")
+    (data / "_SUCCESS").touch()
+    wanted = load(ENGINE, tables | {"users": users}).users
+    assert rows(load(ENGINE, events.source(data)).users) == rows(wanted)
+
+
+@pytest.mark.parametrize("form", ["file", "parts"])
+def test_a_byte_that_turns_one_value_into_another(tmp_path: Path, form: str) -> None:
+    """Only checksums of its pages can tell, where the file has them."""
+    columns = example()
+    columns["users"]["age"] = [77, 31, 30]
+    tables = arrow(columns)
+    write(tmp_path, tables)
+    place = tmp_path / "users.parquet"
+    if form == "parts":
+        place.unlink()
+        place = tmp_path / "users" / "country=FR" / "part-0.parquet"
+        place.parent.mkdir(parents=True)
+    users = tables["users"]
+    pq.write_table(users, place, use_dictionary=False, compression="none", write_page_checksum=True)
+    content, age = place.read_bytes(), (77).to_bytes(8, "little")
+    place.write_bytes(content.replace(age, (78).to_bytes(8, "little")))
+    assert f"{place} is damaged" in message(events.source(tmp_path))
 
 
 def test_errors_name_the_part(tmp_path: Path) -> None:
@@ -80,21 +122,49 @@ def test_csv_that_is_wrong(tmp_path: Path) -> None:
     assert f"{path}, column 'registered_at', row 1, counting from 0: 'yesterday' is" in text
 
 
-def test_what_is_no_file(tmp_path: Path) -> None:
-    write(tmp_path, arrow(example()))
-    place = tmp_path / "playlists.parquet"
-    place.unlink()
-    place.symlink_to(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="is a link to a file that does not exist"):
-        events.source(tmp_path)
-    place.unlink()
-    place.symlink_to(place)
-    with pytest.raises(UserError, match="cannot be read"):
-        events.source(tmp_path)
-    place.unlink()
-    os.mkfifo(place)
-    with pytest.raises(UserError, match="neither a file nor a directory"):
-        events.source(tmp_path)
+def a_socket(place: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server, contextlib.chdir(place.parent):
+        server.bind(place.name)  # a whole path may be too long for one
+
+
+NO_FILES: dict[str, Callable[[Path], None]] = {
+    "a link to nowhere": lambda place: place.symlink_to("nowhere"),
+    "a link to itself": lambda place: place.symlink_to(place.name),
+    "a pipe": os.mkfifo,
+    "a socket": a_socket,
+    "a device": lambda place: place.symlink_to(os.devnull),
+}
+READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "an optional table": ("playlists.parquet", lambda path: events.source(path.parent)),
+    "a required table": ("users.csv", lambda path: events.source(path.parent)),
+    "part files": ("users/part.parquet", lambda path: open_table(path.parent, "users")),
+    "a file of recommend": ("users.parquet", lambda path: open_table(path, "users")),
+    "a configuration": ("mine.toml", from_toml),
+    "a bundle": ("bundle.json", lambda path: bundle.read(path.parent)),
+    "a run": ("manifest.json", lambda path: RunDirectory.finished(path.parent)),
+    "the public release": ("song_embeddings.parquet", ReleaseFile),
+    "input to be hashed": ("users.parquet", lambda path: fingerprint({"users": path})),
+    "a checkpoint": ("state", lambda path: FileCheckpoint(path, "key").load()),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str, reader: str) -> None:
+    name, read = READERS[reader]
+    place = tmp_path / name
+    place.parent.mkdir(exist_ok=True)
+    NO_FILES[kind](place)
+    if reader == "a checkpoint" and kind.startswith("a link"):
+        assert read(place) is None  # the next one takes its place
+        return
+    says = {
+        "a link to nowhere": "link to a file that does not exist|No such file|json is missing",
+        "a link to itself": "Too many levels of symbolic links|json is missing",
+    }
+    with pytest.raises(UserError, match=says.get(kind, "a pipe, socket or device")) as caught:
+        read(place)
+    assert str(tmp_path) in str(caught.value)
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us"])

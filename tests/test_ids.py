@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from gpu_coldstart import ColdStart, Dataset
@@ -150,10 +151,40 @@ def test_ids_of_kinds_that_nothing_owns_are_unknown(strings: tuple[str, ...]) ->
     )
     assert plain.ids.unowned == named.ids.unowned == lost
     assert plain.notes == named.notes
-    assert any("interactions name unknown users or entities" in note for note in named.notes)
-    assert any("interactions name playlists" in note for note in named.notes)
+    assert not any("unknown" in note for note in named.notes)
+    for note in (
+        "playlists, but there is no table of them",
+        "artists, but the tracks have no artis",
+    ):
+        assert any(f"interactions name {note}" in said for said in named.notes)
     for name in ("registration", "history", "members"):
         assert same(getattr(plain, name), getattr(named, name))
+
+
+@pytest.mark.parametrize("kind", ["artist", "album", "playlist"])
+@pytest.mark.parametrize("form", ["missing", "nulls"])
+def test_most_events_may_be_of_a_kind_that_no_table_knows(kind: str, form: str) -> None:
+    """They are no sign of tables that do not belong together."""
+    source = dict(some_world(5).source())
+    if kind == "playlist":
+        source["playlists"] = source["playlists"].slice(0, 0)
+    else:
+        names = source["tracks"].column_names
+        place, nothing = names.index(f"{kind}_id"), pa.nulls(source["tracks"].num_rows, pa.int64())
+        source["tracks"] = source["tracks"].remove_column(place)
+        if form == "nulls":
+            source["tracks"] = source["tracks"].append_column(f"{kind}_id", nothing)
+    events = source["interactions"]
+    mine = events.filter(pc.equal(events["entity"], kind))
+    source["interactions"] = events.filter(pc.not_equal(events["entity"], kind))
+    less = logs_of(source)
+    source["interactions"] = pa.concat_tables([source["interactions"], *[mine] * 20])
+    assert 2 * 20 * mine.num_rows > source["interactions"].num_rows
+    more = logs_of(source)
+    (said,) = {*more.notes} - {*less.notes}
+    assert said.startswith(f"{20 * mine.num_rows} interactions name {kind}s, but")
+    for name in ("registration", "history", "favorites"):
+        assert same(getattr(less, name), getattr(more, name))
 
 
 def test_playlists_without_a_value_own_nothing() -> None:

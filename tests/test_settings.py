@@ -278,7 +278,7 @@ def test_a_word_may_be_quoted_as_in_toml() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "allowed"),
     [
-        ("dataset", "deezer2", "synthetic, events, tafeng"),
+        ("dataset", "spotify", "synthetic, events, tafeng"),
         ("preset", "large", "tiny, small, paper"),
         ("spaces", "tt-svd,word2vec", "tt-svd, ut-als"),
         ("strategies.names", "semi,best", "popularity, registration-day"),

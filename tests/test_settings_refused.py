@@ -21,13 +21,13 @@ from gpu_coldstart.errors import UserError
 @pytest.mark.parametrize(
     ("key", "hint"),
     [
-        ("k", r"did you mean segments\.k or evaluation\.k\?"),
+        ("k", r"did you mean evaluation\.k or segments\.k\?"),
         ("segment.k", r"did you mean segments\.k"),
         ("segments.iteration", r"did you mean segments\.iterations"),
         ("momentun", r"did you mean mlp\.momentum\?"),
         ("n_warm", r"did you mean world\.n_warm\?"),
         ("frobnicate", "see config.toml of any run"),
-        ("mlp", "see config.toml of any run"),
+        ("space", r"did you mean spaces\?"),
         ("", "see config.toml of any run"),
     ],
 )
@@ -43,11 +43,61 @@ def test_an_unknown_key_in_a_file_is_refused(tmp_path: Path) -> None:
         resolve(files=[path])
 
 
-def test_a_deeper_table_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (
+            "[segments.k]\nx = 5",
+            "a section 'segments.k' within a section: write its values under [",
+        ),
+        ("[segments.k]", "a section 'segments.k' within a section"),
+        ("[a.b.c.d]\nx = 5", "a section 'a.b' within a section"),
+        ("[world]\nx = {}", "a section 'world.x' within a section"),
+        ("[segments]\nk.x = 5", "a section 'segments.k' within a section"),
+        ("[nothing]", "'nothing' is not known"),
+        ("nothing = {}", "'nothing' is not known"),
+        (
+            "[[segments]]\nk = 5",
+            "'segments' is a section, not a setting: set one of its keys, such",
+        ),
+        ("segments = 5", "'segments' is a section, not a setting"),
+        ("[seed]", "'seed' is {}, but a whole number"),
+        ("seed.x = 5", "'seed.x' is not known"),
+        ("[mlp]\nhidden = [{x = 1}]", "'mlp.hidden' needs a list of whole numbers"),
+        ('"\\ufeffseed" = 5', "'\\ufeffseed' is not known: did you mean seed?"),
+    ],
+)
+def test_nothing_in_a_file_is_ignored(tmp_path: Path, content: str, says: str) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text("[segments.k]\nx = 5\n")
-    with pytest.raises(UserError, match=r"has a section 'segments\.k' within a section"):
+    path.write_text(f"{content}\n")
+    with pytest.raises(UserError) as refusal:
         resolve(files=[path])
+    assert says in str(refusal.value)
+
+
+def test_an_empty_section_sets_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("[segments]\n[world]\n")
+    assert resolve(files=[path]) == resolve()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "hint"),
+    [
+        ("dataset", "syntetic", "did you mean synthetic?"),
+        ("preset", "smal", "did you mean small?"),
+        ("spaces", "tt-svdd", "did you mean tt-svd?"),
+        ("model", "mpl", "did you mean mlp?"),
+        ("strategies.names", "semmi", "did you mean semi?"),
+        ("evaluation.protocol", "papr", "did you mean paper?"),
+        ("mlp.optimizer", "adm", "did you mean adam?"),
+        ("mlp.optimizer", "lion", "use one of adam, sgd"),
+    ],
+)
+def test_a_wrong_word_comes_with_the_nearest(key: str, value: str, hint: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        resolve(settings={key: value})
+    assert str(refusal.value) == f"setting '{key}' is '{value}': {hint}"
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gpu_coldstart.data.files import open_table
+from gpu_coldstart.data.frames import to_arrow
 from gpu_coldstart.data.tables import ACTIONS, ENTITIES, SPLITS, load
 from gpu_coldstart.datasets import events
 from gpu_coldstart.errors import UserError
@@ -99,14 +101,82 @@ def test_wrong_column(tmp_path: Path, wrong: Wrong, as_files: bool) -> None:
         assert part in text
 
 
-@pytest.mark.parametrize("table", ["users", "tracks", "interactions"])
+@pytest.mark.parametrize("table", ["users", "tracks", "interactions", "playlists"])
+@pytest.mark.parametrize("kind", ["its own types", "null", "double", "no columns"])
 @pytest.mark.parametrize("as_files", [True, False], ids=["files", "arrow"])
-def test_no_rows(tmp_path: Path, table: str, as_files: bool) -> None:
+def test_no_rows(tmp_path: Path, table: str, kind: str, as_files: bool) -> None:
+    """An empty frame says nothing of its types, or not even its columns."""
     tables = arrow(example())
-    tables[table] = tables[table].slice(0, 0)
-    assert f"{table}{'.parquet' if as_files else ''} has no rows" in message(
-        write(tmp_path, tables) if as_files else tables
-    )
+    empty = tables[table].slice(0, 0)
+    if kind in ("null", "double"):
+        empty = pa.table({name: pa.array([], kind) for name in empty.column_names})
+    tables[table] = pa.table({}) if kind == "no columns" else empty
+    source = write(tmp_path, tables) if as_files else tables
+    if table == "playlists":
+        assert load(ENGINE, source).playlists is None
+    else:
+        file = tmp_path / f"{table}.parquet" if as_files else table
+        assert message(source).startswith(f"{file} has no rows: it should hold the columns")
+
+
+@pytest.mark.parametrize(
+    ("values", "remedy"),
+    [
+        (["31", "x", None], r"pandas.to_numeric(...).astype('Int64')"),
+        ([b"31", b"4", None], ".str.decode('utf-8')"),
+        ([True, False, None], ".astype('Int64')"),
+        ([[31], [4], None], "give each row a single value"),
+        ([31.5, 4.0, None], "write a whole number"),
+    ],
+)
+def test_the_remedy_is_one_that_works(values: list[Any], remedy: str) -> None:
+    columns = example()
+    columns["users"]["age"] = pa.array(values)
+    assert message(arrow(columns)).endswith(remedy)
+
+
+@pytest.mark.parametrize("name", ["\ufeffuser_id", "user_id\u200b", " user_id", "\x00user_id"])
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_what_is_wrong_with_the_name_of_a_column_can_be_seen(
+    tmp_path: Path, form: str, name: str
+) -> None:
+    tables = arrow(example())
+    write(tmp_path, tables)
+    if form == "csv":
+        (tmp_path / "users.parquet").unlink()
+        (tmp_path / "users.csv").write_text(f"\ufeff{name},registered_at\n7,2020-11-02\n", "utf-8")
+    else:
+        users = tables["users"]
+        renamed = [name if old == "user_id" else old for old in users.column_names]
+        pq.write_table(users.rename_columns(renamed), tmp_path / "users.parquet")
+    assert f"has no column 'user_id' (it has {name!r}" in message(events.source(tmp_path))
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "unnamed"])
+@pytest.mark.parametrize("kind", ["integers", "range", "strings"])
+@pytest.mark.parametrize("form", ["frame", "parquet", "csv"])
+def test_ids_in_the_index_of_a_pandas_frame(
+    tmp_path: Path, form: str, kind: str, named: bool
+) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(example()["users"]).drop(columns="user_id")
+    index = {"integers": [9, 4, 7], "range": pandas.RangeIndex(3), "strings": ["a", "b", "c"]}[kind]
+    frame = frame.set_index(pandas.Index(index, name="user_id" if named else None))
+    if form == "frame":
+        with pytest.raises(UserError) as caught:
+            load(ENGINE, {**arrow(example()), "users": to_arrow("users", frame)})
+        text = str(caught.value)
+    else:
+        write(tmp_path, arrow(example()))
+        (tmp_path / "users.parquet").unlink()
+        getattr(frame, f"to_{form}")(tmp_path / f"users.{form}")
+        if named and (form == "csv" or kind != "range"):
+            open_table(tmp_path / f"users.{form}", "users")  # pandas wrote it as a column
+            return
+        text = message(events.source(tmp_path))
+    assert "user_id" in text
+    unseen = kind == "range" and not named and form != "csv"
+    assert ("reset_index()" in text) != unseen  # that it is no plain numbering nobody can see
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ import sys
 from contextlib import suppress
 from typing import TextIO
 
+from gpu_coldstart.runs.names import printable
+
 __all__ = ["BROKEN_PIPE", "MISTAKE", "complain", "mute", "open_streams", "warn", "write"]
 
 MISTAKE = 2
@@ -53,7 +55,7 @@ def open_streams() -> None:
 
 
 def write(text: str, stream: TextIO | None = None) -> None:
-    """Print lines at once, to stdout by default.
+    """Print lines at once, to stdout by default; control characters become visible signs.
 
     Raises
     ------
@@ -62,6 +64,7 @@ def write(text: str, stream: TextIO | None = None) -> None:
     """
     stream = sys.stdout if stream is None else stream
     encoding = stream.encoding or "utf-8"
+    text = printable(text)
     if not isinstance(stream, io.TextIOWrapper) or stream.errors != _ERRORS:
         text = text.encode(encoding, "replace").decode(encoding)  # ascii has no ±
     stream.write(text + "\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import typer
 
 from gpu_coldstart import __version__, registry
-from gpu_coldstart.errors import UserError
+from gpu_coldstart.config.problems import shown
+from gpu_coldstart.errors import UserError, nearest
 
 __all__ = ["ENGINES", "assigned", "choice", "flag", "integer", "path", "text", "version"]
 
@@ -34,9 +34,7 @@ def _one_of(names: Sequence[str]) -> Callable[[str], str]:
     def parse(value: str) -> str:
         if value in names:
             return value
-        near = difflib.get_close_matches(value, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(names)}"
-        raise typer.BadParameter(f"{value!r} is not a choice: {hint}")
+        raise typer.BadParameter(f"{value!r} is not a choice: {nearest(value, names)}")
 
     return parse
 
@@ -89,6 +87,6 @@ def assigned(assignments: list[str]) -> dict[str, Any]:
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals:
-            raise UserError(f"--set {assignment} has no '=': write --set key=value")
+            raise UserError(f"--set {shown(assignment)} has no '=': write --set key=value")
         settings[key.strip()] = value.strip()
     return settings

@@ -25,7 +25,8 @@ HELP = """\
 Recommend tracks to users with a saved model (a bundle, written by ColdStart.save).
 
 Users may be new to the model, and may have no events. The output has a row for each user and rank:
-user_id, rank, track_id, score, segment.
+user_id, rank, track_id, score, segment. In a CSV file, text that a spreadsheet would take for a
+formula gets an apostrophe before it, ids that are text included; a Parquet file has all as it is.
 """
 
 _ENDINGS = (".parquet", ".csv")
@@ -132,6 +133,20 @@ def _plain(opened: Opened) -> dict[str, pa.ChunkedArray]:
     return columns
 
 
+def _safe(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    """Text that no spreadsheet takes for a formula, ids included; numbers as they are."""
+    import pyarrow as pa
+
+    from gpu_coldstart.data.ids import is_string
+    from gpu_coldstart.runs.names import spreadsheet_safe
+
+    if not is_string(column.type):
+        return column
+    encoded = pa.concat_arrays([pa.array([], column.type), *column.chunks]).dictionary_encode()
+    words = [spreadsheet_safe(word) for word in encoded.dictionary.to_pylist()]
+    return pa.array(words, column.type).take(encoded.indices)
+
+
 def _encoded(lists: pa.Table, ending: str) -> bytes:
     """The bytes of a file."""
     import pyarrow as pa
@@ -140,7 +155,8 @@ def _encoded(lists: pa.Table, ending: str) -> bytes:
 
     sink = pa.BufferOutputStream()
     if ending == ".csv":
-        pyarrow.csv.write_csv(lists, sink)
+        columns = {name: _safe(lists[name]) for name in lists.column_names}
+        pyarrow.csv.write_csv(pa.table(columns), sink)
     else:
         pq.write_table(lists, sink, compression="zstd")
     content: bytes = sink.getvalue().to_pybytes()

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from gpu_coldstart.errors import nearest
+
 __all__ = [
     "MOST",
     "Count",
@@ -59,8 +61,8 @@ Distinct = Annotated[
 
 
 def one_of(value: str, names: Iterable[str]) -> str:
-    """The value, where it is one of the names; a ValueError that lists them otherwise."""
+    """The value, where it is one of the names; a ValueError with the nearest otherwise."""
     names = tuple(names)
     if value not in names:
-        raise ValueError(f"is {value!r}: use one of {', '.join(names)}")
+        raise ValueError(f"is {value!r}: {nearest(value, names)}")
     return value

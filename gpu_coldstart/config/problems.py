@@ -10,6 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from gpu_coldstart.errors import nearest
+
 __all__ = ["shown", "unknown", "worded"]
 
 _LENGTH = 60  # characters of a value that a message quotes
@@ -49,9 +51,14 @@ def _toml(value: Any) -> str:
 
 def unknown(key: str, known: Mapping[str, Any]) -> str:
     """The message for an unknown key, with the keys spelled most like it."""
+    within = [name for name in known if name.startswith(f"{key}.")]
+    if key and within:
+        return f"'{key}' is a section, not a setting: set one of its keys, such as {within[0]}"
     leaf = key.rsplit(".", 1)[-1]
     near = [name for name in known if leaf and name.rsplit(".", 1)[-1] == leaf]
     near.sort(key=lambda name: -difflib.SequenceMatcher(None, key, name).ratio())
+    if key in _OPTIONS:  # what the option of that name sets comes first
+        near = [_OPTIONS[key], *(name for name in near if name != _OPTIONS[key])]
     if not near:
         leaves: dict[str, list[str]] = {}
         for name in known:
@@ -60,8 +67,11 @@ def unknown(key: str, known: Mapping[str, Any]) -> str:
         for match in difflib.get_close_matches(leaf, leaves, n=2, cutoff=0.75):
             near += [name for name in leaves[match] if name not in near]
     hint = f"did you mean {' or '.join(near[:3])}?" if near else _NO_HINT
-    return f"setting '{shown(key)[1:-1]}' is not known: {hint}"
+    return f"setting {shown(key)} is not known: {hint}"
 
+
+_OPTIONS = {"k": "evaluation.k", "space": "spaces"}
+"""Options of the command that set a key of another name."""
 
 _NO_HINT = "see config.toml of any run for all keys"
 
@@ -86,7 +96,8 @@ def _sentence(detail: ErrorDetails, default: Any) -> str:
     if kind == "value_error":
         return str(context["error"])
     if kind == "literal_error":
-        return f"is {shown(value)}: use one of {_choices(context['expected'])}"
+        hint = nearest(str(value), _choices(context["expected"]))
+        return f"is {shown(value)}: {hint}"
     if isinstance(default, tuple) and kind not in _BOUNDS:
         kind_of_one = type(default[0]) if default else None
         _, several = _KINDS.get(kind_of_one, ("", "values"))
@@ -99,7 +110,7 @@ def _sentence(detail: ErrorDetails, default: Any) -> str:
         limit = int(limit) if limit == int(limit) else limit
         return f"is {shown(value)}: it must be {words} {limit}"
     needed, _ = _KINDS.get(type(default), (f"a {type(default).__name__}", ""))
-    like = "" if isinstance(default, bool) else f" like {shown(default)}"
+    like = "" if isinstance(default, bool) or default == "" else f" like {shown(default)}"
     return f"is {shown(value)}, but {needed}{like} is needed"
 
 
@@ -111,6 +122,6 @@ _BOUNDS = {
 }
 
 
-def _choices(expected: str) -> str:
-    """Pydantic's ``'a', 'b' or 'c'`` as ``a, b, c``."""
-    return expected.replace("'", "").replace(" or ", ", ")
+def _choices(expected: str) -> list[str]:
+    """The words of Pydantic's ``'a', 'b' or 'c'``."""
+    return expected.replace("'", "").replace(" or ", ", ").split(", ")

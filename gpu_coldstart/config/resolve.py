@@ -11,11 +11,14 @@ import tomli_w
 from pydantic import ValidationError
 
 from gpu_coldstart import registry
+from gpu_coldstart.config.base import Parameters
 from gpu_coldstart.config.installed import config_class
 from gpu_coldstart.config.parameters import PRESETS, PROTOCOLS, Config, flat
 from gpu_coldstart.config.problems import shown, unknown, worded
 from gpu_coldstart.datasets.synthetic.world import PRESETS as WORLDS
+from gpu_coldstart.datasets.synthetic.world import World
 from gpu_coldstart.errors import UserError
+from gpu_coldstart.regular import read_bytes
 
 __all__ = ["from_toml", "resolve", "to_toml"]
 
@@ -111,10 +114,16 @@ def resolve(
     7
     """
     kind = config_class()
-    defaults = flat(kind())
+    plain = kind()
+    defaults = flat(plain)
+    sections = {name for name, value in plain if isinstance(value, Parameters | World)}
     values: dict[str, Any] = {"dataset": dataset, "preset": preset}
     for path in files:
-        values |= from_toml(path)
+        values |= {
+            key: value
+            for key, value in from_toml(path).items()
+            if value != {} or key not in sections  # a section may be empty
+        }
     for key, value in (settings or {}).items():
         values[key] = _read(key, value, defaults.get(key))
     if isinstance(values.get("data"), str) and values["data"]:
@@ -122,12 +131,12 @@ def resolve(
         values["data"] = str(_expanded(values["data"]).absolute())
     problems = [unknown(key, defaults) for key in values if key not in defaults]
     values = {key: value for key, value in values.items() if key in defaults}
-    sections: dict[str, Any] = {}
+    tree: dict[str, Any] = {}
     for key, value in (_implied(values) | values).items():
         section, _, name = key.rpartition(".")
-        sections.setdefault(section, {})[name] = _listed(value, defaults[key])
+        tree.setdefault(section, {})[name] = _listed(value, defaults[key])
     try:
-        config = kind(**sections.pop(""), **sections)
+        config = kind(**tree.pop(""), **tree)
     except ValidationError as error:
         problems += worded(error, defaults)
     if len(problems) == 1:
@@ -223,21 +232,25 @@ def from_toml(path: Path) -> dict[str, Any]:
         When the file is missing, is not TOML, or has sections within sections.
     """
     try:
-        tree = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        tree = tomllib.loads(read_bytes(path).decode("utf-8-sig"))
     except OSError as error:
         raise UserError(f"config file {path} cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise UserError(f"config file {path} is not TOML: {error}") from error
+    except (ValueError, RecursionError) as error:
+        utf8 = isinstance(error, UnicodeDecodeError)
+        reason = "it is no text in UTF-8" if utf8 else "a value is too long or too deeply nested"
+        raise UserError(f"config file {path} is not TOML: {reason}") from error
     values: dict[str, Any] = {}
     for key, value in tree.items():
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or not value:
             values[key] = value
             continue
         for leaf, inner in value.items():
             if isinstance(inner, dict):
                 raise UserError(
-                    f"config file {path} has a section '{key}.{leaf}' within a section: write "
-                    f"its values under [{key}]"
+                    f"config file {path} has a section {shown(f'{key}.{leaf}')} within a section: "
+                    f"write its values under [{shown(key)[1:-1]}]"
                 )
             values[f"{key}.{leaf}"] = inner
     if isinstance(values.get("data"), str) and values["data"]:

@@ -47,11 +47,25 @@ class Kind:
         Whether an Arrow type will do.
     wanted, remedy : str
         How to say so, and how to get there.
+    of_text : str
+        How to get there from text; empty where it is the same.
     """
 
     accepts: Callable[[pa.DataType], bool]
     wanted: str
     remedy: str
+    of_text: str = ""
+
+    def remedy_for(self, dtype: pa.DataType) -> str:
+        """How to get there from an Arrow type."""
+        types = pa.types
+        if types.is_null(dtype):
+            return "fill it"
+        if types.is_nested(dtype):
+            return "give each row a single value"
+        if types.is_binary(dtype) or types.is_large_binary(dtype):
+            return "decode it, in pandas with .str.decode('utf-8')"
+        return self.of_text if self.of_text and is_string(dtype) else self.remedy
 
 
 @dataclass(frozen=True)
@@ -100,14 +114,22 @@ def _is_id(dtype: pa.DataType) -> bool:
 
 
 INTEGER = Kind(
-    _is_number, "an integer type that fits int64", "cast it, in pandas with .astype('Int64')"
+    _is_number,
+    "an integer type that fits int64",
+    "cast it, in pandas with .astype('Int64')",
+    "convert it, in pandas with pandas.to_numeric(...).astype('Int64')",
 )
 ID = Kind(
     _is_id,
     "an integer type that fits int64, or a string",
     "cast it, in pandas with .astype('Int64') or .astype('string')",
 )
-TIME = Kind(_is_time, "a timestamp or a date", "convert it, in pandas with pandas.to_datetime")
+TIME = Kind(
+    _is_time,
+    "a timestamp or a date",
+    "convert it, in pandas with pandas.to_datetime(..., unit=...)",
+    "convert it, in pandas with pandas.to_datetime",
+)
 STRING = Kind(is_string, "a string", "convert it, in pandas with .astype('string')")
 
 YEARS = (1990, 2100)

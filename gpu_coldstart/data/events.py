@@ -126,21 +126,21 @@ def known_events(
     user = engine.lookup(table["user_id"].values, user_keys)
     kind = table["entity"].values
     entity = catalogue.numbers(engine, kind, table["entity_id"].values)
-    unknown = (user < 0) | (entity < 0)
-    if tables.playlists is None:
-        unlisted = kind == ENTITIES.index("playlist")
-        unknown = unknown & ~unlisted
-    else:
-        unlisted = xp.zeros(len(user), dtype=bool)
+    unlisted = xp.zeros(len(user), dtype=bool)
+    without = []
+    for code, name in enumerate(ENTITIES):
+        mine = kind == code
+        if not len(catalogue.ids_of(name)) and bool(mine.any()):
+            unlisted |= mine
+            without.append(
+                f"{int(mine.sum())} interactions name {name}s, but {_missing(name)}; left out"
+            )
+    unknown = ((user < 0) | (entity < 0)) & ~unlisted
     notes = _count_unknown(engine, tables, user, unknown)
     events = Events.of(engine, table, user, entity, registered)
     kept = ~(unknown | unlisted)
     notes += _other_days(engine, events, table["timestamp"].values, registered, kept)
-    if int(unlisted.sum()):
-        notes.append(
-            f"{int(unlisted.sum())} interactions name playlists, but there is no table of them; "
-            "left out"
-        )
+    notes += without
     events = events.where(kept if early else kept & (events.since >= 0))
     if not len(events.day):
         reasons = ", and ".join(note.removesuffix("; left out") for note in notes)
@@ -176,6 +176,13 @@ def _other_days(
             "may be in another time zone; write both in UTC"
         )
     return notes
+
+
+def _missing(kind: str) -> str:
+    """What would say which entities of a kind there are."""
+    if kind == "playlist":
+        return "there is no table of them"
+    return f"the tracks have no {kind}_id"
 
 
 def _count_unknown(engine: Engine, tables: Tables, user: Array, unknown: Array) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 
 from gpu_coldstart.data.contract import SCHEMAS, contents
 from gpu_coldstart.errors import UserError, first_line
+from gpu_coldstart.regular import check_regular
 
 __all__ = ["Opened", "files_below", "is_there", "open_table", "part_files"]
 
@@ -109,7 +109,7 @@ def is_there(path: Path) -> bool:
         For a link that leads nowhere, and for what is neither a file nor a directory.
     """
     try:
-        mode = os.stat(path).st_mode
+        check_regular(path)
     except FileNotFoundError:
         if os.path.lexists(path):
             raise UserError(
@@ -119,12 +119,7 @@ def is_there(path: Path) -> bool:
     except NotADirectoryError:
         return False
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): mend or delete it") from error
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise UserError(
-            f"{path} is neither a file nor a directory (a pipe, socket or device): write the "
-            "table to a file"
-        )
+        raise UserError(f"{path} cannot be read ({error.strerror}): mend or replace it") from error
     return True
 
 
@@ -189,6 +184,7 @@ def part_files(directory: Path) -> list[Path]:
 def _directory(directory: Path, table: str) -> Opened:
     """Part files as one table; the names of the folders they lie in are not data."""
     parts = [_file(path, table) for path in part_files(directory)]
+    parts = [part for part in parts if part.rows] or parts[:1]
     first = parts[0]
     for part in parts[1:]:
         for name in (field.name for field in SCHEMAS[table]):
@@ -238,7 +234,21 @@ def _types(schema: pa.Schema, file: str, table: str) -> dict[str, pa.DataType]:
             raise UserError(
                 f"{file} has {names.count(name)} columns named '{name}': keep one of them"
             )
+        if name in _ranges(schema) and name not in names:
+            raise UserError(
+                f"{file}: '{name}' is the index of a pandas frame, not a column: call "
+                "reset_index() before writing it"
+            )
     return dict(zip(names, schema.types, strict=True))
+
+
+def _ranges(schema: pa.Schema) -> list[Any]:
+    """Names of index levels that pandas notes as ranges, and writes no column for."""
+    try:
+        levels = (schema.pandas_metadata or {}).get("index_columns", [])
+        return [level.get("name") for level in levels if isinstance(level, dict)]
+    except (ValueError, AttributeError, TypeError):  # the note is damaged, and not needed
+        return []
 
 
 # -- Parquet ---------------------------------------------------------------------------------------
@@ -307,7 +317,7 @@ def _csv(path: Path, table: str) -> Opened:
         values = pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(**options))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"{path} is not a CSV file with a header ({first_line(error)}): correct it"
+            f"{path} is not a CSV file in UTF-8 with a header ({first_line(error)}): correct it"
         ) from error
     types = _types(values.schema, str(path), table)
     kept = [name for name in names if name in types]

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gpu_coldstart.data.contract import ID, INTEGER, STRING, TIME, YEARS, Field
+from gpu_coldstart.data.contract import ID, STRING, TIME, YEARS, Field
 from gpu_coldstart.data.files import Opened
 from gpu_coldstart.data.ids import as_text, is_integer, is_string
 from gpu_coldstart.data.problems import Problem
@@ -43,8 +43,6 @@ def plain(
 
     The values at rows with a problem mean nothing.
     """
-    if pa.types.is_null(column.type):
-        return column.cast(_EMPTY[field.kind.wanted]), []
     if opened.is_text and field.kind is not STRING:
         return _from_text(column, field, opened)
     if is_string(column.type):
@@ -52,14 +50,6 @@ def plain(
     if field.kind is TIME:
         return _moments(column, field, opened)
     return _whole(column, field, opened)
-
-
-_EMPTY: dict[str, pa.DataType] = {
-    INTEGER.wanted: pa.int64(),
-    ID.wanted: pa.int64(),
-    TIME.wanted: pa.timestamp("us"),
-    STRING.wanted: pa.string(),
-}
 
 
 def problem_at(
@@ -108,7 +98,7 @@ def _whole(
         field,
         bad,
         lambda row: f"{column[row].as_py()} is no whole number that int64 holds exactly",
-        field.kind.remedy,
+        "write a whole number" + (", or ids as text" if field.kind is ID else ""),
     )
     return _blank(column, bad).cast(pa.int64()), problems
 

@@ -224,10 +224,13 @@ def read(
 
 def _draft(opened: Opened, optional: Collection[str], problems: list[Problem]) -> Draft:
     """Check the schema; read on the host what no engine reads by itself."""
+    if opened.rows == 0:  # of what types its columns are says nothing
+        if opened.table in REQUIRED:
+            remedy = f"it should hold {contents(opened.table, optional)}"
+            text = f"{opened.file} has no rows"
+            problems.append(Problem(opened.table, opened.file, text, remedy))
+        return Draft(opened, {}, {})
     fields = _present(opened, optional, problems)
-    if opened.rows == 0 and opened.table != "playlists":
-        remedy = f"it should hold {contents(opened.table, optional)}"
-        problems.append(Problem(opened.table, opened.file, f"{opened.file} has no rows", remedy))
     if opened.as_it_is and all(is_plain(opened.types[name], fields[name]) for name in fields):
         return Draft(opened, fields, {})
     columns = {}
@@ -245,22 +248,20 @@ def _present(
 ) -> dict[str, Field]:
     """The contract's fields that the table has, each of a type it may have."""
     present = {}
-
-    def problem(rule: Field, text: str, remedy: str) -> None:
-        problems.append(Problem(opened.table, opened.file, text, remedy, rule.name))
-
     for rule in SCHEMAS[opened.table]:
         dtype = opened.types.get(rule.name)
         if dtype is None and rule.required and rule.name not in optional:
             problems.append(_missing(rule, opened))
         if dtype is None or (rule.nullable and pa.types.is_null(dtype)):
             continue
-        empty = pa.types.is_null(dtype) and opened.rows == 0
         exact = rule.nullable or not pa.types.is_floating(dtype)
-        if opened.is_text or empty or (rule.kind.accepts(dtype) and exact):
+        if opened.is_text or (rule.kind.accepts(dtype) and exact):
             present[rule.name] = rule
         else:
-            problem(rule, f"the type is {dtype}, not {rule.kind.wanted}", rule.kind.remedy)
+            text = f"the type is {dtype}, not {rule.kind.wanted}"
+            problems.append(
+                Problem(opened.table, opened.file, text, rule.kind.remedy_for(dtype), rule.name)
+            )
     return present
 
 
@@ -268,10 +269,14 @@ def _missing(rule: Field, opened: Opened) -> Problem:
     there = {name.lower(): name for name in opened.types}
     similar = difflib.get_close_matches(rule.name, there, n=3, cutoff=0.6)
     names = [there[name] for name in similar] or list(opened.types)[:12]
-    listed = ", ".join(f"'{name}'" for name in names) or "no column at all"
+    # repr shows what cannot be seen, such as a byte-order mark.
+    listed = ", ".join(map(repr, names)) or "no column at all"
+    remedy = f"add it, or rename the one that holds it ({rule.kind.wanted})"
+    if any(not name or name.startswith("__index_level_") for name in opened.types):
+        remedy = "if it is the index of a pandas frame, call reset_index(); else " + remedy
     return Problem(
         opened.table,
         opened.file,
         f"{opened.file} has no column '{rule.name}' (it has {listed})",
-        f"add it, or rename the one that holds it ({rule.kind.wanted})",
+        remedy,
     )

@@ -22,6 +22,7 @@ from gpu_coldstart.data.ids import Ids, Vocabulary
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation.protocol import MEASURES
+from gpu_coldstart.regular import read_bytes
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.artifacts import guarded, read_json
 from gpu_coldstart.runs.store import RunDirectory
@@ -123,7 +124,7 @@ def _ordered(
 def _results(path: Path) -> dict[str, Any]:
     """``results.json``, which no manifest vouches for."""
     with guarded(path, f"{_AGAIN}, or give it --resume"):
-        stated = read_json(path.read_bytes(), dict)
+        stated = read_json(read_bytes(path), dict)
         if not all(isinstance(stated[key], str) for key in ("engine", "device")):
             raise TypeError("the engine and the device are strings")
         for stage in stated["stages"]:

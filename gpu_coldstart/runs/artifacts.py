@@ -81,7 +81,9 @@ def guarded(place: object, remedy: str) -> Iterator[None]:
     try:
         yield
     except (*_DAMAGE, OSError) as error:
-        raise UserError(f"{place} is damaged or of another version: {remedy}") from error
+        reason = getattr(error, "strerror", None)  # the system's, where it is not the parser's
+        wrong = f"cannot be read ({reason})" if reason else "is damaged or of another version"
+        raise UserError(f"{place} {wrong}: {remedy}") from error
 
 
 def read_json(content: bytes, kind: type[T]) -> T:

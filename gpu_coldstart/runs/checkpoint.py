@@ -9,6 +9,7 @@ from pathlib import Path
 from safetensors.torch import load, save
 
 from gpu_coldstart.models import TrainingState
+from gpu_coldstart.regular import read_bytes
 from gpu_coldstart.runs.artifacts import guarded, write_atomically
 
 __all__ = ["FileCheckpoint"]
@@ -48,7 +49,7 @@ class FileCheckpoint:
         if not self.path.exists():
             return None
         with guarded(self.path, "delete it, and the network is trained from its first epoch"):
-            content = self.path.read_bytes()
+            content = read_bytes(self.path)
             tensors = load(content)
             length = int.from_bytes(content[:8], "little")
             metadata = json.loads(content[8 : 8 + length])["__metadata__"]

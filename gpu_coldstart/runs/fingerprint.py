@@ -10,6 +10,7 @@ from typing import Any
 
 from gpu_coldstart.data.files import files_below
 from gpu_coldstart.errors import UserError
+from gpu_coldstart.regular import check_regular
 
 __all__ = ["changed", "fingerprint"]
 
@@ -41,6 +42,7 @@ def fingerprint(files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
 
 def _of(path: Path) -> dict[str, Any]:
     try:
+        check_regular(path)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return {"size": file.tell(), "sha256": digest}

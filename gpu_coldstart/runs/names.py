@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["spreadsheet_safe", "visible"]
+__all__ = ["printable", "spreadsheet_safe", "visible"]
 
 _CONTROL = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2060-\u206f\ufeff"
+    r"\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
 )
-"""What XML cannot hold, or what no reader would see; line feeds and tabs are fine."""
+"""What XML cannot hold, what no reader would see, and what turns the text after it around; line
+feeds and tabs are fine."""
 
-_FORMULA = ("=", "+", "-", "@", "\t")
+_TEXT = re.compile(r"[^\udc80-\udcff]+")
+"""All but the bytes of file names that are not UTF-8, as Python has them."""
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\n")
 """How a cell begins that a spreadsheet would take for a formula."""
 
 
@@ -24,6 +29,11 @@ def visible(text: str) -> str:
     'a␀b␛[31m�'
     """
     return _CONTROL.sub(lambda match: _sign(match.group()), text)
+
+
+def printable(text: str) -> str:
+    """Text for a terminal or a log: visible, but for the bytes of file names that are not UTF-8."""
+    return _TEXT.sub(lambda match: visible(match.group()), text)
 
 
 def _sign(character: str) -> str:

@@ -24,6 +24,7 @@ from gpu_coldstart.evaluation.analysis import RunResults, analyse, observe
 from gpu_coldstart.evaluation.protocol import MEASURES, Protocol, Row, Sample
 from gpu_coldstart.evaluation.replay import notes as replay_notes
 from gpu_coldstart.evaluation.tables import Table
+from gpu_coldstart.regular import read_bytes
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.artifacts import guarded, json_bytes, read_json, write_atomically
 from gpu_coldstart.runs.checkpoint import FileCheckpoint
@@ -260,7 +261,7 @@ class Pipeline:
         if not path.exists() or not self.directory.stages:
             return {}
         with guarded(path, "delete it; nothing but the times of earlier stages is lost"):
-            entries = [StageTime(**entry) for entry in read_json(path.read_bytes(), list)]
+            entries = [StageTime(**entry) for entry in read_json(read_bytes(path), list)]
             return {
                 str(entry.name): StageTime(entry.name, *map(float, _numbers(entry)))
                 for entry in entries

@@ -18,6 +18,7 @@ from gpu_coldstart import profiling
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.runs.bars import Bars
 from gpu_coldstart.runs.environment import versions
+from gpu_coldstart.runs.names import printable
 
 __all__ = ["Reporter", "StageTime"]
 
@@ -108,7 +109,7 @@ class Reporter:
         if self._write is not None:
             with self._bars.hidden():
                 self._write(text)
-        for line in text.splitlines():
+        for line in text.split("\n"):
             _log.info("%s", line)
 
     def expect(self, stages: int) -> None:
@@ -169,7 +170,7 @@ class _RunLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(record.created))
-        lines = [f"{stamp} {line}\n" for line in record.getMessage().splitlines()]
+        lines = [f"{stamp} {line}\n" for line in printable(record.getMessage()).splitlines()]
         if self._path is None:
             self._early += lines
         else:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_coldstart.errors import UserError
+from gpu_coldstart.regular import read_bytes
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.artifacts import TEMPORARY, guarded, read_json, write_atomically
 
@@ -63,7 +64,7 @@ class Manifest:
             return None
         remedy = f"delete {directory} and run again without --resume, or choose another --out"
         with guarded(path, remedy):
-            content = read_json(path.read_bytes(), dict)
+            content = read_json(read_bytes(path), dict)
             return cls(
                 dict(content["identity"]),
                 {name: str(key) for name, key in content.get("keys", {}).items()},
@@ -268,7 +269,7 @@ class RunDirectory:
     def _content(self, stage: str, name: str) -> bytes:
         path = self.path / name
         try:
-            content = path.read_bytes()
+            content = read_bytes(path)
         except OSError:
             content = b""
         if _digest(content) != self.stages[stage][name]:

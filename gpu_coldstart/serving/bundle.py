@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_coldstart.errors import UserError
+from gpu_coldstart.regular import read_bytes
 from gpu_coldstart.runs.artifacts import TEMPORARY, write_atomically
 
 __all__ = ["SCHEMA", "read", "write"]
@@ -106,7 +107,7 @@ def read(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     for name, digest in index["files"].items():
         path = directory / name
         try:
-            content = path.read_bytes()
+            content = read_bytes(path)
         except OSError as error:
             raise UserError(
                 f"{path} is missing from the bundle ({error.strerror}): copy the bundle again"
@@ -122,7 +123,7 @@ def read(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
 def _index(directory: Path) -> dict[str, Any]:
     path = directory / _INDEX
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise UserError(
             f"{directory} holds no bundle ({_INDEX}: {error.strerror}): name a directory that "

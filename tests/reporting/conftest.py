@@ -18,9 +18,9 @@ from tests.runs.helpers import WORLD, column, command, events, synthetic, with_c
 COUNTRIES = {
     "FR": "=<script>alert(1)\x01</script>",
     "BR": "$x_$ & 中",
-    "DE": '"><i\x0cmg src=x onerror=y>',
+    "DE": '"><\u202e\x0cmg src=x onerror=y>\u2066\x85\ufffe',
 }
-GENRE = "</td><b>&amp;\x00\x1b"
+GENRE = "</td><b>&amp;\x00\x1b\u2028\ufeff"
 
 
 @pytest.fixture(scope="package")

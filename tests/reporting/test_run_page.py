@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from gpu_coldstart.runs.progress import StageTime
 from tests.reporting.conftest import COUNTRIES, GENRE
 from tests.reporting.reading import Read, sound
 from tests.runs.helpers import command, listed, synthetic
+from tests.test_names import UNSEEN
 
 EMPTY: dict[str, Table] = {
     name: {column: [] for column in schema} for name, schema in SCHEMAS.items()
@@ -157,6 +159,16 @@ def test_contents_name_every_section(read: Read) -> None:
     sections = [e for e in read.all("h2") if "main" in e.within]
     assert [e.attributes["href"][1:] for e in inside] == [e.attributes["id"] for e in sections]
     assert [e.text for e in inside] == [e.text for e in sections]
+
+
+def test_nothing_invisible_is_in_any_file(hostile: Path, tmp_path: Path) -> None:
+    """And the run goes on with such names."""
+    again = Path(shutil.copytree(hostile, tmp_path / "run"))
+    more = ("--config", again / "config.toml", "--k", "5", "--out", again, "--resume")
+    assert command(*more).status == 0
+    for path in [path for run in (hostile, again) for path in run.rglob("*")]:
+        if path.suffix in (".csv", ".html", ".json", ".log", ".md", ".svg"):
+            assert not UNSEEN.findall(path.read_text("utf-8")), path
 
 
 def test_names_in_csv_are_neither_formulas_nor_controls(hostile: Path) -> None:

@@ -66,7 +66,7 @@ def test_sizes_beyond_the_memory(tmp_path: Path, setting: str, space: str) -> No
     [
         ("segments.k", "has no '='"),
         ("segments.kk=5", "'segments.kk' is not known"),
-        ("k=5", "did you mean segments.k"),
+        ("k=5", "did you mean evaluation.k or segments.k?"),
         ("segments.k=five", "but a whole number"),
         ("segments.k=-1", "at least 0"),
         ("seed=99999999999999999999", "at most"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
@@ -170,6 +172,20 @@ def test_a_mistake_is_one_line(
     parts = [part for pair in options.items() for part in pair if part is not None]
     refused(recommending(bundle, *parts), *words)
     assert [path.name for path in tmp_path.iterdir()] == ["text.parquet"]
+
+
+def test_no_cell_of_csv_is_a_formula(
+    string_bundle: Path, people: tuple[Path, Path], tmp_path: Path
+) -> None:
+    names = ["=1+1", "-2", "+3", "@x", "\tt", "\rc", "plain", "e\x1b[31m"]
+    pq.write_table(pa.table({"user_id": names}), tmp_path / "users.parquet")
+    for out in ("lists.csv", "lists.parquet"):
+        arguments = ("--users", tmp_path / "users.parquet", "--k", "1", "--out", tmp_path / out)
+        assert recommending(string_bundle, *arguments, "--engine", "cpu").status == 0
+    cells = ["'=1+1", "'-2", "'+3", "'@x", "'\tt", "␍c", "plain", "e␛[31m"]
+    with (tmp_path / "lists.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["user_id"] for row in csv.DictReader(file)] == cells
+    assert pq.read_table(tmp_path / "lists.parquet")["user_id"].to_pylist() == names
 
 
 def test_no_bundle(people: tuple[Path, Path], tmp_path: Path) -> None:

@@ -1,0 +1,35 @@
+"""Files read whole, if they are files: a pipe would wait for its writer, a device may never end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+__all__ = ["check_regular", "read_bytes"]
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what is there and is neither a file nor a directory.
+
+    Raises
+    ------
+    OSError
+        When it is a pipe, socket or device, or nothing can be said of it.
+    """
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "it is a pipe, socket or device, not a file", str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises
+    ------
+    OSError
+        When it cannot be read, or is no file.
+    """
+    check_regular(path)
+    return path.read_bytes()
