@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,22 @@ def test_damaged_json_is_one_sentence(content: bytes) -> None:
 @pytest.mark.parametrize("cut", [0, 4, -1, -9])
 def test_damaged_parquet_is_one_sentence(cut: int) -> None:
     content = parquet_bytes({"a": np.arange(3)})
-    assert read_table(content, ["a"]).num_rows == 3
+    assert read_table(content).num_rows == 3
     with pytest.raises(UserError, match="x is damaged"), guarded("x", "again"):
         read_table(content[:cut])
+
+
+def test_a_table_is_read_without_threads() -> None:
+    """One that still holds the content when the interpreter ends would abort the process."""
+    content = parquet_bytes({name: np.arange(3) for name in "abcdefgh"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # a fork has none of this one's threads
+        child = os.fork()
+    if not child:
+        more = 99
+        try:
+            read_table(content)
+            more = len(os.listdir("/proc/self/task")) - 1
+        finally:
+            os._exit(more)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

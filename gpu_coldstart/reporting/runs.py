@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from collections.abc import Mapping
@@ -13,7 +12,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
@@ -24,7 +22,7 @@ from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation.protocol import MEASURES
 from gpu_coldstart.regular import read_bytes
 from gpu_coldstart.runs import paths
-from gpu_coldstart.runs.artifacts import guarded, read_json
+from gpu_coldstart.runs.artifacts import guarded, read_json, read_table
 from gpu_coldstart.runs.store import RunDirectory
 
 __all__ = ["FinishedRun", "load_run"]
@@ -136,7 +134,7 @@ def _results(path: Path) -> dict[str, Any]:
 def _measured(path: Path, content: bytes) -> tuple[HostArray, dict[tuple[str, int], HostArray]]:
     """Users and their measures out of a table of measures."""
     try:
-        table = pq.read_table(io.BytesIO(content))
+        table = read_table(content)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path} is not a Parquet file: {_AGAIN}") from error
     if "user_id" not in table.column_names:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import io
 import json
 import os
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -94,9 +93,14 @@ def read_json(content: bytes, kind: type[T]) -> T:
     return value
 
 
-def read_table(content: bytes, columns: Sequence[str] | None = None) -> pa.Table:
-    """A Parquet table, or some of its columns; for use under :func:`guarded`."""
-    return pq.read_table(io.BytesIO(content), columns=None if columns is None else [*columns])
+def read_table(content: bytes) -> pa.Table:
+    """A Parquet table; for use under :func:`guarded`.
+
+    It is read in this thread: Arrow's own threads may hold the content a moment longer, and where
+    the interpreter ends within that moment, the process aborts.
+    """
+    with pq.ParquetFile(pa.BufferReader(content), pre_buffer=False) as file:
+        return file.read(use_threads=False)
 
 
 def json_bytes(value: Any) -> bytes:
