@@ -8,7 +8,7 @@ CUDA_VENV := .venv-cuda
 CUDA_EXTRA ?= cuda13
 CUDA_CALLS := $(CUDA_VENV)/calls.json
 
-.PHONY: run test coverage check bench bench-test wheel-test check-cuda-api lint-docker format clean
+.PHONY: run test coverage check fuzz bench bench-test wheel-test check-cuda-api lint-docker format clean
 
 ## The main job: the whole flow; options go into ARGS, e.g. make run ARGS="--dataset tafeng"
 run: $(VENV)/.run
@@ -36,6 +36,13 @@ bench: $(VENV)/.bench
 bench-test: $(VENV)/.bench
 	$(BIN)/python -m bench run --scale 0.002 --rounds 1 --complete --out $(BENCH_OUT)
 	$(BIN)/python -m bench report $(BENCH_OUT) --out $(dir $(BENCH_OUT))
+
+## Thousands of seeded trials of bad and odd input, with a table of what they came to:
+## make fuzz SEED=7 TRIALS=5000; the tests run the first few of each family
+SEED ?= 0
+TRIALS ?= 1000
+fuzz: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --seed $(SEED) --trials $(TRIALS) $(ARGS)
 
 ## The wheel, built and run in an empty environment outside the repository
 wheel-test:

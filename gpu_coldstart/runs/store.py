@@ -66,11 +66,20 @@ class Manifest:
         with guarded(path, remedy):
             content = read_json(read_bytes(path), dict)
             return cls(
-                dict(content["identity"]),
+                _identity(content["identity"]),
                 {name: str(key) for name, key in content.get("keys", {}).items()},
                 {name: dict(files) for name, files in content["stages"].items()},
                 tuple(map(str, content.get("stale", ()))),
             )
+
+
+def _identity(content: dict[str, Any]) -> dict[str, Any]:
+    """The identity, its parts and the files of its data being dicts, as they were written."""
+    parts = [content.get(part, {}) for part in ("config", "data", "versions")]
+    for node in (content, *parts, *parts[1].values()):
+        if not isinstance(node, dict):
+            raise TypeError(f"{node!r} is no dict")
+    return content
 
 
 class RunDirectory:

@@ -133,6 +133,9 @@ def test_damaged_times_are_named(run: Path, done: Done, content: bytes) -> None:
         b'{"identity": {}, "stages": 5}',
         b'{"identity": {}, "stages": {"logs": 5}}',
         b'{"identity": 5, "stages": {}}',
+        b'{"identity": {"data": 5}, "stages": {}}',
+        b'{"identity": {"data": {"users.parquet": 5}}, "stages": {}}',
+        b'{"identity": {"config": 5}, "stages": {}}',
         b'{"identity": {}, "stages": []}',
     ],
 )
