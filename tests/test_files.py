@@ -21,9 +21,10 @@ from gpu_coldstart.config.resolve import from_toml
 from gpu_coldstart.data.files import open_table
 from gpu_coldstart.data.frames import to_arrow
 from gpu_coldstart.data.indexing import index
-from gpu_coldstart.data.tables import load
+from gpu_coldstart.data.tables import Source, load, read
 from gpu_coldstart.datasets import events
 from gpu_coldstart.datasets.deezer.columns import ReleaseFile
+from gpu_coldstart.engine import Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.runs.checkpoint import FileCheckpoint
 from gpu_coldstart.runs.fingerprint import fingerprint
@@ -167,12 +168,69 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str, reader: s
     assert str(tmp_path) in str(caught.value)
 
 
-@pytest.mark.parametrize("unit", ["s", "ms", "us"])
-def test_moments_that_would_wrap(unit: str) -> None:
-    columns = example()
-    moment = pa.array([0, 2**61, 0], pa.int64()).cast(pa.timestamp(unit))
-    columns["users"]["registered_at"] = moment
-    assert "column 'registered_at', row 0, counting from 0, and 2 more" in message(arrow(columns))
+def beyond(unit: str, year: int) -> pa.Array:
+    """A moment of today, one of a far year in a unit of its own, and another of today."""
+    days = int(np.datetime64(year - 1970, "Y").astype("datetime64[D]").astype(np.int64))
+    if unit == "date32":
+        return pa.array([DAY_NUMBER, days, DAY_NUMBER], pa.int32()).cast(pa.date32())
+    each = 86_400_000 if unit == "date64" else 86_400 * PER_SECOND[unit]
+    numbers = pa.array([number * each for number in (DAY_NUMBER, days, DAY_NUMBER)], pa.int64())
+    return numbers.cast(pa.date64() if unit == "date64" else pa.timestamp(unit))
+
+
+DAY_NUMBER = DAY_US // 86_400_000_000
+PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+WRAPS = 584_542 + 2020
+"""A year that reads as 2020 or thereabouts when its microseconds wrap around int64."""
+
+
+@pytest.mark.parametrize(
+    ("unit", "year"),
+    [
+        *((unit, year) for unit in ("s", "ms", "date32", "date64") for year in (2101, 9999, WRAPS)),
+        ("us", 2101),
+        ("us", 9999),
+        ("us", 290_000),
+        ("ns", 2101),
+        ("ns", 2261),
+        *(("int96", year) for year in (2101, 2263, 9999, 300_000, WRAPS)),
+    ],
+)
+@pytest.mark.parametrize("as_files", [True, False], ids=["files", "arrow"])
+def test_moments_that_would_wrap_are_of_their_true_year(
+    engine: Engine, tmp_path: Path, unit: str, year: int, as_files: bool
+) -> None:
+    tables = arrow(example())
+    options = {}
+    if unit == "int96":
+        options["use_deprecated_int96_timestamps"] = as_files
+    moments = beyond("ms" if unit == "int96" else unit, year)
+    place = tables["users"].column_names.index("registered_at")
+    tables["users"] = tables["users"].set_column(place, "registered_at", moments)
+    source: Source = tables
+    if as_files:
+        source = write(tmp_path, arrow(example()))
+        pq.write_table(tables["users"], tmp_path / "users.parquet", **options)
+    with pytest.raises(UserError) as caught:
+        load(engine, source)
+    said = f"row 1, counting from 0: the time lies in the year {year}, outside"
+    assert said in str(caught.value)
+
+
+def test_far_moments_of_newcomers_and_csv(tmp_path: Path) -> None:
+    moments = beyond("ms", WRAPS)
+    events_of_today = pa.table(
+        {"user_id": [1] * 3, "timestamp": moments, "action": ["stream"] * 3}
+        | {"entity": ["track"] * 3, "entity_id": [1] * 3}
+    )
+    (problem,) = read(ENGINE, {"interactions": events_of_today}).problems
+    assert f"the year {WRAPS}," in str(problem)
+    write(tmp_path, arrow(example()))
+    (tmp_path / "users.parquet").unlink()
+    (tmp_path / "users.csv").write_text("user_id,registered_at\n7,2020-11-02\n8,9999-12-31\n")
+    assert "row 1, counting from 0: the time lies in the year 9999" in message(
+        events.source(tmp_path)
+    )
 
 
 def test_int96_moments(tmp_path: Path) -> None:

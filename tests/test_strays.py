@@ -73,13 +73,13 @@ def test_wrong_clocks_decide_nothing(
     again, later = raw.indexed(engine, CONFIG)
     assert encode(engine, replace(again, notes=logs.notes)) == encode(engine, logs)
     assert encode(engine, later) == encode(engine, truth)
-    late = sorted(day for _, day in strays if day > END)
+    late = sorted(day for who, day in strays if day > END and not (splits and who >= 120))
     if late:
         (note,) = apart_notes(again.notes)
         assert note.startswith(f"{len(late)} interactions")
         for word in (day_name(START_DAY + day) for day in (late[0], late[-1], END)):
             assert word in note
-    else:
+    elif strays[0][1] < 0:
         assert any("before their user's registration day" in note for note in again.notes)
 
 

@@ -112,18 +112,18 @@ class Dataset:
         days = config.segments.popularity_days
         return index(engine, loaded, config.split, popularity_days=days, tested=tested)
 
-    def check(self, config: Config, logs: Logs) -> None:
+    def check(self, engine: Engine, config: Config, logs: Logs) -> None:
         """Refuse settings of spaces that the data cannot serve, before any is learned.
 
         Raises
         ------
         UserError
-            What a space's own ``check(parameters, logs)``, if it has one, refuses.
+            What a space's own ``check(engine, logs, parameters)``, if it has one, refuses.
         """
         for name in config.spaces:
             kind = SPACES.get(name)
             if hasattr(kind, "check"):
-                kind.check(config.of(name), logs)
+                kind.check(engine, logs, config.of(name))
 
     def space(
         self, name: str, engine: Engine, logs: Logs, config: Config, progress: spaces.Progress

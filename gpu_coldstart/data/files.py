@@ -255,9 +255,9 @@ def _ranges(schema: pa.Schema) -> list[Any]:
 
 
 def _parquet(path: Path) -> pq.ParquetFile:
-    # ParquetFile, unlike read_table, takes no column from the names of folders. INT96 counts
-    # nanoseconds, which would wrap beyond 2262.
-    return pq.ParquetFile(path, coerce_int96_timestamp_unit="us", page_checksum_verification=True)
+    # ParquetFile, unlike read_table, takes no column from the names of folders. INT96 is a
+    # day and nanoseconds: as nanoseconds it would wrap beyond 2262, as microseconds beyond 294247.
+    return pq.ParquetFile(path, coerce_int96_timestamp_unit="ms", page_checksum_verification=True)
 
 
 def _footer(path: Path) -> pq.ParquetFile:

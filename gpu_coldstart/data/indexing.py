@@ -71,7 +71,9 @@ def index(
 
     catalogue, notes = read_catalogue(engine, tables)
     events, dropped = known_events(engine, tables, user_keys, moments, catalogue)
-    end = extent(engine, events.day, events.user, len(registered)).last
+    # Where the tables say who is warm, the later days of others must not decide what is learned.
+    dated = events if given is None else events.where(given[events.user] == cohorts.WARM)
+    end = extent(engine, dated.day, dated.user, len(registered)).last if len(dated.day) else 0
     cohort, rule, apart = cohorts.assign(engine, split, given, registered, end)
     _check_cohorts(cohort, tested=tested, lost=lambda _: "; ".join(apart) if is_given else rule)
     assigned = cohort
@@ -191,9 +193,7 @@ def _without_strays(
         Registration days where they decide who is cold.
     """
     stray, warm = events.day > end, cohort[events.user] == cohorts.WARM
-    noted = stray
-    if registered is None:  # users of today may well have come long after
-        noted = stray & (warm | (events.since > split.truth_days))
+    noted = stray & warm if registered is None else stray
     notes = cohorts.strays(split, registered, events.day[noted], end)
     return events.where(~(stray & warm)), notes
 

@@ -97,7 +97,7 @@ def check(engine: Engine, source: Source, config: Config) -> CheckReport:
         logs, truth = index(engine, tables, config.split, popularity_days=days)
     except UserError as error:
         return CheckReport((str(error),), notes=tuple(missing))
-    refused = _refused(config, Dataset(lambda: source), logs)
+    refused = _refused(engine, config, Dataset(lambda: source), logs)
     if refused:
         return CheckReport(refused, notes=(*missing, *logs.notes))
     moments = tables.interactions["timestamp"].values
@@ -115,10 +115,13 @@ def check(engine: Engine, source: Source, config: Config) -> CheckReport:
     return CheckReport((), facts, (*missing, *logs.notes))
 
 
-def _refused(config: Config, dataset: Dataset, logs: Logs) -> tuple[str, ...]:
+def _refused(engine: Engine, config: Config, dataset: Dataset, logs: Logs) -> tuple[str, ...]:
     """The settings that a run would refuse, as the data cannot serve them."""
     refused = []
-    for settle in (partial(check_settings, config, dataset), partial(check_lists, config)):
+    for settle in (
+        partial(check_settings, engine, config, dataset),
+        partial(check_lists, engine, config),
+    ):
         try:
             settle(logs)
         except UserError as error:

@@ -161,9 +161,9 @@ class Flow:
         def make(given: Given) -> tuple[Logs, GroundTruth]:
             del given
             logs, truth = self._dataset.index(engine, config, self._progress, tested=self._tested)
-            making.check_settings(config, self._dataset, logs)
+            making.check_settings(engine, config, self._dataset, logs)
             if self._tested:
-                making.check_lists(config, logs)
+                making.check_lists(engine, config, logs)
             return logs, truth
 
         return Stage(

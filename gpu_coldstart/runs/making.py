@@ -96,7 +96,7 @@ class Recommendations:
     measures: dict[str, HostArray]
 
 
-def check_settings(config: Config, dataset: Dataset, logs: Logs) -> None:
+def check_settings(engine: Engine, config: Config, dataset: Dataset, logs: Logs) -> None:
     """Refuse settings that the data cannot serve before anything is written.
 
     Raises
@@ -104,13 +104,13 @@ def check_settings(config: Config, dataset: Dataset, logs: Logs) -> None:
     UserError
         For more segments than warm users, no full batch, or what the data set refuses.
     """
-    dataset.check(config, logs)
+    dataset.check(engine, config, logs)
     segments.number_of_segments(config.segments.k, logs.n_warm)
     check_batches(config.of(config.model), logs.n_warm, section(config.model))
 
 
-def check_lists(config: Config, logs: Logs) -> None:
-    """Refuse lists longer than the catalogue.
+def check_lists(engine: Engine, config: Config, logs: Logs) -> None:
+    """Refuse lists longer than the catalogue, or than what is left of it for some user.
 
     Raises
     ------
@@ -122,6 +122,10 @@ def check_lists(config: Config, logs: Logs) -> None:
             f"setting 'evaluation.k' asks for {longest} tracks, more than the "
             f"{logs.n_tracks} there are: set it lower"
         )
+    if config.strategies.exclude_seen:
+        listed = engine.xp.arange(logs.n_users)[logs.users("test", "target")]
+        seen = logs.registrations.streamed(engine, listed, logs.n_tracks)
+        strategies.most_seen(engine, seen, longest)
 
 
 def train_network(

@@ -149,8 +149,8 @@ class Pipeline:
         analysed = config.evaluation.analysis
         reporter.expect(1 + analysed + sum(stage.codec is not None for stage in flow))
         logs, truth = runner.value(flow.data)
-        check_settings(config, self._dataset, logs)
-        check_lists(config, logs)
+        check_settings(self.engine, config, self._dataset, logs)
+        check_lists(self.engine, config, logs)
         notes = [*logs.notes, *carousels.notes(self.engine, logs, config.carousels)]
         if config.carousels.playlists:
             notes += replay_notes(truth)

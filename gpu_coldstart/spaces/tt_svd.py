@@ -11,6 +11,12 @@ from gpu_coldstart.spaces.base import Progress, Space, unit_rows
 
 __all__ = ["TtSvd", "collections", "cooccurrence"]
 
+_FEW_SETS = 500
+_NOTHING = (
+    "no two tracks co-occur more than by chance, so TT-SVD has nothing to factorise: give "
+    "playlists or longer histories, or set tt_svd.min_count and tt_svd.shift lower"
+)
+
 
 def collections(engine: Engine, logs: Logs, parameters: TtSvdConfig) -> tuple[Csr, tuple[str, ...]]:
     """The sets of tracks that co-occur [collections, tracks]: playlists, else histories.
@@ -61,6 +67,26 @@ def cooccurrence(engine: Engine, sets: Csr) -> Csr:
     return Csr(indptr, columns[apart], counts.data[apart], counts.shape)
 
 
+def _pmi_options(parameters: TtSvdConfig) -> PmiOptions:
+    return PmiOptions(
+        shift=parameters.shift, smoothing=parameters.smoothing, min_count=parameters.min_count
+    )
+
+
+def _co_occur(engine: Engine, sets: Csr, parameters: TtSvdConfig) -> bool:
+    """Whether any two tracks have a positive PMI.
+
+    Without a shift, a pair that is counted is enough: the mean PMI of the counted pairs is the
+    divergence of their distribution from one that also pairs tracks with themselves, and so above
+    0. Mostly a few sets have one.
+    """
+    few = engine.take_rows(sets, engine.xp.arange(min(_FEW_SETS, sets.shape[0])))
+    counted = cooccurrence(engine, few).data >= parameters.min_count
+    if parameters.shift <= 1 and bool(counted.any()):
+        return True
+    return engine.pmi(cooccurrence(engine, sets), _pmi_options(parameters)).nnz > 0
+
+
 class TtSvd:
     """Unit track vectors; warm users are the unit mean of their history's."""
 
@@ -69,8 +95,8 @@ class TtSvd:
     Parameters = TtSvdConfig
 
     @staticmethod
-    def check(parameters: TtSvdConfig, logs: Logs) -> None:
-        """Refuse more dimensions than there are tracks.
+    def check(engine: Engine, logs: Logs, parameters: TtSvdConfig) -> None:
+        """Refuse more dimensions than there are tracks, and tracks that never co-occur.
 
         Raises
         ------
@@ -81,6 +107,8 @@ class TtSvd:
                 f"setting 'tt_svd.dimension' is {parameters.dimension}, more than the "
                 f"{logs.n_tracks} tracks: set it lower"
             )
+        if not _co_occur(engine, collections(engine, logs, parameters)[0], parameters):
+            raise UserError(_NOTHING)
 
     @staticmethod
     def fit(
@@ -95,27 +123,14 @@ class TtSvd:
         Raises
         ------
         UserError
-            When the dimension exceeds the number of tracks, or no two tracks ever co-occur.
+            What :meth:`check` refuses.
         """
-        TtSvd.check(parameters, logs)
+        TtSvd.check(engine, logs, parameters)
         sets, notes = collections(engine, logs, parameters)
         progress(1, 4, "counting co-occurrences")
         counts = cooccurrence(engine, sets)
         progress(2, 4, f"PMI of {counts.nnz} pairs")
-        pmi = engine.pmi(
-            counts,
-            PmiOptions(
-                shift=parameters.shift,
-                smoothing=parameters.smoothing,
-                min_count=parameters.min_count,
-            ),
-        )
-        if not pmi.nnz:
-            raise UserError(
-                "no two tracks co-occur more than by chance, so TT-SVD has nothing to factorise: "
-                "give playlists or longer histories, or set tt_svd.min_count and "
-                "tt_svd.shift lower"
-            )
+        pmi = engine.pmi(counts, _pmi_options(parameters))
         progress(3, 4, f"SVD of {pmi.nnz} entries")
         svd = engine.svd(
             pmi,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from gpu_coldstart.batches import by_batches
 from gpu_coldstart.config.base import Parameters
 from gpu_coldstart.config.parameters import Config
-from gpu_coldstart.engine.base import Array
+from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.registry import STRATEGIES, section
 from gpu_coldstart.strategies.base import (
@@ -24,6 +24,7 @@ __all__ = [
     "Ranking",
     "Strategy",
     "Users",
+    "most_seen",
     "parameters_of",
     "recommend",
 ]
@@ -72,6 +73,30 @@ def recommend(
     return Ranking(tracks, scores)
 
 
+def most_seen(engine: Engine, seen: Csr, k: int) -> int:
+    """The most tracks that any user streamed on registration day.
+
+    Parameters
+    ----------
+    seen : Csr [users, tracks]
+    k : int
+        Length of lists that leave them out.
+
+    Raises
+    ------
+    UserError
+        When fewer than ``k`` tracks are left for a user.
+    """
+    n_users, n_tracks = seen.shape
+    most = int(engine.xp.diff(seen.indptr).max()) if n_users else 0
+    if k + most > n_tracks:
+        raise UserError(
+            f"a user streamed {most} tracks on registration day, which leaves fewer than {k} of "
+            f"the {n_tracks} tracks: ask for shorter lists, or do not exclude what was seen"
+        )
+    return most
+
+
 def _unseen(strategy: Strategy, users: Users, k: int) -> Ranking:
     """Rank longer lists, then thin them.
 
@@ -84,12 +109,7 @@ def _unseen(strategy: Strategy, users: Users, k: int) -> Ranking:
     counts = xp.diff(seen.indptr)
     tracks = xp.empty((len(users), k), dtype=xp.int32)
     scores = xp.empty((len(users), k), dtype=xp.float32)
-    most = int(counts.max()) if len(users) else 0
-    if k + most > context.n_tracks:
-        raise UserError(
-            f"a user streamed {most} tracks on registration day, which leaves fewer than {k} of "
-            f"the {context.n_tracks} tracks: ask for shorter lists, or do not exclude what was seen"
-        )
+    most = most_seen(engine, seen, k)
     least, spare = -1, 0
     while least < most:
         rows = ((counts > least) & (counts <= spare)).nonzero()[0]

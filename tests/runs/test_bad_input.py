@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gpu_coldstart.cli.main import main as whole_command
 from tests.runs.helpers import (
     WORLD,
     Tables,
@@ -292,3 +293,40 @@ def test_warm_users_who_never_streamed_are_left_out_and_counted(
     )
     content = table_on(tables | {"interactions": events_}, tmp_path, *CHEAP)
     assert noted(content, "warm users never streamed").startswith("4 ")
+
+
+# -- settings that the data cannot serve -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"segments__k": 100_000}, "'segments.k' is 100000, more than the 120 warm users"),
+        ({"tt_svd__dimension": 201}, "'tt_svd.dimension' is 201, more than the 200 tracks"),
+        ({"tt_svd__min_count": 5000}, "no two tracks co-occur"),
+        ({"tt_svd__shift": 100_000}, "no two tracks co-occur"),
+        ({"mlp__drop_last": "true", "mlp__batch_size": 121}, "'mlp.drop_last' leaves nobody"),
+        ({"evaluation__k": 201}, "'evaluation.k' asks for 201 tracks"),
+        ({"evaluation__k": 200, "strategies__exclude_seen": "true"}, "on registration day, which"),
+        ({"split__min_truth": 5000}, "streamed fewer than 5000 distinct tracks"),
+    ],
+)
+@pytest.mark.parametrize("only_check", [False, True], ids=["run", "check"])
+def test_settings_are_refused_before_anything_is_written(
+    tables: Tables,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    settings: dict[str, Any],
+    words: str,
+    only_check: bool,
+) -> None:
+    if not only_check:
+        refused_on(tables, tmp_path, words, **settings)
+        return
+    data = write(tables, tmp_path / "data")
+    options = [part for part in events(data, **settings) if "=" in part]
+    assert whole_command(["check", str(data), *(f"--set={option}" for option in options)]) == 2
+    said = capsys.readouterr().out
+    assert said.startswith("1 problem\n"), said
+    assert words in said

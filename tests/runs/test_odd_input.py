@@ -160,6 +160,7 @@ def test_playlists_of_one_track_each_are_refused_for_tt_svd_only(
     changed = dict(tables)
     every_playlist_has_one_track(changed)
     refused(run_on(changed, tmp_path / "svd", "--space", "tt-svd"), "no two tracks co-occur")
+    assert not (tmp_path / "svd/run").exists()
     table_on(changed, tmp_path / "als", "--space", "ut-als")
 
 

@@ -120,7 +120,7 @@ class ReleasedDataset(Dataset):
         )
         return logs, truth
 
-    def check(self, config: Config, logs: Logs) -> None:
+    def check(self, engine: Engine, config: Config, logs: Logs) -> None:
         """Nothing to check: spaces are as released."""
 
     def space(
