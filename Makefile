@@ -66,8 +66,11 @@ format: $(VENV)/.dev
 clean:
 	rm -rf $(VENV) $(CUDA_VENV) runs dist
 
+# First the version, as pip's own words for a wrong one are hard to read; and no half of a .venv stays.
+OLD := "Python 3.11 or newer is needed, and this is %d.%d: give another, as in make PYTHON=python3.12"
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit($(OLD) % v if v < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.run: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu]'

@@ -79,7 +79,9 @@ def run(
                 directory, engine, config, outcome, stages=reporter.times, notes=notes
             )
         for k in config.evaluation.k:
-            reporter.say(f"\nTop {k}, in per cent:\n{results.table(outcome.rows, k)}")
+            reporter.say(
+                f"\nTop {k}, in per cent, P of min({k}, truth):\n{results.table(outcome.rows, k)}"
+            )
         reporter.say("\n" + "\n".join([f"split: {outcome.logs.split_rule}", *notes, *failures]))
         places = ["report.html", "results.md", "results.json", "recommendations/", "artifacts/"]
         if outcome.tables:

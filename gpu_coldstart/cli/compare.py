@@ -18,8 +18,8 @@ __all__ = ["HELP", "SHORT", "compare"]
 
 SHORT = "Compare finished runs."
 HELP = """\
-Compare finished runs with the first of them: precision, recall and NDCG of every strategy with
-differences, intervals and tests; the settings that differ; the time of each stage.
+Compare finished runs with the first of them: precision (of min(K, truth)), recall and NDCG of every
+strategy with differences, intervals and tests; the settings that differ; the time of each stage.
 """
 
 _ENDINGS = (".md", ".html", ".csv")

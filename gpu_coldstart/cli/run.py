@@ -29,8 +29,8 @@ Recommend tracks to users on the day they register, and measure how good that wo
 
 From logs of warm users, playlists, and new users with one day of history, this learns embedding
 spaces (TT-SVD, UT-ALS), cuts warm users into segments, trains a network that places new users in
-the space, recommends 50 tracks to each in several ways, and prints precision, recall and NDCG
-against what they really played in the following 30 days.
+the space, recommends 50 tracks to each in several ways, and prints precision (of min(K, truth), as
+in the paper), recall and NDCG against what they really played in the following 30 days.
 """
 
 

@@ -11,12 +11,9 @@ from typing import Any
 import numpy as np
 
 from gpu_coldstart.engine.base import HostArray
-from gpu_coldstart.evaluation.groups import commonest
+from gpu_coldstart.evaluation.groups import EVERYWHERE, commonest, named
 
-__all__ = ["EVERYWHERE", "exposure", "gini", "novelty", "ranks_of"]
-
-EVERYWHERE = "all"
-"""In place of a country."""
+__all__ = ["exposure", "gini", "novelty", "ranks_of"]
 
 _PERCENTILES = (5, 25, 50, 75, 95)
 _TOPS = (100, 1000, 5000)
@@ -107,7 +104,7 @@ def exposure(
     }
     nothing = dict.fromkeys(("coverage", "gini", "novelty"))
     for code in commonest(codes, names):
-        yield {"country": names[code], **_popularity_of(ranks[codes == code]), **nothing}
+        yield {"country": named(names[code]), **_popularity_of(ranks[codes == code]), **nothing}
 
 
 def _popularity_of(ranks: HostArray) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.evaluation.protocol import interval, resampled_means
 
 __all__ = [
+    "EVERYWHERE",
     "MOST_COUNTRIES",
     "GroupMeans",
     "Grouping",
@@ -24,10 +25,18 @@ __all__ = [
     "group_means",
     "interaction_groups",
     "interactions",
+    "named",
 ]
 
 MOST_COUNTRIES = 10
 """Countries that are named."""
+
+EVERYWHERE = "all"
+"""In place of a country."""
+
+_OTHER, _UNKNOWN = "other", "unknown"
+_OURS = {EVERYWHERE, _OTHER, _UNKNOWN, "everybody", "n/a"}
+"""What tables and figures call groups themselves."""
 
 _FIRST_COUNTS = (0, 1, 3, 6, 11, 21)
 """First count of each group; the paper names one border, "at least three artists"."""
@@ -126,6 +135,17 @@ def commonest(codes: HostArray, names: tuple[str, ...]) -> list[int]:
     return sorted(there, key=lambda code: (-counts[code], names[code]))[:MOST_COUNTRIES]
 
 
+def named(country: str) -> str:
+    """A country's name, in quotation marks where a table has a group of its own of that name.
+
+    Examples
+    --------
+    >>> named("BR"), named("Other"), named('"Other"')
+    ('BR', '"Other"', '""Other""')
+    """
+    return f'"{country}"' if country.strip('"').casefold() in _OURS else country
+
+
 def by_country(codes: HostArray, names: tuple[str, ...]) -> Grouping:
     """Users by country: the ten commonest of these users, ``other`` and ``unknown``.
 
@@ -134,16 +154,17 @@ def by_country(codes: HostArray, names: tuple[str, ...]) -> Grouping:
     codes : HostArray [users] of integers
         Index into ``names``; -1 where unknown.
     """
-    named = commonest(codes, names)
-    place = np.full(len(names) + 1, len(named))
-    place[named] = np.arange(len(named))
-    place[-1] = len(named) + 1  # where -1 points
-    return Grouping("country", (*(names[code] for code in named), "other", "unknown"), place[codes])
+    common = commonest(codes, names)
+    place = np.full(len(names) + 1, len(common))
+    place[common] = np.arange(len(common))
+    place[-1] = len(common) + 1  # where -1 points
+    labels = (named(names[code]) for code in common)
+    return Grouping("country", (*labels, _OTHER, _UNKNOWN), place[codes])
 
 
 def by_age(codes: HostArray, names: tuple[str, ...]) -> Grouping:
     """Users by age class [users], -1 where unknown."""
-    return Grouping("age", (*names, "unknown"), np.where(codes < 0, len(names), codes))
+    return Grouping("age", (*names, _UNKNOWN), np.where(codes < 0, len(names), codes))
 
 
 @dataclass(frozen=True)

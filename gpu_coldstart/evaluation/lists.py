@@ -80,6 +80,9 @@ def evaluate(
     A frame is a pyarrow Table, anything else with ``__arrow_c_stream__`` (pandas, polars, DuckDB),
     or a dict of columns. Ids are integers or strings. The order of rows does not matter.
 
+    Precision is the paper's, hits over min(K, tracks to be found); ``textbook_precision``, hits
+    over K, stands beside it.
+
     Parameters
     ----------
     lists : frame, or dict of strategy name to frame

@@ -69,7 +69,9 @@ def differing_settings(runs: Sequence[FinishedRun]) -> dict[str, list[str]]:
 def _overview(
     runs: Sequence[FinishedRun], names: Sequence[str], pairings: Sequence[Pairing]
 ) -> Iterator[Block]:
-    yield Text(f"Differences from the first run, {names[0]}; values in per cent.")
+    yield Text(
+        f"Differences from the first run, {names[0]}; values in per cent, P of min(K, truth)."
+    )
     for name, run, pair in zip(names[1:], runs[1:], pairings, strict=True):
         yield Text(f"{name}: {_how(runs[0], run, pair)}")
     left = set.union(*(run.ks for run in runs)).difference(common_ks(runs))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from gpu_coldstart.evaluation.exposure import EVERYWHERE
+from gpu_coldstart.evaluation.groups import EVERYWHERE
 from gpu_coldstart.evaluation.protocol import MEASURES
 from gpu_coldstart.evaluation.tables import Table
 from gpu_coldstart.reporting.blocks import (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from numba.core.caching import CacheImpl
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.cluster import kmeans_plusplus
 
@@ -66,20 +69,62 @@ def test_new_machine_code_and_kept_one_find_the_same_bits(tmp_path: Path) -> Non
 
 
 def test_functions_compile_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    compile_it: Callable[..., Any] = numba.njit
-
-    def refused(*arguments: Any, **options: Any) -> Any:
-        if options.get("cache"):
-            raise RuntimeError("cannot cache function: no locator available")
-        return compile_it(*arguments, **options)
-
-    monkeypatch.setattr(numba, "njit", refused)
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
 
     @cpu_jit.compiled
     def doubled(value: float) -> float:
         return 2 * value
 
     assert doubled(21.0) == 42.0
+
+
+def flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize("file", ["*.nbi", "*.nbc"], ids=["index", "code"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:-1],
+        lambda content: bytes(len(content)),
+        lambda content: pickle.dumps("text"),
+        flipped,
+        None,
+    ],
+    ids=["empty", "half", "short", "zeros", "other", "flipped", "unreadable"],
+)
+def test_damaged_machine_code_is_compiled_again(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    damage: Callable[[bytes], bytes] | None,
+) -> None:
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "some.py").write_text(
+        "from gpu_coldstart.engine.cpu.jit import compiled\n"
+        "@compiled\ndef doubled(value):\n    return 2 * value\n"
+    )
+
+    def kept() -> bool:
+        """Whether a new process would take the code from the disk."""
+        doubled = runpy.run_path(str(tmp_path / "some.py"))["doubled"]
+        assert doubled(21.0) == 42.0
+        return bool(doubled.stats.cache_hits)
+
+    assert not kept()
+    assert kept()
+    (place,) = (tmp_path / "cache").rglob(file)
+    if damage is None:
+        place.unlink()
+        place.mkdir()
+    else:
+        place.write_bytes(damage(place.read_bytes()))
+    assert not kept() or file == "*.nbi"  # where the damage is in what nobody reads
+    assert kept() == (damage is not None)
 
 
 def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:

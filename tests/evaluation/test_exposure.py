@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from gpu_coldstart.engine.base import HostArray
-from gpu_coldstart.evaluation.exposure import EVERYWHERE, exposure, gini, novelty, ranks_of
+from gpu_coldstart.evaluation.exposure import exposure, gini, novelty, ranks_of
+from gpu_coldstart.evaluation.groups import EVERYWHERE
 
 counts = st.lists(st.integers(0, 50), min_size=1, max_size=20).filter(any)
 

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 
 from gpu_coldstart.data.signals import SIGNALS
 from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.evaluation.exposure import exposure
 from gpu_coldstart.evaluation.groups import (
     Grouping,
     by_age,
@@ -99,6 +100,18 @@ def test_ten_countries_by_name_then_the_others() -> None:
     sizes_found = {label: len(places) for _, label, places in found.members()}
     assert (sizes_found["C09"], sizes_found["other"], sizes_found["unknown"]) == (10, 4, 2)
     assert sizes_found["C01"] == 2  # as many as C11, and first by name
+
+
+@pytest.mark.parametrize("name", ["all", "other", "unknown", "Unknown", '"other"', "n/a"])
+def test_a_country_that_is_called_like_a_group_of_the_tables(name: str) -> None:
+    names = (name, *(f"C{i}" for i in range(11)))
+    codes = np.array([0, 0, *range(1, 12), -1])
+    strata = [label for _, label, _ in by_country(codes, names).members()]
+    assert len({label.casefold() for label in strata}) == len(strata) == 12
+    ranks, popularity = np.ones((len(codes), 1), np.int64), np.array([1])
+    shown = [row["country"] for row in exposure(ranks, popularity, 1, (codes, names))]
+    assert len(set(shown)) == len(shown) == 11
+    assert strata[0] == shown[1] == f'"{name}"'
 
 
 def test_no_country_and_no_age_at_all() -> None:

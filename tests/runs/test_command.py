@@ -288,7 +288,7 @@ def test_several_lengths_are_measured(done: Done, tmp_path: Path) -> None:
     rows = results(out)["rows"]
     assert [row["k"] for row in rows] == [25, 50, 10]
     for k in (25, 50, 10):
-        assert f"Top {k}, in per cent:" in result.out
+        assert f"Top {k}, in per cent, P of min({k}, truth):" in result.out
         assert f"TT-SVD P@{k}" in (out / "results.md").read_text()
     alone = next(row for row in results(done[0])["rows"] if row["strategy"] == "popularity")
     assert rows[2] == alone

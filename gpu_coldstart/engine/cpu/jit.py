@@ -8,11 +8,16 @@ thread some.
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import pickle
 from collections.abc import Callable
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from gpu_coldstart.engine.base import HostArray
 
@@ -25,6 +30,8 @@ __all__ = [
     "inlined",
     "squared_distance",
 ]
+
+_log = logging.getLogger(__name__)
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -58,11 +65,58 @@ def compiled_strictly(function: _Function) -> _Function:
 
 
 def _compiled(function: _Function, **options: object) -> _Function:
-    try:
-        compiled: _Function = numba.njit(nogil=True, cache=True, **options)(function)
-    except RuntimeError:  # there is no place to keep it: neither here nor in the user's cache
-        compiled = numba.njit(nogil=True, **options)(function)
-    return compiled
+    compiled: Any = numba.njit(nogil=True, **options)(function)
+    with suppress(RuntimeError):  # there is no place to keep it: neither here nor elsewhere
+        compiled._cache = _Kept(function)  # what cache=True does, but for the class
+    return cast("_Function", compiled)
+
+
+# Numba has no types.
+class _Kept(FunctionCache):  # type: ignore[misc]
+    """Machine code on disk that is compiled again where it is damaged, not run and not an error."""
+
+    def __init__(self, function: Callable[..., object]):
+        super().__init__(function)
+        self._cache_file = _Files(
+            cache_path=self._cache_path,
+            filename_base=self._impl.filename_base,
+            source_stamp=self._impl.locator.get_source_stamp(),
+        )
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        """The kept code, or None where there is none that is whole."""
+        try:
+            return super().load_overload(signature, context)
+        except Exception as error:  # what unpickling raises has no bounds
+            _log.info("%s: compiled again, as what was kept is damaged (%r)", self._name, error)
+            try:
+                self.flush()
+            except OSError:
+                self.disable()
+            return None
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        """Keep code, where there is room for it."""
+        try:
+            super().save_overload(signature, data)
+        except OSError as error:
+            _log.info("%s: the compiled code cannot be kept (%s)", self._name, error)
+
+
+class _Files(IndexDataCacheFile):  # type: ignore[misc]
+    """Machine code with its SHA-256 before it: Numba runs whatever a file holds."""
+
+    def _save_data(self, name: str, data: Any) -> None:
+        content = self._dump(data)
+        with self._open_for_write(self._data_path(name)) as file:
+            file.write(hashlib.sha256(content).digest() + content)
+
+    def _load_data(self, name: str) -> Any:
+        with open(self._data_path(name), "rb") as file:
+            digest, content = file.read(hashlib.sha256().digest_size), file.read()
+        if hashlib.sha256(content).digest() != digest:
+            raise ValueError("the SHA-256 of the file is another")
+        return pickle.loads(content)
 
 
 def inlined(function: _Function) -> _Function:

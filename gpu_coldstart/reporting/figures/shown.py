@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from gpu_coldstart.evaluation.exposure import EVERYWHERE
+from gpu_coldstart.evaluation.groups import EVERYWHERE
 from gpu_coldstart.reporting.figures.common import (
     Drawing,
     dodged,
