@@ -7,6 +7,8 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from gpu_coldstart.config.problems import shown
+
 __all__ = [
     "MOST",
     "Count",
@@ -62,5 +64,5 @@ def one_of(value: str, names: Iterable[str]) -> str:
     """The value, where it is one of the names; a ValueError that lists them otherwise."""
     names = tuple(names)
     if value not in names:
-        raise ValueError(f"is {value!r}: use one of {', '.join(names)}")
+        raise ValueError(f"is {shown(value)}: use one of {', '.join(names)}")
     return value
