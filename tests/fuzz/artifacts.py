@@ -270,4 +270,4 @@ def _without(content: dict[str, bytes]) -> dict[str, bytes]:
     }
 
 
-ARTIFACTS = Family("artifacts", trial)
+ARTIFACTS = Family("artifacts", trial, served)
