@@ -196,6 +196,13 @@ def test_an_absurd_value_is_refused_in_a_short_sentence(key: str, value: Any) ->
     assert len(str(refusal.value)) < 300
 
 
+@pytest.mark.parametrize("key", ["dataset", "model", "spaces", "strategies.names", "preset"])
+def test_an_absurd_name_is_refused_in_a_short_sentence(key: str) -> None:
+    with pytest.raises(UserError, match=key.replace(".", r"\.")) as refusal:
+        resolve(settings={key: "a" * 5000})
+    assert len(str(refusal.value)) < 300
+
+
 def test_a_byte_order_mark_is_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_bytes(b"\xef\xbb\xbfseed = 5\n")

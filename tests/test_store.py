@@ -270,5 +270,5 @@ def test_complete_is_every_stage_and_the_results(tmp_path: Path) -> None:
         run.write(stage, {})
     assert not run.complete
     for name in ("results.json", "report.html"):
-        (tmp_path / name).write_bytes(b"")
+        (tmp_path / name).write_bytes(b"{}")
     assert run.complete

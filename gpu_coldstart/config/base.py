@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from gpu_coldstart.config.problems import shown
 from gpu_coldstart.errors import nearest
 
 __all__ = [
@@ -64,5 +65,5 @@ def one_of(value: str, names: Iterable[str]) -> str:
     """The value, where it is one of the names; a ValueError with the nearest otherwise."""
     names = tuple(names)
     if value not in names:
-        raise ValueError(f"is {value!r}: {nearest(value, names)}")
+        raise ValueError(f"is {shown(value)}: {nearest(value, names)}")
     return value

@@ -7,7 +7,7 @@ import logging
 import sys
 
 from tests.fuzz.families import FAMILIES
-from tests.fuzz.runner import Tally, quick, run_trial, run_trials
+from tests.fuzz.runner import Failure, Tally, quick, run_trial, run_trials
 
 
 def table(tallies: dict[str, Tally]) -> str:
@@ -22,6 +22,11 @@ def table(tallies: dict[str, Tally]) -> str:
         "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
         for line in lines
     )
+
+
+def _tell(failure: Failure) -> None:
+    sys.stdout.write(f"{failure}\n")
+    sys.stdout.flush()
 
 
 def main() -> int:
@@ -42,9 +47,7 @@ def main() -> int:
         chosen = [given.family] if given.family else list(FAMILIES)
         tallies = {}
         for name in chosen:
-            tallies[name] = run_trials(FAMILIES[name], given.seed, given.trials)
-            for failure in tallies[name].failures:
-                sys.stdout.write(f"{failure}\n")
+            tallies[name] = run_trials(FAMILIES[name], given.seed, given.trials, _tell)
     sys.stdout.write(f"seed {given.seed}\n{table(tallies)}\n")
     return int(any(tally.failures for tally in tallies.values()))
 

@@ -201,6 +201,7 @@ def _resumed(random: Random, root: Path, done: list[str]) -> str:
     # Nothing vouches for the manifest itself, which also says what the run was made with.
     other = differing(wanted, made) - {"manifest.json"}
     require(not other, f"other bytes in {other}")
+    json.loads((root / "results.json").read_bytes())
     return "same"
 
 
@@ -269,4 +270,4 @@ def _without(content: dict[str, bytes]) -> dict[str, bytes]:
     }
 
 
-ARTIFACTS = Family("artifacts", trial)
+ARTIFACTS = Family("artifacts", trial, served)

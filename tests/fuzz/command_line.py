@@ -255,4 +255,4 @@ def _finished(name: str, expectation: str, new: set[Path]) -> str:
     return "same" if expectation == HARMLESS else "sound"
 
 
-COMMAND_LINE = Family("command-line", trial)
+COMMAND_LINE = Family("command-line", trial, served)

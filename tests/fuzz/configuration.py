@@ -113,7 +113,7 @@ def given(random: Random, place: Path, values: dict[str, Any], done: list[str]) 
         section, _, leaf = key.rpartition(".")
         if way == "file" and "." not in section:
             (tree.setdefault(section, {}) if section else tree)[leaf] = value
-        elif way == "text" and not isinstance(value, str):
+        elif way == "text" and key != "data" and not isinstance(value, str):
             settings[key] = text
         else:
             settings[key] = value

@@ -40,13 +40,14 @@ class Form:
             return
         edges = [0, *self.parts, table.num_rows]
         for number, (start, end) in enumerate(pairwise(edges)):
-            folder = directory / name / (f"day={number}" if number % 2 else "")
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file(table.slice(start, end - start), self._part(directory / name, number))
+            path = self._part(directory / name, number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file(table.slice(start, end - start), path)
 
     def _part(self, directory: Path, number: int) -> Path:
-        # Sorted by name, the folder of each odd part comes before the plain files.
-        return directory / (f"day={number}" if number % 2 else "") / f"part-{number}.{self.kind}"
+        """Each odd part lies in a folder; rows come in the order of the names."""
+        folder = f"part-{number}=x" if number % 2 else ""
+        return directory / folder / f"part-{number}.{self.kind}"
 
     def _file(self, table: pa.Table, path: Path) -> None:
         if self.kind == "csv":

@@ -31,7 +31,7 @@ UNKNOWN = "unknown"
 """It must be refused, or finish with a sound result."""
 
 SECONDS = 30
-"""More than any trial takes on a busy machine, compiling included."""
+"""More than any trial takes on a busy machine."""
 
 
 class WrongError(AssertionError):
@@ -51,10 +51,13 @@ class Family:
     trial : callable
         Takes a source of randomness and an empty directory, and a list to note in what it did;
         returns the outcome in a word or two, or raises :class:`WrongError`.
+    prepare : callable
+        Makes what the trials share, once; compiling and importing take longer than any trial.
     """
 
     name: str
     trial: Callable[[Random, Path, list[str]], str]
+    prepare: Callable[[], object] = str
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ def run_trial(family: Family, seed: int, index: int) -> tuple[str, Failure | Non
     """One trial, which depends on nothing but the family, the seed and the index."""
     random = np.random.default_rng([seed, zlib.crc32(family.name.encode()), index])
     done: list[str] = []
+    family.prepare()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as place:
         try:
             with watched(SECONDS):
@@ -110,14 +114,17 @@ def run_trial(family: Family, seed: int, index: int) -> tuple[str, Failure | Non
     return "FAILED", Failure(family.name, seed, index, tuple(done), reason)
 
 
-def run_trials(family: Family, seed: int, trials: int) -> Tally:
-    """The first trials of a family."""
+def run_trials(
+    family: Family, seed: int, trials: int, tell: Callable[[Failure], object] = str
+) -> Tally:
+    """The first trials of a family; each failure is told at once."""
     tally, start = Tally(), time.monotonic()
     for index in range(trials):
         outcome, failure = run_trial(family, seed, index)
         tally.outcomes[outcome] += 1
         if failure is not None:
             tally.failures.append(failure)
+            tell(failure)
     tally.seconds = time.monotonic() - start
     return tally
 

@@ -144,4 +144,4 @@ def _frame(table: pa.Table, kind: str) -> Any:
     return {name: table[name] for name in table.column_names}
 
 
-TABLES = Family("tables", trial)
+TABLES = Family("tables", trial, expected)

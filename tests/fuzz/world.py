@@ -89,6 +89,8 @@ def cli(*arguments: object) -> Result:
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         status = main([str(argument) for argument in arguments])
+    if status in (130, 143):  # somebody wants the fuzzer to end, not the command
+        raise KeyboardInterrupt
     return Result(status, out.getvalue(), err.getvalue())
 
 

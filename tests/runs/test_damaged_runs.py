@@ -15,6 +15,7 @@ from tests.runs.helpers import (
     lasting,
     listed,
     refused,
+    results,
     snapshot,
     synthetic,
     tabled,
@@ -98,6 +99,15 @@ def test_a_damaged_report_is_written_again(run: Path, done: Done, lost: str) -> 
         (run / lost).unlink()
     assert command(*synthetic(), "--out", run, "--resume").status == 0
     assert not differing(lasting(run), lasting(done[0]))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"rows": [1'])
+def test_results_that_cannot_be_read_are_written_again(
+    run: Path, done: Done, content: bytes
+) -> None:
+    (run / "results.json").write_bytes(content)
+    assert command(*synthetic(), "--out", run, "--resume").status == 0
+    assert results(run)["rows"] == results(done[0])["rows"]
 
 
 @pytest.mark.parametrize(
