@@ -22,6 +22,7 @@ from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import InputVectors
 from gpu_coldstart.models import predict
+from gpu_coldstart.runs.artifacts import guarded
 from gpu_coldstart.serving import bundle
 from gpu_coldstart.serving.model import CONFIG, Fitted, decoded, encoded
 from gpu_coldstart.serving.reasons import reasons_of, segment_table
@@ -320,17 +321,15 @@ class ColdStart:
         UserError
             When there is none, or it is damaged or of another version.
         """
-        about, files = bundle.read(Path(directory))
+        place = Path(directory)
+        about, files = bundle.read(place)
         loaded = cls.__new__(cls)
-        loaded.config = resolve(files=[Path(directory) / CONFIG])
+        loaded.config = resolve(files=[place / CONFIG])
         loaded._engine = _chosen(engine)
-        try:
+        # The index vouches for files, not for their fitting together: one user tells.
+        with guarded(" or ".join(str(place / name) for name in files), "save the bundle again"):
             loaded._fitted = decoded(loaded._engine, loaded.config, about, files)
-        except (KeyError, ValueError, TypeError, OSError) as error:
-            raise UserError(
-                f"{directory} holds a bundle whose files do not fit together ({error}): save it "
-                "again"
-            ) from error
+            loaded.recommend({"user_id": [0]}, k=1, explain=True)
         return loaded
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import os
 import pty
+import resource
 import signal
+import subprocess
+import sys
 import threading
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
@@ -196,6 +199,34 @@ def test_a_lack_of_memory_is_one_line(
     line = line.replace("OUT", str(tmp_path / "out")).replace("USERS", str(users))
     remedy = "fewer users" if line.startswith("recommend") else "smaller preset"
     refused(calling(*line.split()), "not enough memory", remedy)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "run --preset tiny --out OUT",
+        "check OUT",
+        "compare OUT OUT",
+        "recommend OUT --users OUT --out OUT.csv",
+        "data synthetic --out OUT",
+        "data deezer-layout --out OUT",
+        "bench list",
+    ],
+)
+def test_an_address_space_too_small_for_the_libraries_is_refused_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (5 << 29, 5 << 29))
+    result = calling(*line.replace("OUT", str(tmp_path / "out")).split())
+    refused(result, "limited to 2.5 GB", "2 threads need 3.2 GB", "ulimit -v", "OMP_NUM_THREADS")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_small_address_space_is_refused_before_anything_is_imported() -> None:
+    command = f"ulimit -v 300000; exec {sys.executable} -m gpu_coldstart.run --preset tiny"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    refused(Result(done.returncode, done.stdout, done.stderr), "limited to 0.3 GB")
 
 
 def test_another_runtime_error_is_left_as_it_is(

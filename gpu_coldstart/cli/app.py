@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from gpu_coldstart.cli import bench, check, compare, console, data, options, recommend, run
+from gpu_coldstart.cli.memory import with_room
 from gpu_coldstart.cli.wording import enough_memory, sentence
 from gpu_coldstart.errors import UserError
 
@@ -24,10 +25,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings=_SETTINGS,
 )
-app.command("run", help=run.HELP, short_help=run.SHORT, epilog=run.EPILOG)(run.run)
-app.command("check", help=check.HELP, short_help=check.SHORT)(check.check)
-app.command("compare", help=compare.HELP, short_help=compare.SHORT)(compare.compare)
-app.command("recommend", help=recommend.HELP, short_help=recommend.SHORT)(recommend.recommend)
+app.command("run", help=run.HELP, short_help=run.SHORT, epilog=run.EPILOG)(with_room(run.run))
+app.command("check", help=check.HELP, short_help=check.SHORT)(with_room(check.check))
+app.command("compare", help=compare.HELP, short_help=compare.SHORT)(with_room(compare.compare))
+app.command("recommend", help=recommend.HELP, short_help=recommend.SHORT)(
+    with_room(recommend.recommend)
+)
 app.add_typer(data.app, name="data")
 # All its arguments, --help among them, go to the benchmarks' own parser.
 app.command(
@@ -36,7 +39,7 @@ app.command(
     short_help=bench.SHORT,
     add_help_option=False,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)(bench.bench)
+)(with_room(bench.bench))
 
 
 @app.callback()

@@ -9,6 +9,7 @@ from typing import IO, Annotated
 import typer
 
 from gpu_coldstart.cli import console, interruption, options
+from gpu_coldstart.cli.memory import with_room
 from gpu_coldstart.datasets.synthetic.world import PRESETS
 
 __all__ = ["app"]
@@ -34,6 +35,7 @@ def _group() -> None: ...
 
 
 @app.command("synthetic", short_help="A made-up streaming service.")
+@with_room
 def synthetic(
     *, out: _Out, preset: _Preset = "small", seed: _Seed = 0, force: _Force = False
 ) -> None:
@@ -49,6 +51,7 @@ def synthetic(
 
 
 @app.command("deezer-layout", short_help="The same in the files of the paper's public release.")
+@with_room
 def deezer_layout(
     *,
     out: _Out,

@@ -24,6 +24,7 @@ from gpu_coldstart.engine.base import Csr, Engine, HostArray
 from gpu_coldstart.errors import UserError
 
 __all__ = [
+    "DAMAGE",
     "TEMPORARY",
     "decode",
     "encode",
@@ -40,8 +41,7 @@ T = TypeVar("T")
 TEMPORARY = ".part"
 """Suffix of a file that is being written."""
 
-# What parsers raise on files that are empty, cut, nested too deep or of other shapes and sizes.
-_DAMAGE = (
+DAMAGE = (
     SafetensorError,
     pa.ArrowException,
     ValueError,
@@ -49,9 +49,11 @@ _DAMAGE = (
     LookupError,
     AttributeError,
     ArithmeticError,
-    RecursionError,
+    RuntimeError,
     EOFError,
+    MemoryError,
 )
+"""What parsers raise on files that are empty, cut, nested too deep or of other shapes and sizes."""
 
 
 @contextmanager
@@ -68,7 +70,7 @@ def guarded(place: object, remedy: str) -> Iterator[None]:
     Raises
     ------
     UserError
-        For a file that is empty, truncated, of another shape or type, or not there.
+        For a file that is empty, truncated, of another shape or type, too large, or not there.
 
     Examples
     --------
@@ -79,9 +81,11 @@ def guarded(place: object, remedy: str) -> Iterator[None]:
     """
     try:
         yield
-    except (*_DAMAGE, OSError) as error:
+    except (*DAMAGE, OSError) as error:
         reason = getattr(error, "strerror", None)  # the system's, where it is not the parser's
-        wrong = f"cannot be read ({reason})" if reason else "is damaged or of another version"
+        lacking = isinstance(error, MemoryError) or "memory" in str(error)
+        kind = "exceeds the memory" if lacking else "of another version"
+        wrong = f"cannot be read ({reason})" if reason else f"is damaged or {kind}"
         raise UserError(f"{place} {wrong}: {remedy}") from error
 
 

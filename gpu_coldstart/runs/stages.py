@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
 
+from gpu_coldstart.errors import UserError, first_line
+from gpu_coldstart.runs.artifacts import DAMAGE
 from gpu_coldstart.runs.progress import Reporter, StageTime
 from gpu_coldstart.runs.store import Files, RunDirectory
 
 __all__ = ["Codec", "Given", "InMemory", "Runner", "Stage", "keys_of"]
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _SCHEMA = 1
 """Version of the stages' files; raising it makes every stage run again."""
@@ -130,6 +136,7 @@ class Runner:
         self._done = done
         self._values: dict[str, Any] = {}
         self._settled: set[str] = set()
+        self._read: set[str] = set()
 
     def do(self, stage: Stage[Any]) -> None:
         """Do a stage and save it, unless that is done; its files are verified then.
@@ -149,8 +156,10 @@ class Runner:
             self._reporter.kept(stage.name, self._earlier.get(stage.name))
             return
         with self._reporter.stage(stage.name):
-            value = stage.make(given)
-            self._directory.write(stage.name, codec.encode(given, value))
+            with self._made_of_sound_files(stage):
+                value = stage.make(given)
+                files = codec.encode(given, value)
+            self._directory.write(stage.name, files)
         self._values[stage.name] = value
         self._done()
 
@@ -159,20 +168,50 @@ class Runner:
         if stage.name not in self._values:
             given = _Declared(self, stage)
             if stage.codec is None:
-                value = stage.make(given)
+                with self._made_of_sound_files(stage):
+                    value = stage.make(given)
             else:
                 self.do(stage)
                 if stage.name in self._values:
                     return cast("T", self._values[stage.name])
                 with self._directory.reading(stage.name) as files:
                     value = stage.codec.decode(files)
+                self._read.add(stage.name)
             self._values[stage.name] = value
         return cast("T", self._values[stage.name])
+
+    @contextmanager
+    def _made_of_sound_files(self, stage: Stage[Any]) -> Iterator[None]:
+        """Name the files that were read for a stage where they turn out not to fit together.
+
+        The error that showed it goes to the log.
+        """
+        try:
+            yield
+        except DAMAGE as error:
+            read = [name for name in _sources(stage) if name in self._read]
+            lacking = isinstance(error, MemoryError) or "memory" in str(error)
+            if lacking or not read:
+                raise
+            _log.info("stage %s failed on what was read", stage.name, exc_info=True)
+            places = self._directory.places(read)
+            raise UserError(
+                f"{places} cannot be gone on with ({first_line(error)}), as one of them is damaged "
+                "or of another version: run again with --overwrite"
+            ) from error
 
     def forget(self, stages: Sequence[Stage[Any]]) -> None:
         """Release values that no later stage needs."""
         for stage in stages:
             self._values.pop(stage.name, None)
+
+
+def _sources(stage: Stage[Any]) -> dict[str, None]:
+    """The names of all stages that a stage is made of, directly or not."""
+    names: dict[str, None] = {}
+    for source in stage.inputs:
+        names |= {**_sources(source), source.name: None}
+    return names
 
 
 class InMemory:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -274,9 +274,12 @@ class RunDirectory:
             When a file is damaged, or has another shape than this version expects.
         """
         files = self.read(stage)
-        places = " or ".join(str(self.path / name) for name in files)
-        with guarded(places or f"stage {stage}", _AGAIN):
+        with guarded(self.places([stage]) or f"stage {stage}", _AGAIN):
             yield files
+
+    def places(self, stages: Iterable[str]) -> str:
+        """Where the files of finished stages are, for a sentence."""
+        return " or ".join(str(self.path / name) for stage in stages for name in self.stages[stage])
 
     def _content(self, stage: str, name: str) -> bytes:
         path = self.path / name

@@ -57,4 +57,8 @@ def files_of(tables: Mapping[str, Table]) -> dict[str, bytes]:
 
 def read_tables(saved: Mapping[str, bytes]) -> dict[str, Table]:
     """The tables out of what :func:`files_of` saved."""
-    return {name: read_table(saved[paths.analysed(name)]).to_pydict() for name in SCHEMAS}
+    read = {name: read_table(saved[paths.analysed(name)]).to_pydict() for name in SCHEMAS}
+    return {
+        name: {column: values.to_pylist() for column, values in arrays(name, table).items()}
+        for name, table in read.items()
+    }

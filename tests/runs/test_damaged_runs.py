@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load, save
 
+from gpu_coldstart.runs.artifacts import parquet_bytes, read_table
 from gpu_coldstart.strategies.carousels import ARMS
 from tests.builtin import STRATEGIES
 from tests.runs.helpers import (
@@ -14,6 +18,7 @@ from tests.runs.helpers import (
     differing,
     lasting,
     listed,
+    manifest,
     refused,
     results,
     snapshot,
@@ -164,3 +169,37 @@ def test_a_damaged_run_can_be_overwritten(run: Path, done: Done) -> None:
     refused(command(*synthetic(), "--out", run), "damaged or missing", "--overwrite")
     assert command(*synthetic(), "--out", run, "--overwrite").status == 0
     assert not differing(lasting(run), lasting(done[0]))
+
+
+def shorter(content: bytes) -> bytes:
+    """The same arrays or columns, each without its last row."""
+    if content[:4] == b"PAR1":
+        table = read_table(content)
+        return parquet_bytes(dict(zip(table.column_names, table.slice(1).columns, strict=True)))
+    length = int.from_bytes(content[:8], "little")
+    values = json.loads(content[8 : 8 + length])["__metadata__"]
+    return save({name: array[:-1].copy() for name, array in load(content).items()}, values)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("artifacts/logs.safetensors", "segments.k=5"),
+        ("artifacts/tt-svd/space.safetensors", "segments.k=5"),
+        ("artifacts/tt-svd/segments.safetensors", "strategies.soft_segments=2"),
+        ("artifacts/tt-svd/predictions.safetensors", "strategies.soft_segments=2"),
+        ("artifacts/tt-svd/segments.parquet", "evaluation.bootstrap=30"),
+        ("recommendations/tt-svd/semi.parquet", "evaluation.bootstrap=30"),
+    ],
+)
+def test_files_that_do_not_fit_together_are_named(run: Path, name: str, setting: str) -> None:
+    """The manifest vouches for them, so that only a later stage can tell."""
+    content = shorter((run / name).read_bytes())
+    (run / name).write_bytes(content)
+    listing = manifest(run)
+    for files in listing["stages"].values():
+        if name in files:
+            files[name] = hashlib.sha256(content).hexdigest()
+    (run / "manifest.json").write_text(json.dumps(listing))
+    result = command(*synthetic(), "--set", setting, "--out", run, "--resume")
+    refused(result, str(run / name), "damaged", "--overwrite")
