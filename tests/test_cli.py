@@ -71,6 +71,34 @@ def test_a_huge_value_is_refused(tmp_path: Path, options: list[str], words: str)
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "run --preset tiny --config ~/none",
+        "run --dataset events --data ~/none --out OUT",
+        "check ~/none",
+        "compare ~/none ~/none",
+        "recommend ~/none --users USERS --out OUT.csv",
+        "recommend none --users ~/none --out OUT.csv",
+        "recommend none --users USERS --interactions ~/none --out OUT.csv",
+        "data synthetic --preset tiny --out ~/file/none",
+    ],
+)
+def test_a_tilde_is_a_home_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "file").touch()
+    (tmp_path / "users.csv").write_text("user_id\n1\n")
+    line = line.replace("OUT", str(tmp_path / "out")).replace("USERS", str(tmp_path / "users.csv"))
+    result = calling(*line.split())
+    assert result.status == 2
+    assert str(tmp_path / ("file" if "~/file" in line else "none")) in result.out + result.err
+    nobody = calling(*line.replace("~/", "~nosuchuser/").split())
+    assert nobody.status == 2
+    assert "no home directory is known" in nobody.err
+
+
 LONG = "x" * 400
 
 

@@ -22,7 +22,9 @@ Exit status: 0 sound, 2 not.
 
 
 def check(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of tables.")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", parser=options.expanded, help="Directory of tables.")
+    ],
     *,
     assignments: Annotated[
         list[str] | None,

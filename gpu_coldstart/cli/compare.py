@@ -29,7 +29,9 @@ def compare(
     *,
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="RUN...", parser=Path, help="Directories of two runs or more."),
+        typer.Argument(
+            metavar="RUN...", parser=options.expanded, help="Directories of two runs or more."
+        ),
     ] = None,
     out: Annotated[
         Path | None,

@@ -12,7 +12,17 @@ from gpu_coldstart import __version__, registry
 from gpu_coldstart.config.problems import shown
 from gpu_coldstart.errors import UserError, nearest
 
-__all__ = ["ENGINES", "assigned", "choice", "flag", "integer", "path", "text", "version"]
+__all__ = [
+    "ENGINES",
+    "assigned",
+    "choice",
+    "expanded",
+    "flag",
+    "integer",
+    "path",
+    "text",
+    "version",
+]
 
 ENGINES = ("auto", *registry.ENGINES.names())
 
@@ -41,7 +51,18 @@ def _one_of(names: Sequence[str]) -> Callable[[str], str]:
 
 def path(option: str, metavar: str, help: str) -> Any:
     """An option that takes a path, which need not be valid UTF-8."""
-    return typer.Option(option, metavar=metavar, help=help, parser=Path, show_default=False)
+    return typer.Option(option, metavar=metavar, help=help, parser=expanded, show_default=False)
+
+
+def expanded(value: str | Path) -> Path:
+    """A path whose ``~`` is a home directory; shells leave it as it is in ``--out=~/run``."""
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:  # there is no such user
+        raise typer.BadParameter(
+            f"no home directory is known for {str(value)!r}: write the whole path, or ./~ for a "
+            "file of such a name"
+        ) from error
 
 
 def text(option: str, metavar: str, help: str) -> Any:

@@ -35,7 +35,8 @@ _ENDINGS = (".parquet", ".csv")
 def recommend(
     *,
     bundle: Annotated[
-        Path, typer.Argument(metavar="BUNDLE", parser=Path, help="Directory of the model.")
+        Path,
+        typer.Argument(metavar="BUNDLE", parser=options.expanded, help="Directory of the model."),
     ],
     users: Annotated[
         Path,
