@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gpu_coldstart.config.problems import shown
 from gpu_coldstart.data.contract import TIME, YEARS, Field
 from gpu_coldstart.data.files import Opened
 from gpu_coldstart.data.ids import Ids
@@ -95,7 +96,7 @@ class Check:
                 self.opened,
                 rule,
                 bad,
-                lambda row: f"{column.names[int(column.values[row])]!r} is none of {allowed}",
+                lambda row: f"{shown(column.names[int(column.values[row])])} is none of {allowed}",
                 rule.hint,
             )
         )
