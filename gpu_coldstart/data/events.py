@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from gpu_coldstart.data.catalogue import Catalogue
 from gpu_coldstart.data.tables import ACTIONS, ENTITIES, Tables
-from gpu_coldstart.engine.base import Array, Column, Engine
+from gpu_coldstart.engine.base import Array, Column, Csr, Engine
 from gpu_coldstart.errors import UserError
 
 __all__ = ["DAY", "Events", "event_code", "known_events"]
@@ -80,6 +80,10 @@ class Events(NamedTuple):
         for code in others:
             mask |= self.what == code
         return mask
+
+    def pairs(self, engine: Engine, shape: tuple[int, int]) -> Csr:
+        """Each user's events with each entity, added up: a matrix of that shape."""
+        return engine.csr(self.user, self.entity, self.count, shape)
 
     def on_days(self, last: int) -> Array:
         """Mask of the events of day 1 to day ``last`` after their user's registration day."""

@@ -61,7 +61,7 @@ def _streams(events: Events) -> Asked:
 def _lost(engine: Engine, events: Events, users: Array, asked: Asked, rest: str = "") -> str:
     """How many users fall away at each thing asked for, one after another."""
     xp = engine.xp
-    left, kept = users, events.since == events.since
+    left, kept = users, xp.ones(len(events.user), dtype=bool)
     counts = []
     for mask, words in [(kept, _NOTHING), *asked]:
         kept = kept & mask

@@ -163,7 +163,7 @@ def _read(path: Path) -> pa.Table:
         zlib.error,
         OSError,
         EOFError,
-        NotImplementedError,  # zipfile on a compression method that does not exist
+        NotImplementedError,  # zipfile on a compression method that it does not know
         RuntimeError,  # zipfile on a member that is encrypted
         KeyError,  # zipfile on a member that is not there
         ValueError,  # zipfile on a place before the file's start

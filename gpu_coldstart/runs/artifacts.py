@@ -30,6 +30,7 @@ __all__ = [
     "encode",
     "guarded",
     "json_bytes",
+    "lacks_memory",
     "parquet_bytes",
     "read_json",
     "read_table",
@@ -54,6 +55,11 @@ DAMAGE = (
     MemoryError,
 )
 """What parsers raise on files that are empty, cut, nested too deep or of other shapes and sizes."""
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error of a library tells a lack of memory: they have no class in common."""
+    return isinstance(error, MemoryError) or "memory" in str(error)
 
 
 @contextmanager
@@ -83,8 +89,7 @@ def guarded(place: object, remedy: str) -> Iterator[None]:
         yield
     except (*DAMAGE, OSError) as error:
         reason = getattr(error, "strerror", None)  # the system's, where it is not the parser's
-        lacking = isinstance(error, MemoryError) or "memory" in str(error)
-        kind = "exceeds the memory" if lacking else "of another version"
+        kind = "exceeds the memory" if lacks_memory(error) else "of another version"
         wrong = f"cannot be read ({reason})" if reason else f"is damaged or {kind}"
         raise UserError(f"{place} {wrong}: {remedy}") from error
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from gpu_coldstart.errors import UserError, first_line
-from gpu_coldstart.runs.artifacts import DAMAGE
+from gpu_coldstart.runs.artifacts import DAMAGE, lacks_memory
 from gpu_coldstart.runs.progress import Reporter, StageTime
 from gpu_coldstart.runs.store import Files, RunDirectory
 
@@ -182,22 +182,21 @@ class Runner:
 
     @contextmanager
     def _made_of_sound_files(self, stage: Stage[Any]) -> Iterator[None]:
-        """Name the files that were read for a stage where they turn out not to fit together.
+        """Name the files that were read for a stage that fails, as they may not fit together.
 
-        The error that showed it goes to the log.
+        Hashes vouch for each file alone. What else is wrong is in the log, with its traceback.
         """
         try:
             yield
         except DAMAGE as error:
             read = [name for name in _sources(stage) if name in self._read]
-            lacking = isinstance(error, MemoryError) or "memory" in str(error)
-            if lacking or not read:
+            if lacks_memory(error) or not read:
                 raise
             _log.info("stage %s failed on what was read", stage.name, exc_info=True)
-            places = self._directory.places(read)
             raise UserError(
-                f"{places} cannot be gone on with ({first_line(error)}), as one of them is damaged "
-                "or of another version: run again with --overwrite"
+                f"stage {stage.name} failed on what it read from {self._directory.places(read)} "
+                f"({type(error).__name__}: {first_line(error)}): run again with --overwrite in "
+                "case they are damaged; run.log has the traceback"
             ) from error
 
     def forget(self, stages: Sequence[Stage[Any]]) -> None:

@@ -175,7 +175,7 @@ class RunDirectory:
         try:
             # No hash vouches for it, as it tells the time; that it can be read is known at least.
             with guarded(self.path / paths.RESULTS, "write it again"):
-                read_json((self.path / paths.RESULTS).read_bytes(), dict)
+                read_json(read_bytes(self.path / paths.RESULTS), dict)
             self.verify(paths.RESULTS_STAGE)
             self.verify(paths.REPORT_STAGE)
         except UserError:

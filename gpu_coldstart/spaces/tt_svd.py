@@ -67,6 +67,14 @@ def cooccurrence(engine: Engine, sets: Csr) -> Csr:
     return Csr(indptr, columns[apart], counts.data[apart], counts.shape)
 
 
+def _check_dimension(logs: Logs, parameters: TtSvdConfig) -> None:
+    if parameters.dimension > logs.n_tracks:
+        raise UserError(
+            f"setting 'tt_svd.dimension' is {parameters.dimension}, more than the "
+            f"{logs.n_tracks} tracks: set it lower"
+        )
+
+
 def _pmi_options(parameters: TtSvdConfig) -> PmiOptions:
     return PmiOptions(
         shift=parameters.shift, smoothing=parameters.smoothing, min_count=parameters.min_count
@@ -102,11 +110,7 @@ class TtSvd:
         ------
         UserError
         """
-        if parameters.dimension > logs.n_tracks:
-            raise UserError(
-                f"setting 'tt_svd.dimension' is {parameters.dimension}, more than the "
-                f"{logs.n_tracks} tracks: set it lower"
-            )
+        _check_dimension(logs, parameters)
         if not _co_occur(engine, collections(engine, logs, parameters)[0], parameters):
             raise UserError(_NOTHING)
 
@@ -125,12 +129,14 @@ class TtSvd:
         UserError
             What :meth:`check` refuses.
         """
-        TtSvd.check(engine, logs, parameters)
+        _check_dimension(logs, parameters)
         sets, notes = collections(engine, logs, parameters)
         progress(1, 4, "counting co-occurrences")
         counts = cooccurrence(engine, sets)
         progress(2, 4, f"PMI of {counts.nnz} pairs")
         pmi = engine.pmi(counts, _pmi_options(parameters))
+        if not pmi.nnz:
+            raise UserError(_NOTHING)
         progress(3, 4, f"SVD of {pmi.nnz} entries")
         svd = engine.svd(
             pmi,

@@ -71,7 +71,7 @@ def _compiled(function: _Function, **options: object) -> _Function:
     return cast("_Function", compiled)
 
 
-# Numba has no types.
+# Numba comes without annotations, so that strict mypy takes its classes for Any.
 class _Kept(FunctionCache):  # type: ignore[misc]
     """Machine code on disk that is compiled again where it is damaged, not run and not an error."""
 
@@ -103,6 +103,7 @@ class _Kept(FunctionCache):  # type: ignore[misc]
             _log.info("%s: the compiled code cannot be kept (%s)", self._name, error)
 
 
+# As above.
 class _Files(IndexDataCacheFile):  # type: ignore[misc]
     """Machine code with its SHA-256 before it: Numba runs whatever a file holds."""
 
