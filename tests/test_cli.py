@@ -151,7 +151,12 @@ def test_an_interrupted_command_leaves_no_file(
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr("os.fsync", interrupted)
-    result = calling(*line.split(), "--preset", "tiny", "--out", tmp_path / "out")
+    # A shell's background job, such as these tests may be, ignores Ctrl-C, and so would the command.
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        result = calling(*line.split(), "--preset", "tiny", "--out", tmp_path / "out")
+    finally:
+        signal.signal(signal.SIGINT, former)
     assert (result.status, result.err) == (130, "interrupted\n")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
