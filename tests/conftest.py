@@ -61,6 +61,14 @@ def card() -> Engine:
     return choose("cuda")[0]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_disk() -> Iterator[None]:
+    """Nobody pulls the plug here, so nothing need be on the disk (it is most of a run's time)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def stand_ins(request: pytest.FixtureRequest) -> Iterator[Stage | None]:
     """The stage of a rehearsal, for tests of the rehearsed engine."""

@@ -151,7 +151,7 @@ def test_an_interrupted_command_leaves_no_file(
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr("os.fsync", interrupted)
-    # A shell's background job, such as these tests may be, ignores Ctrl-C, and so would the command.
+    # A background job of a shell, as these tests may be, ignores Ctrl-C, and so would the command.
     former = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         result = calling(*line.split(), "--preset", "tiny", "--out", tmp_path / "out")

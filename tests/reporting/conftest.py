@@ -23,7 +23,7 @@ COUNTRIES = {
 GENRE = "</td><b>&amp;\x00\x1b\u2028\ufeff"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run's directory: both spaces, two lengths of list, only to look at."""
     place = tmp_path_factory.mktemp("hostile")
@@ -42,13 +42,13 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "run"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def tables(hostile: Path) -> dict[str, Table]:
     """The run's evaluation."""
     return read_tables(RunDirectory.finished(hostile).read("analysis"))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One run, one with other segments, one on another world; only to look at."""
     place = tmp_path_factory.mktemp("runs")
@@ -64,6 +64,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: place / name for name in asked}
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def loaded(runs: dict[str, Path]) -> dict[str, FinishedRun]:
     return {name: load_run(path) for name, path in runs.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,14 +28,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="package", autouse=True)
-def _no_disk() -> Iterator[None]:
-    """Nobody pulls the plug here, so nothing need be on the disk (it is most of a run's time)."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda handle: None)
-        yield
-
-
 @pytest.fixture(scope="session")
 def world() -> World:
     """The world that ``synthetic()`` asks for."""
@@ -50,7 +41,7 @@ def tables(world: World) -> Tables:
     return generate(world, 0)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     """A finished run with every strategy in both spaces: only to look at, never to change."""
     out = tmp_path_factory.mktemp("done") / "run"
@@ -59,14 +50,15 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     return out, result
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def plain(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on those tables: only to look at, too."""
     return ran(tables, tmp_path_factory.mktemp("plain"))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def stopper() -> Iterator[Stopper]:
+    """Runs the command in another process, on one thread."""
     with stopping(one_thread()) as run:
         yield run
 
