@@ -1,4 +1,4 @@
-"""Files read whole, if they are files: a pipe would wait for its writer, a device may never end."""
+"""Files opened only if they are files: a pipe would wait for its writer, a device may never end."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["check_regular", "read_bytes"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["check_regular", "open_arrow", "read_bytes"]
 
 
 def check_regular(path: Path) -> None:
@@ -33,3 +37,17 @@ def read_bytes(path: Path) -> bytes:
     """
     check_regular(path)
     return path.read_bytes()
+
+
+def open_arrow(path: Path) -> pa.NativeFile:
+    """A file for Arrow to read; a path it would take itself only if that is UTF-8.
+
+    Raises
+    ------
+    OSError
+        When it cannot be read, or is no file.
+    """
+    import pyarrow as pa
+
+    check_regular(path)
+    return pa.OSFile(os.fsencode(path))

@@ -117,6 +117,17 @@ def test_an_error_of_the_system_is_one_line(tmp_path: Path, line: str) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("line", ["data synthetic", "data deezer-layout"])
+def test_tables_in_a_place_whose_name_is_not_utf8(tmp_path: Path, line: str) -> None:
+    place = tmp_path / os.fsdecode(b"r\xff\xe9")
+    made = calling(*line.split(), "--preset", "tiny", "--out", place)
+    assert (made.status, made.err) == (0, "")
+    assert len(list(place.iterdir())) == len(made.out.splitlines())
+    if line == "data synthetic":
+        checked = calling("check", place, "--set", "preset=tiny")
+        assert (checked.status, checked.err) == (0, "")
+
+
 def test_an_error_of_the_system_is_a_problem_that_check_lists() -> None:
     result = calling("check", LONG)
     assert (result.status, result.err) == (2, "")

@@ -104,6 +104,21 @@ def test_parts_of_different_types(tmp_path: Path) -> None:
     assert "has the type int64" in text
 
 
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_a_place_whose_name_is_not_utf8(engine: Engine, tmp_path: Path, kind: str) -> None:
+    place = tmp_path / os.fsdecode(b"r\xff\xe9")
+    place.mkdir()
+    tables = arrow(example())
+    for name, table in tables.items():
+        if kind == "parquet":
+            with (place / f"{name}.parquet").open("wb") as file:
+                pq.write_table(table, file)
+        else:
+            with (place / f"{name}.csv").open("wb") as file:
+                pyarrow.csv.write_csv(table, file)
+    assert rows(load(engine, events.source(place)).users) == rows(load(engine, tables).users)
+
+
 def test_csv(tmp_path: Path) -> None:
     tables = arrow(example())
     for name, table in tables.items():

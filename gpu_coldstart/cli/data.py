@@ -83,8 +83,9 @@ def _write(writers: Mapping[str, Callable[[IO[bytes]], None]], out: Path, *, for
     import pyarrow.parquet as pq
 
     from gpu_coldstart.datasets.files import write_files
+    from gpu_coldstart.regular import open_arrow
 
     write_files(writers, out, force=force)
     for name in writers:
         path = out / f"{name}.parquet"
-        console.write(f"{path}: {pq.read_metadata(path).num_rows} rows")
+        console.write(f"{path}: {pq.read_metadata(open_arrow(path)).num_rows} rows")

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from gpu_coldstart.data.contract import SCHEMAS, contents
 from gpu_coldstart.errors import UserError, first_line
-from gpu_coldstart.regular import check_regular
+from gpu_coldstart.regular import check_regular, open_arrow
 
 __all__ = ["Opened", "files_below", "is_there", "open_table", "part_files"]
 
@@ -223,8 +223,17 @@ def _file(path: Path, table: str) -> Opened:
         _types(schema, str(path), table),
         ((str(path), footer.metadata.num_rows),),
         (path,),
-        as_it_is="INT96" not in physical,
+        as_it_is="INT96" not in physical and _is_utf8(path),
     )
+
+
+def _is_utf8(path: Path) -> bool:
+    """Whether libraries take the path, which must be UTF-8 for most."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _types(schema: pa.Schema, file: str, table: str) -> dict[str, pa.DataType]:
@@ -257,7 +266,9 @@ def _ranges(schema: pa.Schema) -> list[Any]:
 def _parquet(path: Path) -> pq.ParquetFile:
     # ParquetFile, unlike read_table, takes no column from the names of folders. INT96 is a
     # day and nanoseconds: as nanoseconds it would wrap beyond 2262, as microseconds beyond 294247.
-    return pq.ParquetFile(path, coerce_int96_timestamp_unit="ms", page_checksum_verification=True)
+    return pq.ParquetFile(
+        open_arrow(path), coerce_int96_timestamp_unit="ms", page_checksum_verification=True
+    )
 
 
 def _footer(path: Path) -> pq.ParquetFile:
@@ -314,7 +325,7 @@ def _csv(path: Path, table: str) -> Opened:
         "strings_can_be_null": True,
     }
     try:
-        values = pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(**options))
+        values = pa.csv.read_csv(open_arrow(path), convert_options=pa.csv.ConvertOptions(**options))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path} is not a CSV file in UTF-8 with a header ({first_line(error)}): correct it"

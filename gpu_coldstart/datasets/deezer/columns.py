@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from gpu_coldstart.data.files import is_there
 from gpu_coldstart.datasets.deezer.text import Ints, owner, parse
 from gpu_coldstart.errors import UserError
+from gpu_coldstart.regular import open_arrow
 
 __all__ = [
     "AGAIN",
@@ -127,7 +128,7 @@ class ReleaseFile:
                 "eight files into one directory"
             )
         with self._reading():
-            self._parquet = pq.ParquetFile(path, page_checksum_verification=True)
+            self._parquet = pq.ParquetFile(open_arrow(path), page_checksum_verification=True)
             schema = self._parquet.schema_arrow
             self._names = Counter(schema.names)
             self._types = dict(zip(schema.names, schema.types, strict=True))
