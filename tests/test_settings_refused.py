@@ -138,6 +138,21 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
     keys = ("mlp.hiden", "preset", "segments.k", "world.n_tracks", "evaluation.k", "mlp.optimizer")
     for key in keys:
         assert sum(key in sentence for sentence in sentences) == 1, key
+        in_the_file = any(key in each and each.endswith(f"(in {path})") for each in sentences)
+        assert in_the_file == (key in keys[:3]), key
+
+
+def test_the_last_file_that_sets_a_wrong_value_is_named(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.toml", tmp_path / "other.toml"
+    one.write_text("segments.k = -3\nsegments.iterations = -1")
+    other.write_text("segments.k = -4\nworld.warm_gap = -1")
+    with pytest.raises(UserError) as refusal:
+        resolve(files=[one, other])
+    told = str(refusal.value).split("; ")
+    assert [each.endswith(f"(in {one})") for each in told].count(True) == 1
+    assert [each.endswith(f"(in {other})") for each in told].count(True) == 2
+    with pytest.raises(UserError, match=r"least 0$"):
+        resolve(files=[one], settings={"segments.k": "-5", "segments.iterations": 1})
 
 
 @pytest.mark.parametrize(

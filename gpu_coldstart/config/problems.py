@@ -76,17 +76,18 @@ _OPTIONS = {"k": "evaluation.k", "space": "spaces"}
 _NO_HINT = "see config.toml of any run for all keys"
 
 
-def worded(error: ValidationError, defaults: Mapping[str, Any]) -> list[str]:
-    """A sentence for each wrong key."""
+def worded(error: ValidationError, defaults: Mapping[str, Any]) -> dict[str, str]:
+    """A sentence for each wrong key, by key."""
     sentences: dict[str, str] = {}
     for detail in error.errors(include_url=False):
         parts = [str(part) for part in detail["loc"] if isinstance(part, str)]
         key = ".".join(parts[:2])
-        if parts == ["world"]:
-            sentences.setdefault(key, str(detail["ctx"]["error"]))
+        if parts == ["world"]:  # which checks its own values
+            sentence = str(detail["ctx"]["error"])
+            sentences.setdefault(sentence.partition(" ")[0], sentence)
         else:
             sentences.setdefault(key, f"setting '{key}' {_sentence(detail, defaults.get(key))}")
-    return list(sentences.values())
+    return sentences
 
 
 def _sentence(detail: ErrorDetails, default: Any) -> str:

@@ -105,8 +105,8 @@ def resolve(
     Raises
     ------
     UserError
-        For unknown keys and wrong or impossible values: all at once, each with its key and
-        remedy.
+        For unknown keys and wrong or impossible values: all at once, each with its key, the file
+        it is in and the remedy.
 
     Examples
     --------
@@ -118,18 +118,18 @@ def resolve(
     defaults = flat(plain)
     sections = {name for name, value in plain if isinstance(value, Parameters | World)}
     values: dict[str, Any] = {"dataset": dataset, "preset": preset}
+    origins: dict[str, Path] = {}
     for path in files:
-        values |= {
-            key: value
-            for key, value in from_toml(path).items()
-            if value != {} or key not in sections  # a section may be empty
-        }
+        for key, value in from_toml(path).items():
+            if value != {} or key not in sections:  # a section may be empty
+                values[key], origins[key] = value, path
     for key, value in (settings or {}).items():
         values[key] = _read(key, value, defaults.get(key))
+        origins.pop(key, None)
     if isinstance(values.get("data"), str) and values["data"]:
         # Absolute, so that the run's config.toml means the same wherever it is read.
         values["data"] = str(_expanded(values["data"]).absolute())
-    problems = [unknown(key, defaults) for key in values if key not in defaults]
+    problems = {key: unknown(key, defaults) for key in values if key not in defaults}
     values = {key: value for key, value in values.items() if key in defaults}
     tree: dict[str, Any] = {}
     for key, value in (_implied(values) | values).items():
@@ -138,11 +138,14 @@ def resolve(
     try:
         config = kind(**tree.pop(""), **tree)
     except ValidationError as error:
-        problems += worded(error, defaults)
-    if len(problems) == 1:
-        raise UserError(problems[0])
+        problems |= worded(error, defaults)
     if problems:
-        raise UserError(f"{len(problems)} settings are wrong: {'; '.join(problems)}")
+        sentences = [
+            f"{sentence} (in {origins[key]})" if key in origins else sentence
+            for key, sentence in problems.items()
+        ]
+        start = f"{len(sentences)} settings are wrong: " if len(sentences) > 1 else ""
+        raise UserError(start + "; ".join(sentences))
     return config
 
 

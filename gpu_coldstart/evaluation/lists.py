@@ -167,7 +167,7 @@ def _options(**given: Any) -> dict[str, Any]:
     try:
         options = _Options.model_validate(plain)
     except ValidationError as error:
-        raise UserError("; ".join(worded(error, dict(_Options())))) from error
+        raise UserError("; ".join(worded(error, dict(_Options())).values())) from error
     return {name: getattr(options, name) for name in given}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ __all__ = ["open_run"]
 
 _SURROUNDINGS = {"engine": "--engine", "threads": "OMP_NUM_THREADS"}
 _ELSEWHERE = "choose another place with --out DIR, or replace it with --overwrite"
+_TOLD = 12  # settings in one sentence
 
 
 def open_run(
@@ -45,8 +46,8 @@ def open_run(
     settings = _differing(earlier.identity, directory.identity, "config")
     if settings and not resume:
         raise UserError(
-            f"{place} holds a run with other settings: {', '.join(settings)}; {_ELSEWHERE}, or "
-            "give --resume to make again only what depends on them"
+            f"{place} holds a run with other settings: {_first(settings)}; {_ELSEWHERE}, or give "
+            "--resume to make again only what depends on them"
         )
     stale = directory.take_over(earlier)
     # A run of a version that noted none says nothing of them.
@@ -97,6 +98,12 @@ def _differing(before: Mapping[str, Any], now: Mapping[str, Any], part: str) -> 
         for key in {**old, **new}
         if old.get(key) != new.get(key)
     ]
+
+
+def _first(settings: Sequence[str]) -> str:
+    """As many as a sentence holds."""
+    more = len(settings) - _TOLD
+    return ", ".join(settings[:_TOLD]) + (f" and {more} more" if more > 0 else "")
 
 
 def _part(identity: Mapping[str, Any], part: str) -> dict[str, Any]:

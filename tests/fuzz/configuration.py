@@ -111,7 +111,8 @@ def given(random: Random, place: Path, values: dict[str, Any], done: list[str]) 
         way = way if text else "python"
         done.append(f"{key} = {str(value)[:60]!r} ({way})")
         section, _, leaf = key.rpartition(".")
-        if way == "file" and "." not in section:
+        is_section = "." not in section and isinstance(tree.get(section, {}), dict)
+        if way == "file" and is_section:
             (tree.setdefault(section, {}) if section else tree)[leaf] = value
         elif way == "text" and key != "data" and not isinstance(value, str):
             settings[key] = text

@@ -39,8 +39,11 @@ def put(table: pa.Table, column: str, rows: list[int], cell: Any) -> pa.Table:
 
 
 def spoil(random: Random, data: Data, choices: list[tuple[str, str]], cells: list[Any]) -> Data:
-    """Put one of the cells into a few rows of one of the columns, and blame the first."""
-    name, column = one_of(random, [each for each in choices if each in columns_of(data, *ALL)])
+    """Put one of the cells into a few rows of a column (if one is there); blame the first."""
+    present = [each for each in choices if each in columns_of(data, *ALL)]
+    if not present:
+        return data
+    name, column = one_of(random, present)
     table = data.tables[name]
     rows = sorted({int(row) for row in random.integers(table.num_rows, size=random.integers(1, 4))})
     cell = one_of(random, cells)

@@ -109,7 +109,7 @@ def sections() -> dict[str, Any]:
     return made
 
 
-def lists_of(table: pa.Table) -> Lists:
+def lists_of(table: pa.Table, k: int = K) -> Lists:
     """Recommendations as lists, after a check that they are sound."""
     rows = table.select(["user_id", "rank", "track_id", "score"]).to_pylist()
     lists: Lists = {}
@@ -120,19 +120,19 @@ def lists_of(table: pa.Table) -> Lists:
         scores.setdefault(row["user_id"], []).append(row["score"])
         require(row["rank"] == len(mine), f"rank {row['rank']} where {len(mine)} is due")
     for user, mine in lists.items():
-        require(len(set(mine)) == len(mine) == K, f"user {user} gets {mine}")
+        require(len(set(mine)) == len(mine) == k, f"user {user} gets {mine}")
         values = np.array(scores[user])
         require(np.isfinite(values).all(), f"the scores of user {user} are {values}")
         require((np.diff(values) <= 0).all(), f"the scores of user {user} rise: {values}")
     return lists
 
 
-def sound(out: Path, known: Iterable[Any] | None = None) -> Lists:
+def sound(out: Path, known: Iterable[Any] | None = None, k: int = K) -> Lists:
     """The lists of a finished run, after a check of all that can be checked by itself."""
     for row in results(out)["rows"]:
         for name in ("precision", "recall", "ndcg"):
             require(0 <= row[name] <= 1, f"{name} is {row[name]}")
-    lists = lists_of(pq.read_table(out / LISTS))
+    lists = lists_of(pq.read_table(out / LISTS), k)
     require(lists, "there are no lists")
     if known is not None:
         strangers = {track for mine in lists.values() for track in mine} - set(known)
