@@ -327,7 +327,8 @@ class ColdStart:
         loaded.config = resolve(files=[place / CONFIG])
         loaded._engine = _chosen(engine)
         # The index vouches for files, not for their fitting together: one user tells.
-        with guarded(" or ".join(str(place / name) for name in files), "save the bundle again"):
+        suspects = " or ".join(str(place / name) for name in (bundle.INDEX, *files))
+        with guarded(suspects, "save the bundle again"):
             loaded._fitted = decoded(loaded._engine, loaded.config, about, files)
             loaded.recommend({"user_id": [0]}, k=1, explain=True)
         return loaded

@@ -28,13 +28,15 @@ from gpu_coldstart.errors import UserError
 from gpu_coldstart.regular import read_bytes
 from gpu_coldstart.runs.artifacts import TEMPORARY, write_atomically
 
-__all__ = ["SCHEMA", "read", "write"]
+__all__ = ["INDEX", "SCHEMA", "read", "write"]
 
 SCHEMA = 1
 """Version of the format; bundles of other versions are refused."""
 
+INDEX = "bundle.json"
+"""The file that lists all others."""
+
 _FORMAT = "gpu_coldstart bundle"
-_INDEX = "bundle.json"
 
 
 def write(directory: Path, files: dict[str, bytes], about: dict[str, Any]) -> None:
@@ -65,7 +67,7 @@ def write(directory: Path, files: dict[str, bytes], about: dict[str, Any]) -> No
             shutil.rmtree(left_by_a_kill, ignore_errors=True)
         for name, content in files.items():
             write_atomically(beside / name, content)
-        write_atomically(beside / _INDEX, _index_of(files, about))
+        write_atomically(beside / INDEX, _index_of(files, about))
         if directory.exists():
             directory.rename(old)
         beside.rename(directory)
@@ -80,7 +82,7 @@ def _replaceable(directory: Path) -> bool:
     """Whether nothing would be lost but a bundle."""
     if not directory.exists():
         return True
-    return directory.is_dir() and ((directory / _INDEX).is_file() or not any(directory.iterdir()))
+    return directory.is_dir() and ((directory / INDEX).is_file() or not any(directory.iterdir()))
 
 
 def _index_of(files: dict[str, bytes], about: dict[str, Any]) -> bytes:
@@ -114,19 +116,19 @@ def read(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
             ) from error
         if hashlib.sha256(content).hexdigest() != digest:
             raise UserError(
-                f"{path} is damaged: its SHA-256 is not the one in {_INDEX}; copy the bundle again"
+                f"{path} is damaged: its SHA-256 is not the one in {INDEX}; copy the bundle again"
             )
         files[name] = content
     return index, files
 
 
 def _index(directory: Path) -> dict[str, Any]:
-    path = directory / _INDEX
+    path = directory / INDEX
     try:
         content = read_bytes(path)
     except OSError as error:
         raise UserError(
-            f"{directory} holds no bundle ({_INDEX}: {error.strerror}): name a directory that "
+            f"{directory} holds no bundle ({INDEX}: {error.strerror}): name a directory that "
             "ColdStart.save wrote"
         ) from error
     try:

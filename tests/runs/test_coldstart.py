@@ -247,6 +247,7 @@ def test_every_file_of_a_bundle_is_vouched_for(copied: Path) -> None:
         ({"format": "another"}, "damaged or not of a bundle"),
         ({"files": []}, "damaged or not of a bundle"),
         ({"files": {"../escape": "0"}}, "damaged or not of a bundle"),
+        ({"files": {}}, "bundle.json is damaged or of another version"),
     ],
 )
 def test_a_foreign_bundle_is_refused(copied: Path, change: dict[str, Any], words: str) -> None:
