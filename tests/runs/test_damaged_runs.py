@@ -71,8 +71,14 @@ def make_a_directory(path: Path) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("damage", [flip, truncate, empty, delete, make_a_directory])
+DAMAGES = [flip, truncate, empty, delete, make_a_directory]
+
+
+@pytest.mark.parametrize(
+    ("damage", "name"),
+    # Every file, and every damage to some; two of each would only say the same again.
+    [(DAMAGES[i % len(DAMAGES)], name) for i, name in enumerate(FILES)],
+)
 def test_a_damaged_file_is_named(run: Path, name: str, damage: Callable[[Path], None]) -> None:
     damage(run / name)
     before = snapshot(run)
