@@ -181,6 +181,10 @@ STRATEGIES = Registry(
         "full": "gpu_coldstart.strategies.full:FullyPersonalized",
         "semi": "gpu_coldstart.strategies.semi:SemiPersonalized",
         "soft": "gpu_coldstart.strategies.soft:SoftAllocation",
+        "mixture": "gpu_coldstart.strategies.mixture:Mixture",
+        "neighbours": "gpu_coldstart.strategies.neighbours:Neighbours",
+        "als-fold-in": "gpu_coldstart.strategies.als_fold_in:AlsFoldIn",
+        "ridge": "gpu_coldstart.strategies.ridge:Ridge",
     },
     ("Parameters", "State", "fit", "recommend"),
 )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from gpu_coldstart import registry
+from gpu_coldstart.config.parameters import Config
 
 SPACES = registry.SPACES.builtin
-STRATEGIES = registry.STRATEGIES.builtin
+EVERY_STRATEGY = registry.STRATEGIES.builtin
+STRATEGIES = Config().strategies.names
+"""Those of a run unless others are asked for."""

@@ -285,6 +285,7 @@ def hand_logs(
     history: Any,
     *,
     cold_day_one: Any,
+    warm_day_one: Any | None = None,
     n_validation: int = 1,
     n_target: int = 0,
     n_artists: int = 0,
@@ -293,7 +294,7 @@ def hand_logs(
     favorites: Any | None = None,
     **more: Array,
 ) -> Logs:
-    """Logs of warm users with a history [warm, tracks] and cold users with day-one streams.
+    """Logs of warm users with a history [warm, tracks] and of users with day-one streams.
 
     The first ``n_validation`` cold users are validation users, the last ``n_target`` targets.
 
@@ -309,7 +310,9 @@ def hand_logs(
     n_playlists = len(owners) - n_artists - n_albums
     n_users = n_warm + len(first)
     registration = np.zeros((n_users * 18, n_entities))
-    registration[n_warm * 18 + 8 :: 18, :n_tracks] = first  # streamed_songs is the ninth signal
+    if warm_day_one is not None:
+        first = np.concatenate([warm_day_one, first])
+    registration[(n_users - len(first)) * 18 + 8 :: 18, :n_tracks] = first  # streamed_songs
     popularity = (played > 0).sum(axis=0).astype(np.int32)
     assert (np.diff(popularity) <= 0).all(), "number tracks by popularity"
     if favorites is None:
@@ -318,7 +321,7 @@ def hand_logs(
         "user_ids": engine.asarray(np.arange(n_users)),
         "n_warm": n_warm,
         "n_validation": n_validation,
-        "n_test": len(first) - n_validation - n_target,
+        "n_test": n_users - n_warm - n_validation - n_target,
         "n_target": n_target,
         "age": engine.asarray(np.full(n_users, np.nan, np.float32)),
         "country": engine.asarray(np.full(n_users, -1, np.int32)),

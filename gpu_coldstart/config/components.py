@@ -22,9 +22,13 @@ from gpu_coldstart.config.base import (
 from gpu_coldstart.registry import SPACES, section
 
 __all__ = [
+    "AlsFoldInConfig",
     "InputFeaturesConfig",
+    "MixtureConfig",
     "MlpConfig",
+    "NeighboursConfig",
     "RegistrationDayConfig",
+    "RidgeConfig",
     "SoftConfig",
     "Training",
     "TtSvdConfig",
@@ -218,3 +222,66 @@ class SoftConfig(Parameters):
 
     segments: Count = 5
     overshoot: Natural = 4
+
+
+class MixtureConfig(Parameters):
+    """Settings of Mixture.
+
+    Attributes
+    ----------
+    segments : int
+        Nearest segments that are mixed.
+    sharpnesses : tuple of float
+        How fast a segment's weight falls with its squared distance, in units of the mean one of the
+        nearest; the best on the validation users is kept.
+    """
+
+    segments: Count = 50
+    sharpnesses: Listed[Positive] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+
+
+class NeighboursConfig(Parameters):
+    """Settings of Nearest Neighbours.
+
+    Attributes
+    ----------
+    users : int
+        Nearest warm users whose streams count.
+    sharpnesses : tuple of float
+        How fast a user's weight falls with the squared distance, in units of the mean one of the
+        nearest; the best on the validation users is kept.
+    """
+
+    users: Count = 200
+    sharpnesses: Listed[Positive] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+
+
+class AlsFoldInConfig(Parameters):
+    """Settings of ALS fold-in.
+
+    Attributes
+    ----------
+    confidence : float
+        Confidence of a track streamed n times is ``1 + confidence * log(1 + n)``.
+    regularization : float
+        The l of the objective.
+    """
+
+    confidence: Positive = 10.0
+    regularization: Positive = 10.0
+
+
+class RidgeConfig(Parameters):
+    """Settings of Ridge.
+
+    Attributes
+    ----------
+    components : int
+        Principal components of the input vectors that take part.
+    strengths : tuple of float
+        Of the regularisation, in units of a block's variance; the best on the validation users is
+        kept.
+    """
+
+    components: Count = 600
+    strengths: Listed[Positive] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)

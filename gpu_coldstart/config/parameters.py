@@ -31,9 +31,13 @@ from gpu_coldstart.config.base import (
     one_of,
 )
 from gpu_coldstart.config.components import (
+    AlsFoldInConfig,
     InputFeaturesConfig,
+    MixtureConfig,
     MlpConfig,
+    NeighboursConfig,
     RegistrationDayConfig,
+    RidgeConfig,
     SoftConfig,
     TtSvdConfig,
     UtAlsConfig,
@@ -161,14 +165,16 @@ class SharedStrategies(Parameters):
     Attributes
     ----------
     names : tuple of str
-        Which to run, in the order of the results table.
+        Which to run, in the order of the results table; those of the paper unless given.
     similarity : {"cosine", "inner"}
         Between a user's and a track's embedding, wherever tracks are retrieved by embedding.
     exclude_seen : bool
         Do not recommend what the user streamed on registration day.
     """
 
-    names: Distinct[StrategyName] = registry.STRATEGIES.builtin
+    names: Distinct[StrategyName] = (
+        *("popularity", "registration-day", "input-features", "full", "semi", "soft"),
+    )
     similarity: Literal["cosine", "inner"] = "cosine"
     exclude_seen: bool = False
 
@@ -179,6 +185,10 @@ _WithBuiltin: Any = create_model(
     **strategy_fields("registration-day", RegistrationDayConfig),
     **strategy_fields("input-features", InputFeaturesConfig),
     **strategy_fields("soft", SoftConfig),
+    **strategy_fields("mixture", MixtureConfig),
+    **strategy_fields("neighbours", NeighboursConfig),
+    **strategy_fields("als-fold-in", AlsFoldInConfig),
+    **strategy_fields("ridge", RidgeConfig),
 )
 
 

@@ -25,6 +25,7 @@ from tests.rehearsal.install import rehearsed
 from tests.rehearsal.record import Stage, Transfer
 from tests.rehearsal.test_flow import one_thread, run
 from tests.runs.helpers import synthetic
+from tests.runs.on_tables import EVERY
 
 TO_HOST = {
     "runs/artifacts.py:encode": "a stage's value, to be saved",
@@ -48,6 +49,7 @@ TO_DEVICE = {
     "data/values.py:Check._choice": "a code for each distinct word",
     "models/training.py:_batches": "a permutation of the users, drawn from the seed",
     "strategies/input_features.py:InputFeatures.fit": "a sample drawn from the seed",
+    "strategies/ridge.py:_principal": "random directions drawn from the seed",
 }
 """Who may bring arrays to the device, and what for."""
 
@@ -143,7 +145,7 @@ def _one_thread() -> Iterator[None]:
 def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Stage]:
     """A whole run on the shrunken world."""
     with rehearsed() as stage, told(stage):
-        return run(tmp_path_factory.mktemp("transfers") / "run", *synthetic()), stage
+        return run(tmp_path_factory.mktemp("transfers") / "run", *synthetic(), *EVERY), stage
 
 
 def test_arrays_come_to_the_host_only_to_be_saved(rehearsal: tuple[Path, Stage]) -> None:
@@ -160,7 +162,7 @@ def test_arrays_come_to_the_device_only_from_tables_and_seeds(
 
 def test_what_was_saved_comes_back_once(rehearsal: tuple[Path, Stage]) -> None:
     with rehearsed() as stage, told(stage):
-        run(rehearsal[0], *synthetic(), "--resume")
+        run(rehearsal[0], *synthetic(), *EVERY, "--resume")
     assert arrays(stage.transfers, "host-to-device").keys() == RESUMED.keys()
     assert not arrays(stage.transfers, "device-to-host")
 
@@ -173,7 +175,7 @@ def test_more_users_make_no_more_crossings(rehearsal: tuple[Path, Stage], tmp_pa
     """
     larger = {f"world.{key}": value for key, value in LARGER.items()}
     with rehearsed() as stage, told(stage):
-        run(tmp_path / "run", *synthetic(**larger))
+        run(tmp_path / "run", *synthetic(**larger), *EVERY)
     one, other = (
         Counter((moved.kind, moved.where) for moved in found.transfers)
         for found in (rehearsal[1], stage)

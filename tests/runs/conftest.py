@@ -14,7 +14,7 @@ from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.datasets.synthetic.generate import generate
 from gpu_coldstart.datasets.synthetic.world import World
 from tests.runs.helpers import WORLD, Result, Tables, command, one_thread, synthetic
-from tests.runs.on_tables import ran
+from tests.runs.on_tables import EVERY, ran
 from tests.runs.stages import Done, Stopper, stopping
 
 
@@ -53,7 +53,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
 @pytest.fixture(scope="session")
 def plain(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on those tables: only to look at, too."""
-    return ran(tables, tmp_path_factory.mktemp("plain"))
+    return ran(tables, tmp_path_factory.mktemp("plain"), *EVERY)
 
 
 @pytest.fixture(scope="session")

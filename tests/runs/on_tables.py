@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from tests.builtin import EVERY_STRATEGY
 from tests.runs.helpers import (
     Result,
     Tables,
@@ -25,6 +26,7 @@ from tests.runs.helpers import (
 Spoil = Callable[[Tables], None]
 LOGS = "artifacts/logs.safetensors"
 CHEAP = ("--space", "tt-svd", "--strategies", "semi")
+EVERY = ("--strategies", ",".join(EVERY_STRATEGY))
 
 
 def run_on(tables: Mapping[str, pa.Table], place: Path, *options: str, **changes: Any) -> Result:

@@ -21,9 +21,10 @@ import pytest
 from gpu_coldstart import ColdStart, Dataset
 from gpu_coldstart.data.signals import BLOCKS
 from gpu_coldstart.errors import UserError
-from tests.builtin import STRATEGIES
+from tests.builtin import EVERY_STRATEGY
 from tests.rehearsal.install import rehearsed
 from tests.runs.helpers import SIZES, Tables, command, events, one_thread, write
+from tests.runs.on_tables import EVERY
 
 SPACE = "tt-svd"
 
@@ -34,6 +35,7 @@ def sections() -> dict[str, Any]:
     for key, value in SIZES.items():
         section, name = key.split(".")
         nested.setdefault(section, {})[name] = value
+    nested.setdefault("strategies", {})["names"] = EVERY_STRATEGY
     return nested
 
 
@@ -75,13 +77,13 @@ def test_a_loaded_model_gives_the_lists_of_the_run(
     name = "cpu" if engine == "cpu" else "cuda"
     with rehearsed() if engine == "rehearsal" else nullcontext():
         data = write(tables, tmp_path / "data")
-        options = events(data, spaces=SPACE)
+        options = (*events(data, spaces=SPACE), *EVERY)
         ran = command(*options, "--engine", name, "--out", tmp_path / "run")
         assert ran.status == 0, ran.err
         fitted(tables, name).save(tmp_path / "bundle")
         loaded = ColdStart.load(tmp_path / "bundle", engine=name)
         users, played = first_day(tables, "test")
-        for strategy in STRATEGIES:
+        for strategy in EVERY_STRATEGY:
             lists = pq.read_table(tmp_path / f"run/recommendations/{SPACE}/{strategy}.parquet")
             for one in (users, users.slice(7, 1), users.slice(3, 2)):
                 answer = loaded.recommend(one, played, k=10, strategy=strategy)
@@ -190,7 +192,7 @@ def test_what_was_streamed_is_left_out_if_asked(loaded: ColdStart, tables: Table
         pc.and_(pc.equal(played["action"], "stream"), pc.equal(played["entity"], "track"))
     )
     heard = set(zip(*(streams[name].to_pylist() for name in ("user_id", "entity_id")), strict=True))
-    for strategy in STRATEGIES:
+    for strategy in EVERY_STRATEGY:
         answer = loaded.recommend(users, played, k=8, strategy=strategy, exclude_seen=True)
         pairs = zip(*(answer[name].to_pylist() for name in ("user_id", "track_id")), strict=True)
         assert not heard & set(pairs), strategy

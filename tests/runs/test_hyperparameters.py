@@ -69,6 +69,11 @@ class Case:
     dated: bool = False
 
 
+def only(strategy: str) -> dict[str, Any]:
+    """Of a case that is about one strategy."""
+    return {"strategy": strategy, "under": {"strategies.names": strategy}}
+
+
 def als(value: str) -> Case:
     return Case(value, SPACE, LOGS, space="ut-als")
 
@@ -146,6 +151,14 @@ CASES: dict[str, Case] = {
     "strategies.exclude_seen": Case("true", LISTS, NETWORK),
     "strategies.soft_segments": Case("2", LISTS, NETWORK, strategy="soft"),
     "strategies.soft_overshoot": Case("0", LISTS, NETWORK, strategy="soft"),
+    "strategies.mixture_segments": Case("2", LISTS, NETWORK, **only("mixture")),
+    "strategies.mixture_sharpnesses": Case("100.0", LISTS, NETWORK, **only("mixture")),
+    "strategies.neighbours_users": Case("2", LISTS, NETWORK, **only("neighbours")),
+    "strategies.neighbours_sharpnesses": Case("100.0", LISTS, NETWORK, **only("neighbours")),
+    "strategies.als_fold_in_confidence": Case("0.01", LISTS, NETWORK, **only("als-fold-in")),
+    "strategies.als_fold_in_regularization": Case("1e5", LISTS, NETWORK, **only("als-fold-in")),
+    "strategies.ridge_components": Case("2", LISTS, NETWORK, **only("ridge")),
+    "strategies.ridge_strengths": Case("100.0", LISTS, NETWORK, **only("ridge")),
     "strategies.input_features_k": Case("9", LISTS, NETWORK, strategy="input-features"),
     "strategies.input_features_points": Case("5", LISTS, NETWORK, strategy="input-features"),
     "carousels.playlists": Case("5", CAROUSEL, NETWORK),

@@ -36,7 +36,7 @@ from tests.runs.helpers import (
     table_of,
     tabled,
 )
-from tests.runs.on_tables import CHEAP, LOGS, beyond_the_logs, cold_rows, ran
+from tests.runs.on_tables import CHEAP, EVERY, LOGS, beyond_the_logs, cold_rows, ran
 
 TRUTH = "artifacts/truth.safetensors"
 FUTURE = {"tracks": "truth", "favorites": "truth_favorites", "playlists": "truth_playlists"}
@@ -48,9 +48,21 @@ PER_USER = re.compile(r"/predictions\.safetensors$")
 """Files, besides recommendations, with a row for each target user."""
 
 Row = dict[str, Any]
-CURVES = {f"artifacts/{space}/network.json" for space in ("tt-svd", "ut-als")}
+TUNED = ("mixture", "neighbours", "ridge")
+"""Strategies that choose among settings by the validation users."""
+CURVES = {
+    f"artifacts/{space}/{name}"
+    for space in ("tt-svd", "ut-als")
+    for name in ("network.json", *(f"{name}.state.safetensors" for name in TUNED))
+}
 JUDGED = tabled("results", "comparisons", "strata", "replay")
 """The tables that tell how good recommendations and carousels were."""
+PATIENT: dict[str, Any] = {
+    "mlp__patience": 0,
+    "strategies__ridge_strengths": 0.1,
+    "strategies__mixture_sharpnesses": 1.0,
+    "strategies__neighbours_sharpnesses": 1.0,
+}
 PLACED = tabled("calibration", "learning")
 """The tables that tell how near predictions come to what validation users went on to stream."""
 
@@ -192,8 +204,8 @@ CHANGES = [delete_most, add_streams, add_everything, alter]
 
 @pytest.fixture(scope="module")
 def patient(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that trains to the end whatever the validation users do."""
-    return ran(tables, tmp_path_factory.mktemp("patient"), mlp__patience=0)
+    """A run that trains to the end and tunes nothing, whatever the validation users do."""
+    return ran(tables, tmp_path_factory.mktemp("patient"), *EVERY, **PATIENT)
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -202,7 +214,7 @@ def test_the_future_of_test_users_is_truth_alone(
 ) -> None:
     table = tables["interactions"]
     rows = change(rows_of(table), later(tables, "test"), tables)
-    other = ran(tables | {"interactions": table_of(rows, table)}, tmp_path)
+    other = ran(tables | {"interactions": table_of(rows, table)}, tmp_path, *EVERY)
     only_truth_differs(plain, other)
     assert results(plain)["rows"] != results(other)["rows"]
     assert tabled("replay") <= differing(learned(plain), learned(other))
@@ -217,7 +229,7 @@ def test_the_future_of_validation_users_is_truth_alone(
 ) -> None:
     table = tables["interactions"]
     rows = change(rows_of(table), later(tables, "validation"), tables)
-    other = ran(tables | {"interactions": table_of(rows, table)}, tmp_path, mlp__patience=0)
+    other = ran(tables | {"interactions": table_of(rows, table)}, tmp_path, *EVERY, **PATIENT)
     only_truth_differs(patient, other, besides=CURVES | PLACED)
     assert results(patient)["rows"] == results(other)["rows"]
     assert not tabled("replay") & differing(learned(patient), learned(other))
@@ -229,7 +241,7 @@ def test_the_future_of_validation_users_stops_training_and_no_more(
     """With patience it may choose the epoch; spaces and segments never depend on it."""
     table = tables["interactions"]
     rows = alter(rows_of(table), later(tables, "validation"), tables)
-    other = ran(tables | {"interactions": table_of(rows, table)}, tmp_path)
+    other = ran(tables | {"interactions": table_of(rows, table)}, tmp_path, *EVERY)
     files = differing(learned(plain), learned(other))
     for space in ("tt-svd", "ut-als"):
         for name in ("space.safetensors", "segments.safetensors", "segments.parquet"):
@@ -248,7 +260,7 @@ def test_registration_day_itself_does_count(tables: Tables, plain: Path, tmp_pat
         lambda row: row["user_id"] in test and row["timestamp"] < ends[row["user_id"]] - _SECOND,
         tables,
     )
-    other = ran(tables | {"interactions": table_of(rows, table)}, tmp_path)
+    other = ran(tables | {"interactions": table_of(rows, table)}, tmp_path, *EVERY)
     assert {name.split(".")[0] for name in changed_logs(plain, other)} == DAY_ONE
     files = differing(learned(plain), learned(other))
     assert "recommendations/tt-svd/registration-day.parquet" in files
@@ -273,7 +285,9 @@ def test_the_last_moment_of_the_day_counts_and_the_next_does_not(
         row = {**rows_of(table.slice(0, 1))[0], "user_id": user, "timestamp": moment, "count": 77}
         row |= {"action": "stream", "entity": "track", "entity_id": track}
         changed = tables | {"interactions": table_of([*rows_of(table), row], table)}
-        found[name] = changed_logs(plain, ran(changed, tmp_path / name, "--space", "tt-svd"))
+        found[name] = changed_logs(
+            plain, ran(changed, tmp_path / name, "--space", "tt-svd", *EVERY)
+        )
     assert {field.split(".")[0] for field in found["last"]} == DAY_ONE
     assert {field.split(".")[0] for field in found["next"]} == {"truth"}
 
@@ -307,7 +321,7 @@ def test_target_users_are_recommended_to_and_leave_no_other_trace(
         "users": table_of([*new, *rows_of(users)], users),
         "interactions": table_of([*more, *rows_of(table)], table),
     }
-    other = ran(changed, tmp_path)
+    other = ran(changed, tmp_path, *EVERY)
     # What is learned stays the same; of the logs, only what lists all users has more of them.
     fields = {name.split(".")[0] for name in changed_logs(plain, other)}
     assert fields <= {"notes", "countries", *OF_USERS}
@@ -345,7 +359,7 @@ def test_warm_users_tell_nothing_of_the_cold_users_days(
         for user in warm
     ]
     changed = tables | {"interactions": table_of([*rows_of(table), *more], table)}
-    other = ran(changed, tmp_path)
+    other = ran(changed, tmp_path, *EVERY)
     assert changed_logs(plain, other) == {"notes"}
     assert beyond_the_logs(plain, other) == set()
     assert any(note.startswith("30 of ") for note in results(other)["warnings"])

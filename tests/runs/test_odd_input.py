@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.builtin import EVERY_STRATEGY
 from tests.runs.helpers import (
     WORLD,
     Tables,
@@ -25,7 +26,7 @@ from tests.runs.helpers import (
     track_lists,
     with_column,
 )
-from tests.runs.on_tables import CHEAP, Spoil, kept, noted, run_on, table_on
+from tests.runs.on_tables import CHEAP, EVERY, Spoil, kept, noted, run_on, table_on
 
 # -- odd, but not bad --------------------------------------------------------------------------
 
@@ -143,8 +144,8 @@ ODD: list[Spoil] = [
 def test_odd_logs_run(tables: Tables, tmp_path: Path, make: Spoil) -> None:
     changed = dict(tables)
     make(changed)
-    content = table_on(changed, tmp_path)
-    assert len(content["rows"]) == 12
+    content = table_on(changed, tmp_path, *EVERY)
+    assert len(content["rows"]) == 2 * len(EVERY_STRATEGY)
     known = set(column(tables["tracks"], "track_id"))
     for path in track_lists(tmp_path / "run"):
         table = pq.read_table(path)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tests.runs.helpers import Tables, learned, refused, results, rows_of, table_of, with_column
-from tests.runs.on_tables import ran, run_on
+from tests.runs.on_tables import EVERY, ran, run_on
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -21,7 +21,7 @@ def test_the_order_of_rows_never_matters(
         name: table.take(pa.array(rng.permutation(table.num_rows)))
         for name, table in tables.items()
     }
-    other = ran(shuffled, tmp_path)
+    other = ran(shuffled, tmp_path, *EVERY)
     assert learned(plain) == learned(other)
     assert results(plain)["rows"] == results(other)["rows"]
 
@@ -35,7 +35,7 @@ def test_splitting_counts_over_rows_never_matters(
     for row in rows_of(table):
         rows += [{**row, "count": 1}] * min(row["count"], 50) if row["count"] <= 50 else [row]
     rows = [row for row in rows if row["count"]]
-    other = ran(tables | {"interactions": table_of(rows, table)}, tmp_path)
+    other = ran(tables | {"interactions": table_of(rows, table)}, tmp_path, *EVERY)
     assert learned(plain) == learned(other)
 
 
@@ -47,7 +47,7 @@ def test_an_order_of_columns_and_names_never_matters(
     }
     users = changed["users"]
     changed["users"] = with_column(users, "note", ["x"] * users.num_rows)
-    assert learned(plain) == learned(ran(changed, tmp_path))
+    assert learned(plain) == learned(ran(changed, tmp_path, *EVERY))
 
 
 def test_unwanted_words_are_refused_not_ignored(tables: Tables, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,9 +92,13 @@ class World:
         similarity: str = "cosine",
         popularity: Any = "members",
         labels: Any = None,
+        score: Callable[[Ranking], float] | None = None,
         **more: Any,
     ) -> Stage:
-        """Everything about this world; ``more`` goes to :func:`tests.worlds.hand_logs`."""
+        """Everything about this world; ``more`` goes to :func:`tests.worlds.hand_logs`.
+
+        ``score`` is what strategies are tuned by; any number of a ranking will do.
+        """
         logs = hand_logs(
             engine, self.history, cold_day_one=self.day_one, **({"n_validation": 2} | more)
         )
@@ -119,12 +124,12 @@ class World:
         )
         clustering = SegmentsConfig(popularity=popularity)
         validation = users.take(slice(logs.n_validation))
-        past = Past(logs, space, segments, inputs, clustering, validation, _unscored)
+        past = Past(logs, space, segments, inputs, clustering, validation, score or _mean_score)
         return Stage(context, past, users)
 
 
-def _unscored(ranking: Ranking) -> float:
-    raise AssertionError("no strategy here is tuned")
+def _mean_score(ranking: Ranking) -> float:
+    return float(ranking.scores.mean())
 
 
 def lists(engine: Engine, ranking: Ranking) -> tuple[list[list[int]], HostArray]:

@@ -13,7 +13,7 @@ from gpu_coldstart.batches import by_batches
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.strategies import recommend
-from tests.builtin import STRATEGIES as NAMES
+from tests.builtin import EVERY_STRATEGY as NAMES
 from tests.strategies.contexts import N_COLD, N_TRACKS, World, lists
 
 K = 8

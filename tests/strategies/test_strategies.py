@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from gpu_coldstart import registry
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array, HostArray, Kmeans, KmeansOptions
-from tests.builtin import STRATEGIES as NAMES
+from tests.builtin import EVERY_STRATEGY as NAMES
 from tests.engine.test_ranking import naive_soft
 from tests.strategies.contexts import N_COLD, N_TRACKS, N_WARM, World, counted_labels, lists
 from tests.worlds import types
