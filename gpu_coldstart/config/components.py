@@ -13,6 +13,7 @@ from pydantic import Field
 from gpu_coldstart.config.base import (
     MOST,
     Count,
+    Distinct,
     Listed,
     Natural,
     NonNegative,
@@ -237,7 +238,7 @@ class MixtureConfig(Parameters):
     """
 
     segments: Count = 50
-    sharpnesses: Listed[Positive] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+    sharpnesses: Distinct[Positive] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 class NeighboursConfig(Parameters):
@@ -253,11 +254,11 @@ class NeighboursConfig(Parameters):
     """
 
     users: Count = 200
-    sharpnesses: Listed[Positive] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+    sharpnesses: Distinct[Positive] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 class AlsFoldInConfig(Parameters):
-    """Settings of ALS fold-in.
+    """Settings of ALS fold-in, by default those by which UT-ALS learns.
 
     Attributes
     ----------
@@ -284,4 +285,4 @@ class RidgeConfig(Parameters):
     """
 
     components: Count = 600
-    strengths: Listed[Positive] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    strengths: Distinct[Positive] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)

@@ -140,13 +140,18 @@ def resolve(
     except ValidationError as error:
         problems |= worded(error, defaults)
     if problems:
-        sentences = [
-            f"{sentence} (in {origins[key]})" if key in origins else sentence
-            for key, sentence in problems.items()
-        ]
-        start = f"{len(sentences)} settings are wrong: " if len(sentences) > 1 else ""
-        raise UserError(start + "; ".join(sentences))
+        raise UserError(_listing(problems, origins))
     return config
+
+
+def _listing(problems: Mapping[str, str], origins: Mapping[str, Path]) -> str:
+    """The sentences about wrong keys, each with the file that the key is in."""
+    sentences = [
+        f"{sentence} (in {origins[key]})" if key in origins else sentence
+        for key, sentence in problems.items()
+    ]
+    start = f"{len(sentences)} settings are wrong: " if len(sentences) > 1 else ""
+    return start + "; ".join(sentences)
 
 
 def _expanded(data: str) -> Path:

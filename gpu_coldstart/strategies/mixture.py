@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from gpu_coldstart.config.components import MixtureConfig
 from gpu_coldstart.engine.base import Array
 from gpu_coldstart.spaces import Progress
 from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
-from gpu_coldstart.strategies.tuning import best_of, blended, softmax
+from gpu_coldstart.strategies.tuning import blended, nearest_square, softmax, tuned
 
 __all__ = ["Mixture"]
 
@@ -33,9 +34,9 @@ class Calibration:
 class Mixture(Strategy):
     """Tracks by their probability ``p(t|u) = sum_s w_s(u) share_s(t)`` over the nearest segments.
 
-    The weights w are a softmax of the squared distance from the prediction. The sharpness tried
-    are in units of the mean squared distance of the validation users from their nearest centroid;
-    the best on those users is kept.
+    The weights w are a softmax of the squared distance from the prediction. Its sharpness, in units
+    of the mean squared distance of the validation users from their nearest centroid, is the best of
+    ``strategies.mixture_sharpnesses`` on those users.
     """
 
     name = "mixture"
@@ -47,13 +48,12 @@ class Mixture(Strategy):
     @classmethod
     def fit(cls, context: Context, parameters: Any, past: Past, progress: Progress) -> Calibration:
         """Try every sharpness and keep the best on the validation users."""
-        unit = _nearest_square(context, past.validation)
-        sharpnesses = parameters.sharpnesses
-        trials = (
-            (f"sharpness {each:g}", each / unit, cls(context, parameters, Calibration(each / unit)))
-            for each in sharpnesses
-        )
-        return Calibration(*best_of(trials, len(sharpnesses), past, progress))
+        unit = nearest_square(context.engine, past.validation.predicted, context.centroids)
+        trials = {
+            f"sharpness {each}": partial(Calibration, each / unit)
+            for each in parameters.sharpnesses
+        }
+        return tuned(partial(cls, context, parameters), trials, past, progress)
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
@@ -65,9 +65,3 @@ class Mixture(Strategy):
         n = min(self.parameters.segments, int(context.centroids.shape[0]))
         segments, distances = context.engine.nearest(users.predicted, context.centroids, n)
         return segments, softmax(context.engine, distances, self.state.sharpness)
-
-
-def _nearest_square(context: Context, users: Users) -> float:
-    """Mean squared distance of the users from their nearest centroid; 1 if they are all on it."""
-    _, distances = context.engine.nearest(users.predicted, context.centroids, 1)
-    return float((distances**2).mean()) or 1.0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from gpu_coldstart.config.components import NeighboursConfig
 from gpu_coldstart.engine.base import Array, Csr
 from gpu_coldstart.spaces import Progress
 from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
-from gpu_coldstart.strategies.tuning import best_of, blended, softmax
+from gpu_coldstart.strategies.tuning import blended, nearest_square, softmax, tuned
 
 __all__ = ["Neighbours"]
 
@@ -39,8 +40,8 @@ class Neighbours(Strategy):
     """Tracks by the share of the nearest warm users who streamed them, the nearer counting more.
 
     This is k-nearest-neighbours in the space, without segments. The saved state holds what every
-    warm user streamed. The sharpness tried are in units of the mean squared distance of the
-    validation users from the nearest warm user; the best on those users is kept.
+    warm user streamed. The sharpness, in units of the mean squared distance of the validation users
+    from the nearest warm user, is the best of ``strategies.neighbours_sharpnesses`` on those users.
     """
 
     name = "neighbours"
@@ -55,16 +56,12 @@ class Neighbours(Strategy):
         engine, plays = context.engine, past.logs.plays
         ones = engine.xp.ones(plays.nnz, dtype=engine.xp.float32)
         audience = Audience(past.space.users, plays.with_data(ones), 0.0)
-        _, distances = engine.nearest(past.validation.predicted, audience.places, 1)
-        unit = float((distances**2).mean()) or 1.0
-        sharpnesses = parameters.sharpnesses
-        trials = (
-            (f"sharpness {each:g}", made, cls(context, parameters, made))
-            for each in sharpnesses
-            for made in [replace(audience, sharpness=each / unit)]
-        )
-        best, curve = best_of(trials, len(sharpnesses), past, progress)
-        return replace(best, curve=curve)
+        unit = nearest_square(engine, past.validation.predicted, audience.places)
+        trials = {
+            f"sharpness {each}": partial(replace, audience, sharpness=each / unit)
+            for each in parameters.sharpnesses
+        }
+        return tuned(partial(cls, context, parameters), trials, past, progress)
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""

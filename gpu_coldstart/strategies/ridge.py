@@ -6,7 +6,8 @@ what is wanted, the tracks that a warm user streamed, as EASE and its kin do (St
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from gpu_coldstart.features import Inputs
 from gpu_coldstart.models import predict_vectors
 from gpu_coldstart.spaces import Progress
 from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
-from gpu_coldstart.strategies.tuning import best_of
+from gpu_coldstart.strategies.tuning import tuned
 
 __all__ = ["Ridge"]
 
@@ -98,13 +99,8 @@ class Ridge(Strategy):
             offset[-1] = 1
             return Regression(weights, offset, tracks)
 
-        trials = (
-            (f"strength {each:g}", made, cls(context, parameters, made))
-            for each in parameters.strengths
-            for made in [solved(each)]
-        )
-        best, curve = best_of(trials, len(parameters.strengths), past, progress)
-        return replace(best, curve=curve)
+        trials = {f"strength {each}": partial(solved, each) for each in parameters.strengths}
+        return tuned(partial(cls, context, parameters), trials, past, progress)
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""

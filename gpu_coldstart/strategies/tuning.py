@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar, cast
 
 from gpu_coldstart.batches import by_batches
 from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.spaces import Progress
 from gpu_coldstart.strategies.base import Past, Ranking, Strategy
 
-__all__ = ["best_of", "blended", "softmax"]
+__all__ = ["blended", "nearest_square", "softmax", "tuned"]
 
 T = TypeVar("T")
 
@@ -18,32 +19,41 @@ _LISTED = 50  # length of the validation users' lists, as in the paper
 _BATCH = 512  # users whose blends of all tracks are held at once
 
 
-def best_of(
-    trials: Iterable[tuple[str, T, Strategy]], n: int, past: Past, progress: Progress
-) -> tuple[T, tuple[float, ...]]:
-    """The first best of ``n`` trials on the validation users.
+def tuned(
+    make: Callable[[Any], Strategy],
+    trials: Mapping[str, Callable[[], T]],
+    past: Past,
+    progress: Progress,
+) -> T:
+    """The first best of some states on the validation users, with the NDCG of each as its curve.
 
     Parameters
     ----------
-    trials : iterable of (words, value, strategy)
-        What is tried, for people and as such, and the strategy that it makes.
-    n : int
-
-    Returns
-    -------
-    best : value
-    curve : tuple of float
-        NDCG of the validation users in each trial.
+    make : callable
+        From a state to its strategy.
+    trials : dict of words to callable
+        What is tried, for people, and what makes the state, a dataclass with a field ``curve``.
+    progress : callable
+        Hears of every trial.
     """
     best, curve = None, list[float]()
-    for done, (words, value, strategy) in enumerate(trials, start=1):
+    for done, (words, state_of) in enumerate(trials.items(), start=1):
+        state = state_of()
+        strategy = make(state)
         k = min(_LISTED, strategy.context.n_tracks)
         curve.append(past.score(strategy.recommend(past.validation, k)))
         if best is None or curve[-1] > max(curve[:-1]):
-            best = (value,)
-        progress(done, n, f"{words}: NDCG {curve[-1]:.4f}")
+            best = state
+        progress(done, len(trials), f"{words}: NDCG {curve[-1]:.4f}")
     assert best is not None  # there is at least one trial
-    return best[0], tuple(curve)
+    found: T = replace(cast("Any", best), curve=tuple(curve))
+    return found
+
+
+def nearest_square(engine: Engine, places: Array, points: Array) -> float:
+    """Mean squared distance of places [n, d] from their nearest point; 1 if each is on one."""
+    _, distances = engine.nearest(places, points, 1)
+    return float((distances**2).mean()) or 1.0
 
 
 def softmax(engine: Engine, distances: Array, sharpness: float) -> Array:
