@@ -1,204 +1,248 @@
-"""The parts of ``bench/gpu_check.sh`` that make JSON; it needs nothing but the standard library.
+"""Checks the CUDA engine on this machine's GPU, step by step, and writes all to one JSON file.
 
-``environment`` writes what machine and packages there are; ``assemble`` makes one file out of what
-the steps left in the work folder, prints where it is, and exits with 1 if a step failed.
+It needs the standard library alone, and a checkout: nothing of the project has to be installed. The
+file is written anew after each step, so that whatever breaks it off costs no more than that step.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
+import importlib.util
 import json
-import platform
+import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = {
-    "cupy": ("cupy-cuda13x", "cupy-cuda12x", "cupy"),
-    "cudf": ("cudf-cu13", "cudf-cu12", "cudf"),
-    "cuml": ("cuml-cu13", "cuml-cu12", "cuml"),
-    "faiss": ("faiss-gpu-cuvs", "faiss-gpu", "faiss-cpu", "faiss"),
-    "torch": ("torch",),
-    "rmm": ("rmm-cu13", "rmm-cu12", "rmm"),
-    "nvtx": ("nvtx",),
-    "numpy": ("numpy",),
-    "gpu_coldstart": ("gpu-coldstart",),
-}
-"""Under which names each library is distributed."""
+from bench.readings import METRICS, content, counts, environment, kernels, memory, output
 
-_FIELDS = ("name", "driver_version", "memory.total", "compute_cap")
+ROOT = Path(__file__).resolve().parents[1]
+
+NEEDED = (
+    "cupy", "faiss", "hypothesis", "jinja2", "matplotlib", "numba", "numpy", "pandas", "pyarrow",
+    "pydantic", "pytest", "rich", "safetensors", "scipy", "sklearn", "threadpoolctl", "tomli_w",
+    "torch", "typer",
+)  # fmt: skip
+"""Modules without which no step comes far; the engine itself says whether its card needs more."""
+
+KERNELS = "als|drop_seen|pmi|pool|rank_metrics|row_top|segment_counts|segment_sum|soft_allocate"
+"""Beginnings of the names of our kernels."""
+
+_EPILOG = """\
+environment variables; paths are seen from the repository's root:
+  PYTHON  interpreter with the packages of gpu_coldstart[cuda13,test] or its like (the active
+          environment's; else .venv-cuda/bin/python, which `make .venv-cuda/.cuda13` sets up;
+          else python3)
+  OUT     takes the JSON (bench/results)
+  WORK    takes tables, runs and logs (runs/gpu-check/<date and time>); steps that have passed
+          there are not done again
+  COMMIT  what is checked out, where git cannot tell
+  CUDA_VISIBLE_DEVICES  the first it names is the GPU that is looked at (0)
+
+exit status: 0 every step passed, 1 a step failed, 2 nothing was done: no GPU, a package missing, or
+a wrong option
+"""
+
 _LOG_LINES = 30
 
 
-def environment(gpu: str) -> dict[str, Any]:
-    """GPU, driver, Python, versions of libraries, and the commit that is checked out.
+@dataclass(frozen=True)
+class Step:
+    """One command of the check.
 
-    Parameters
+    Attributes
     ----------
-    gpu : str
-        Index or UUID, as ``nvidia-smi --id`` takes it.
+    what : str
+        One line for ``--help``.
+    words : callable (work, out, preset) -> list of str
+        The command.
+    limit : int
+        Seconds after which it is stopped and has failed.
+    needs : str or None
+        The step it takes its data from, which is done first.
+    asked : bool
+        Only done where it is named.
+    surroundings : dict of str to str
+        Environment variables.
     """
-    query = f"--query-gpu={','.join(_FIELDS)}"
-    line = _output("nvidia-smi", f"--id={gpu}", query, "--format=csv,noheader,nounits")
-    name, driver, memory, capability = [part.strip() for part in (line or ",,,").split(",")]
-    changed = _output("git", "status", "--porcelain", "--untracked-files=no")
-    return {
-        "gpu": name or None,
-        "driver": driver or None,
-        "gpu_memory_mb": float(memory) if memory.replace(".", "").isdigit() else None,
-        "compute_capability": capability or None,
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "packages": {library: _installed(names) for library, names in PACKAGES.items()},
-        "commit": _output("git", "rev-parse", "HEAD"),
-        "changed_since_commit": None if changed is None else bool(changed),
-    }
+
+    what: str
+    words: Callable[[Path, Path, str], list[str]]
+    limit: int
+    needs: str | None = None
+    asked: bool = False
+    surroundings: dict[str, str] = field(default_factory=dict)
 
 
-def _output(*command: str) -> str | None:
-    """What a command says, or None where it cannot."""
-    try:
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
+def _flow(name: str, preset: str | None, *options: str) -> Callable[[Path, Path, str], list[str]]:
+    """The whole flow on a synthetic world, or on the tables of the step of that name."""
+
+    def words(work: Path, out: Path, paper: str) -> list[str]:
+        data = ["--preset", preset] if preset else ["--preset", paper, "--dataset", "events"]
+        data += [] if preset else ["--data", str(work / "tables")]
+        run = [sys.executable, "-m", "gpu_coldstart.run", "--engine", "cuda", "--resume"]
+        return [*run, *data, "--out", str(work / name), *options]
+
+    return words
 
 
-def _installed(names: Sequence[str]) -> dict[str, str]:
-    """Distribution and version of each of the names that is installed."""
-    found = {}
-    for name in names:
+def _pytest(name: str, *options: str) -> Callable[[Path, Path, str], list[str]]:
+    """The tests marked gpu."""
+
+    def words(work: Path, out: Path, preset: str) -> list[str]:
+        test = [sys.executable, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider"]
+        return [*test, f"--junitxml={work / name}.xml", *options]
+
+    return words
+
+
+def _sanitized(tool: str) -> Step:
+    # Without PyTorch's cache each array is an allocation of its own, and memcheck sees its ends.
+    before = ["compute-sanitizer", "--tool", tool, "--error-exitcode", "99"]
+    words = _pytest(tool, "tests/test_gpu.py")
+    return Step(
+        f"the kernels' tests under compute-sanitizer's {tool}",
+        lambda *given: [*before, "--target-processes", "all", *words(*given)],
+        limit=900,
+        asked=True,
+        surroundings={"PYTORCH_NO_CUDA_MEMORY_CACHING": "1", "GPU_TEST_PRESET": "tiny"},
+    )
+
+
+def _tables(work: Path, out: Path, preset: str) -> list[str]:
+    make = [sys.executable, "-m", "gpu_coldstart.cli.main", "data", "synthetic"]
+    return [*make, "--preset", preset, "--out", str(work / "tables")]
+
+
+def _bench(work: Path, out: Path, preset: str) -> list[str]:
+    measure = [sys.executable, "-m", "bench", "run", "--engine", "cuda", "--rounds", "3"]
+    return [*measure, "--limit", "20", "--out", str(out / f"{work.name}-bench.json")]
+
+
+def _ncu(work: Path, out: Path, preset: str) -> list[str]:
+    short = [f"--set=mlp.epochs_{space}=1" for space in ("tt_svd", "ut_als")]
+    flow = _flow("ncu-run", None, *short)(work, out, preset)
+    watch = [
+        "ncu",
+        "--nvtx",
+        "--target-processes",
+        "all",
+        "-c",
+        "1500",
+        "-k",
+        f"regex:^({KERNELS})",
+    ]
+    return [*watch, "--csv", "--page", "raw", "--metrics", ",".join(METRICS), *flow]
+
+
+STEPS = {
+    "smoke": Step("the flow on the tiny world", _flow("smoke", "tiny"), limit=150),
+    "flow-small": Step("the flow on the small world", _flow("flow-small", "small"), limit=150),
+    "tests": Step("the tests marked gpu", _pytest("tests"), limit=300),
+    "tables": Step("synthetic tables of the paper's size", _tables, limit=300),
+    "flow-paper": Step(
+        "the flow at the paper's size", _flow("flow-paper", None), limit=400, needs="tables"
+    ),
+    "flow-8GB": Step(
+        "the same below 8 GB of GPU memory",
+        _flow("flow-8GB", None, "--memory-budget", "8GB"),
+        limit=400,
+        needs="tables",
+    ),
+    "bench": Step("the benchmarks, ours and the rivals'", _bench, limit=900),
+    "ncu": Step("our kernels' times and traffic, by Nsight Compute", _ncu, 300, needs="tables"),
+    "memcheck": _sanitized("memcheck"),
+    "racecheck": _sanitized("racecheck"),
+}
+"""In the order they are done: what proves most in least time comes first."""
+
+
+@contextmanager
+def _watched(gpu: str, samples: Path) -> Iterator[None]:
+    """The GPU's memory and utilisation, sampled five times a second."""
+    query = ["--query-gpu=memory.used,utilization.gpu", "--format=csv,noheader,nounits"]
+    with samples.open("w") as file:
+        watcher = subprocess.Popen(
+            ["nvidia-smi", f"--id={gpu}", *query, "--loop-ms=200"],
+            stdout=file,
+            stderr=subprocess.DEVNULL,
+        )
         try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+            yield
+        finally:
+            watcher.terminate()
+            watcher.wait()
 
 
-def steps(work: Path) -> list[dict[str, Any]]:
-    """What ``steps.tsv`` tells, and the end of the log of what failed."""
-    with (work / "steps.tsv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    found = []
-    for name, status, seconds, words in rows:
-        if status == "skipped":
-            found.append({"name": name, "status": "skipped", "reason": words})
-            continue
-        entry: dict[str, Any] = {
-            "name": name,
-            "status": "failed" if int(status) else "passed",
-            "exit_status": int(status),
-            "seconds": int(seconds),
-            "command": words,
-        }
-        if int(status):
-            log = (work / f"{name}.log").read_text(encoding="utf-8", errors="replace")
-            entry["end_of_log"] = log.splitlines()[-_LOG_LINES:]
-        found.append(entry)
-    return found
+def _do(words: list[str], log: Path, limit: float, surroundings: dict[str, str]) -> str | None:
+    """Run a command with its output in a log; returns why it failed, or None."""
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    given = os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"} | surroundings
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            words, cwd=ROOT, env=given, stdout=file, stderr=file, start_new_session=True
+        )
+        try:
+            status = process.wait(limit)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            return f"it was not done after {limit:g} s"
+    return f"exit status {status}" if status else None
 
 
-def counts(report: Path) -> dict[str, Any] | None:
-    """Numbers of tests of a JUnit file and the names of those that failed; None without one."""
-    try:
-        root = ET.parse(report).getroot()
-    except (OSError, ET.ParseError):
-        return None
-    cases = list(root.iter("testcase"))
-    kinds = {
-        kind: [case for case in cases if case.find(kind) is not None]
-        for kind in ("failure", "error", "skipped")
+def do(name: str, *, work: Path, out: Path, preset: str, gpu: str, most: float) -> dict[str, Any]:
+    """Do a step; returns what the JSON file says of it."""
+    step, logs = STEPS[name], out / "logs"
+    logs.mkdir(exist_ok=True)
+    words = step.words(work, out, preset)
+    if shutil.which(words[0]) is None:
+        return {"name": name, "status": "skipped", "reason": f"{words[0]} is not on PATH"}
+    log, start = logs / f"{name}.log", time.monotonic()
+    with _watched(gpu, work / f"{name}.memory.csv"):
+        reason = _do(words, log, min(step.limit, most), step.surroundings)
+    entry: dict[str, Any] = {
+        "name": name,
+        "status": "failed" if reason else "passed",
+        "seconds": round(time.monotonic() - start, 1),
+        "command": " ".join(words),
     }
-    other = sum(map(len, kinds.values()))
-    return {
-        "passed": len(cases) - other,
-        "failed": len(kinds["failure"]),
-        "errors": len(kinds["error"]),
-        "skipped": len(kinds["skipped"]),
-        "names_of_failed": [
-            f"{case.get('classname')}::{case.get('name')}"
-            for case in (*kinds["failure"], *kinds["error"])
-        ],
-        "why_skipped": sorted(
-            {skipped.get("message") or "" for case in cases for skipped in case.iter("skipped")}
-        ),
-    }
-
-
-def memory(samples: Path) -> dict[str, float | int | None]:
-    """Of ``nvidia-smi``'s samples: the first and the largest memory in use, the mean utilisation.
-
-    They speak of the whole card, whoever uses it; the run's own stages tell what it allocated.
-    """
-    try:
-        lines = samples.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    pairs = [re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*", line) for line in lines]
-    used = [int(pair[1]) for pair in pairs if pair]
-    busy = [int(pair[2]) for pair in pairs if pair]
-    if not used:
-        return {"samples": 0, "before_mb": None, "peak_mb": None, "mean_utilisation_percent": None}
-    return {
-        "samples": len(used),
-        "before_mb": used[0],
-        "peak_mb": max(used),
-        "mean_utilisation_percent": round(sum(busy) / len(busy), 1),
-    }
-
-
-def assemble(work: Path, preset: str) -> dict[str, Any]:
-    """Everything the steps left, as one value."""
-    done = steps(work)
-    tests = {name: counts(work / f"{name}.xml") for name in ("tests", "memcheck", "racecheck")}
-    for entry in done:
-        counted = tests.get(entry["name"])
-        if entry["status"] == "passed" and counted is not None and counted["passed"] == 0:
+    told = log.read_text(encoding="utf-8", errors="replace")
+    if reason:
+        entry |= {"reason": reason, "end_of_log": told.splitlines()[-_LOG_LINES:]}
+    tests = counts(work / f"{name}.xml")
+    if tests is not None:
+        entry["tests"] = tests
+        if not reason and tests["passed"] == 0:
             entry |= {"status": "failed", "reason": "no test ran: why_skipped tells why"}
-    flows = {}
-    for name in ("run", "run-below-8GB"):
-        results = _json(work / name / "results.json")
-        if results is None:
-            continue
+    if name == "ncu":
+        entry["kernels"] = kernels(told)
+    results = content(work / name / "results.json")
+    if results is not None:
         stages = results.get("stages", [])
-        flows[name] = {
+        entry["flow"] = {
             "seconds_in_stages": round(sum(stage["seconds"] for stage in stages), 3),
             "peak_gpu_mb_of_stages": max((s.get("peak_gpu_mb", 0.0) for s in stages), default=None),
-            "whole_card": memory(work / f"{name}.memory.csv"),
+            "whole_card": memory((work / f"{name}.memory.csv").read_text()),
             "results": results,
         }
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "passed": all(entry["status"] != "failed" for entry in done),
-        "preset": preset,
-        "environment": _json(work / "environment.json"),
-        "steps": done,
-        "tests": {
-            name: counts(work / f"{name}.xml") for name in ("tests", "memcheck", "racecheck")
-        },
-        "flows": flows,
-    }
+    return entry
 
 
-def _json(path: Path) -> Any:
-    """Content of a JSON file; None where there is none."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def free_name(out: Path, result: dict[str, Any]) -> Path:
+def free_name(out: Path, date: str, gpu: str) -> Path:
     """``<date>-<gpu>.json`` in ``out``, with a number where that is taken."""
-    gpu = (result["environment"] or {}).get("gpu") or "gpu"
-    stem = f"{result['date'][:10]}-{re.sub(r'[^a-z0-9]+', '-', gpu.lower()).strip('-')}"
+    stem = f"{date[:10]}-{re.sub(r'[^a-z0-9]+', '-', gpu.lower()).strip('-')}"
     path, number = out / f"{stem}.json", 1
     while path.exists():
         number += 1
@@ -206,27 +250,90 @@ def free_name(out: Path, result: dict[str, Any]) -> Path:
     return path
 
 
+def _refusal(gpu: str) -> str | None:
+    """Why nothing can be done here."""
+    if not output("nvidia-smi", f"--id={gpu}", "--query-gpu=name", "--format=csv,noheader"):
+        return (
+            "nvidia-smi finds no NVIDIA GPU here: run this on a machine that has one, with its "
+            "driver"
+        )
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        return (
+            f"{sys.executable} lacks {', '.join(missing)}: pip install "
+            "'gpu-coldstart[cuda13,test]' (docs/gpu.md), or set PYTHON to another interpreter"
+        )
+    return None
+
+
+def chosen(names: str | None) -> list[str]:
+    """The steps to do, in order, with those they need."""
+    if names is None:
+        return [name for name, step in STEPS.items() if not step.asked]
+    asked = set(names.split(","))
+    unknown = asked - set(STEPS)
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"no step is called {', '.join(sorted(unknown))}: use some of {', '.join(STEPS)}"
+        )
+    asked |= {need for name in asked if (need := STEPS[name].needs)}
+    return [name for name in STEPS if name in asked]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    reporting = commands.add_parser("environment")
-    reporting.add_argument("--gpu", default="0")
-    reporting.add_argument("--to", type=Path, required=True)
-    assembling = commands.add_parser("assemble")
-    assembling.add_argument("--work", type=Path, required=True)
-    assembling.add_argument("--out", type=Path, required=True)
-    assembling.add_argument("--preset", required=True)
+    wide = max(map(len, STEPS))
+    listed = "\n".join(
+        f"  {name:<{wide}}  {step.what}{' (only where named)' if step.asked else ''}"
+        for name, step in STEPS.items()
+    )
+    parser = argparse.ArgumentParser(
+        prog="bench/gpu_check.sh",
+        description=__doc__,
+        epilog=f"steps:\n{listed}\n\n{_EPILOG}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--steps", type=chosen, default=chosen(None), metavar="NAME,NAME...")
+    parser.add_argument("--preset", default="paper", help="size of the tables (paper)")
+    parser.add_argument(
+        "--limit", type=float, default=float("inf"), help="seconds, where a step's own are more"
+    )
     options = parser.parse_args(arguments)
-    if options.command == "environment":
-        options.to.write_text(json.dumps(environment(options.gpu), indent=1) + "\n")
-        return 0
-    result = assemble(options.work, options.preset)
-    path = free_name(options.out, result)
-    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    failed = [entry["name"] for entry in result["steps"] if entry["status"] == "failed"]
-    told = f"failed: {', '.join(failed)}" if failed else "every step that ran passed"
-    sys.stdout.write(f"{told}; written to {path}\n")
+    gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
+    reason = _refusal(gpu)
+    if reason:
+        sys.stderr.write(f"error: {reason}\n")
+        return 2
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    out = ROOT / os.environ.get("OUT", "bench/results")
+    work = ROOT / os.environ.get("WORK", f"runs/gpu-check/{date.replace(':', '')[:17]}")
+    for folder in (out, work):
+        folder.mkdir(parents=True, exist_ok=True)
+    kept = work / "steps.json"
+    done: dict[str, dict[str, Any]] = content(kept) or {}
+    surroundings = environment(gpu)
+    path = free_name(out, date, surroundings["gpu"] or "gpu")
+    for name in options.steps:
+        sys.stdout.write(f"{name:<{wide}}  ")
+        sys.stdout.flush()
+        if done.get(name, {}).get("status") != "passed":
+            done[name] = do(
+                name, work=work, out=out, preset=options.preset, gpu=gpu, most=options.limit
+            )
+        told = done[name]
+        sys.stdout.write(f"{told['status']}: {told.get('reason') or told['seconds']}\n")
+        kept.write_text(json.dumps(done))
+        result = {
+            "date": date,
+            "passed": all(entry["status"] != "failed" for entry in done.values()),
+            "preset": options.preset,
+            "environment": surroundings,
+            "steps": list(done.values()),
+        }
+        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    failed = [name for name in options.steps if done[name]["status"] == "failed"]
+    summary = f"failed: {', '.join(failed)}" if failed else "every step that ran passed"
+    sys.stdout.write(f"{summary}; written to {path}\n")
     return 1 if failed else 0
 
 

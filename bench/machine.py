@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from bench.gpu_check import environment
+from bench.readings import environment
 from gpu_coldstart.engine import Engine
 
 __all__ = ["RIVALS", "describe", "rates"]

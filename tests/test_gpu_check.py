@@ -1,4 +1,4 @@
-"""The script for machines with a GPU, as far as it runs without one."""
+"""The check for machines with a GPU, as far as it runs without one: its steps are small scripts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-
-_NO_GPU = "#!/bin/sh\nexit 9\n"
+from bench import gpu_check
+from bench.gpu_check import STEPS, Step, main
+from bench.readings import METRICS, kernels
 
 _GPU = """\
 #!/bin/sh
@@ -24,100 +24,92 @@ case "$*" in
 esac
 """
 
-_PYTHON = """\
-#!/bin/sh
-case "$*" in
-bench/*) exec {python} "$@" ;;
-"-m pytest"*) printf '<testsuite>{cases}</testsuite>' >"${{5#--junitxml=}}" ;;
-*.datasets*) exit 0 ;;
-*--memory-budget*) exit 3 ;;
-*) sleep 0.3; mkdir "$WORK/run"; printf '{results}' >"$WORK/run/results.json" ;;
-esac
-"""
+_RESULTS = {
+    "stages": [
+        {"name": "logs", "seconds": 1.5, "peak_gpu_mb": 70.0},
+        {"name": "tt-svd", "seconds": 2.0, "peak_gpu_mb": 90.0},
+    ]
+}
 
-_SANITIZER = """\
-#!/bin/sh
-[ "$2" = racecheck ] && exit 99
-shift 6
-exec "$@"
-"""
-
-_STAGES = [
-    {"name": "logs", "seconds": 1.5, "peak_gpu_mb": 70.0},
-    {"name": "tt-svd", "seconds": 2.0, "peak_gpu_mb": 90.0},
-]
+_PASSED = '<testcase name="a"/><testcase name="b"><skipped message="no"/></testcase>'
 
 
-def check(folder: Path, *options: str, smi: str, cases: str = "") -> tuple[int, str, str]:
-    """Run the script with other programs in the place of nvidia-smi and Python."""
-    results = json.dumps({"stages": _STAGES})
-    programs = {
-        "nvidia-smi": smi,
-        "compute-sanitizer": _SANITIZER,
-        "python-instead": _PYTHON.format(python=sys.executable, cases=cases, results=results),
-    }
-    for name, text in programs.items():
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
-    surroundings = os.environ | {
-        "PATH": f"{folder}:{os.environ['PATH']}",
-        "PYTHON": str(folder / "python-instead"),
-        "OUT": str(folder / "out"),
-        "WORK": str(folder / "work"),
-    }
-    done = subprocess.run(
-        ["bash", ROOT / "bench" / "gpu_check.sh", *options],
-        env=surroundings,
-        capture_output=True,
-        text=True,
-        timeout=60,
+def script(text: str, **options: Any) -> Step:
+    """A step that runs Python; in its text, ``work`` is the folder of that name."""
+
+    def words(work: Path, out: Path, preset: str) -> list[str]:
+        start = f"import sys, time; from pathlib import Path; work = Path({str(work)!r})"
+        return [sys.executable, "-c", f"{start}\n{text}"]
+
+    return Step("a script", words, **({"limit": 20} | options))
+
+
+def flow(name: str) -> Step:
+    """A step that leaves what a run leaves, once the GPU's memory has been sampled."""
+    return script(
+        f"run = work / {name!r}; run.mkdir(exist_ok=True)\n"
+        "time.sleep(0.3)\n"
+        f"(run / 'results.json').write_text({json.dumps(_RESULTS)!r})\n"
+        "with (work / 'done').open('a') as file: file.write('flow ')"
     )
-    return done.returncode, done.stdout, done.stderr
 
 
-def written(folder: Path) -> Any:
-    """The one JSON file."""
-    (path,) = (folder / "out").iterdir()
-    assert path.name.endswith("-nvidia-fake-1.json")
-    return json.loads(path.read_text())
+def reported(name: str, cases: str) -> Step:
+    """A step that reports tests."""
+    return script(f"(work / '{name}.xml').write_text('<testsuite>{cases}</testsuite>')")
 
 
-def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
-    status, said, error = check(tmp_path, smi=_NO_GPU)
-    assert (status, said) == (2, "")
-    assert error == (
-        "error: nvidia-smi finds no NVIDIA GPU here: "
-        "run this on a machine that has one, with its driver\n"
-    )
-    assert not (tmp_path / "out").exists()
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with a GPU, whose steps are harmless."""
+    (tmp_path / "nvidia-smi").write_text(_GPU)
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("OUT", str(tmp_path / "out"))
+    monkeypatch.setenv("WORK", str(tmp_path / "work"))
+    monkeypatch.setattr(gpu_check, "NEEDED", ("json",))
+    steps = {
+        "flow": flow("flow"),
+        "broken": script("print('the last line'); sys.exit(3)"),
+        "slow": script("time.sleep(60)", limit=1),
+        "tests": reported("tests", _PASSED),
+        "empty": reported("empty", '<testcase><skipped message="no card"/></testcase>'),
+        "absent": Step("of another machine", lambda *_: ["no-such-program"], limit=1),
+        "after": script("print(1)", needs="flow"),
+        "asked": script("print(2)", asked=True),
+    }
+    monkeypatch.setattr(gpu_check, "STEPS", steps)
+    return tmp_path
 
 
-def test_an_option_that_is_not_known(tmp_path: Path) -> None:
-    status, _, error = check(tmp_path, "--fast", smi=_GPU)
-    assert status == 2
-    assert error.startswith("error: option --fast is not known")
+def written(place: Path) -> Any:
+    """The newest JSON file, and its steps by name."""
+    paths = sorted((place / "out").glob("*-nvidia-fake-1*.json"), key=lambda p: p.stat().st_mtime)
+    content = json.loads(paths[-1].read_text())
+    return content, {step["name"]: step for step in content["steps"]}
 
 
-def test_a_failure_is_written_down_and_the_next_step_goes_on(tmp_path: Path) -> None:
-    cases = '<testcase name="a"/><testcase name="b"><skipped message="no"/></testcase>'
-    status, said, _ = check(tmp_path, "--quick", smi=_GPU, cases=cases)
-    found = written(tmp_path)
-    assert status == 1
-    assert "failed: run-below-8GB, racecheck; written to" in said
-    assert found["passed"] is False
-    steps = {step["name"]: step for step in found["steps"]}
-    assert steps["run-below-8GB"]["exit_status"] == 3
-    assert steps["run-below-8GB"]["end_of_log"] == []
-    for name in ("environment", "tests", "tables", "run", "memcheck"):
-        assert steps[name]["status"] == "passed"
-    assert "--tool racecheck --error-exitcode 99" in steps["racecheck"]["command"]
-    assert found["tests"]["tests"]["passed"] == found["tests"]["tests"]["skipped"] == 1
-    assert found["environment"]["gpu_memory_mb"] == 8192
-    assert found["environment"]["compute_capability"] == "6.1"
-    flow = found["flows"]["run"]
-    assert flow["seconds_in_stages"] == 3.5
-    assert flow["peak_gpu_mb_of_stages"] == 90
-    assert flow["whole_card"] == {
+def test_a_failure_is_written_down_and_the_next_step_goes_on(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--steps", ",".join(gpu_check.STEPS)]) == 1
+    assert "failed: broken, slow, empty; written to" in capsys.readouterr().out
+    content, steps = written(place)
+    assert content["passed"] is False
+    assert content["environment"]["gpu_memory_mb"] == 8192
+    assert content["environment"]["compute_capability"] == "6.1"
+    assert steps["broken"]["reason"] == "exit status 3"
+    assert steps["broken"]["end_of_log"] == ["the last line"]
+    assert steps["slow"]["reason"] == "it was not done after 1 s"
+    assert steps["tests"]["tests"]["passed"] == steps["tests"]["tests"]["skipped"] == 1
+    assert steps["empty"]["reason"] == "no test ran: why_skipped tells why"
+    assert steps["absent"]["status"] == "skipped"
+    assert steps["after"]["status"] == steps["asked"]["status"] == "passed"
+    assert (place / "out" / "logs" / "after.log").read_text() == "1\n"
+    found = steps["flow"]["flow"]
+    assert found["seconds_in_stages"] == 3.5
+    assert found["peak_gpu_mb_of_stages"] == 90
+    assert found["whole_card"] == {
         "samples": 3,
         "before_mb": 300,
         "peak_mb": 900,
@@ -125,16 +117,71 @@ def test_a_failure_is_written_down_and_the_next_step_goes_on(tmp_path: Path) -> 
     }
 
 
-@pytest.mark.parametrize("cases", ["", '<testcase><skipped message="no card"/></testcase>'])
-def test_tests_that_are_all_skipped_have_not_passed(tmp_path: Path, cases: str) -> None:
-    status, said, _ = check(tmp_path, smi=_GPU, cases=cases)
-    assert status == 1
-    assert "failed: tests, run-below-8GB, memcheck, racecheck; " in said
-    assert written(tmp_path)["tests"]["tests"]["passed"] == 0
+def test_what_passed_is_not_done_again_and_what_is_needed_is(place: Path) -> None:
+    assert main(["--steps", "after"]) == 0
+    assert main(["--steps", "after,asked"]) == 0
+    assert (place / "work" / "done").read_text() == "flow "
+    assert list(written(place)[1]) == ["flow", "after", "asked"]
 
 
-def test_tests_are_left_out_where_that_is_asked_for(tmp_path: Path) -> None:
-    check(tmp_path, "--skip-tests", smi=_GPU)
-    found = written(tmp_path)
-    skipped = [step["name"] for step in found["steps"] if step["status"] == "skipped"]
-    assert skipped == ["tests", "memcheck", "racecheck"]
+def test_sanitizers_are_only_run_where_they_are_named() -> None:
+    assert {name for name in STEPS if name not in gpu_check.chosen(None)} == {
+        "memcheck",
+        "racecheck",
+    }
+
+
+def test_a_step_that_is_not_known(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--steps", "flow,fast"])
+    assert "no step is called fast: use some of flow, broken" in capsys.readouterr().err
+
+
+def test_a_missing_package_is_named_before_anything_is_done(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gpu_check, "NEEDED", ("json", "no_such_package"))
+    assert main([]) == 2
+    assert f"error: {sys.executable} lacks no_such_package: pip install" in capsys.readouterr().err
+    assert not (place / "out").exists()
+
+
+def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
+    """By the command itself, with an nvidia-smi that fails."""
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexit 9\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    given = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "OUT": str(tmp_path / "out")}
+    done = subprocess.run(
+        ["bash", Path(__file__).parents[1] / "bench" / "gpu_check.sh"],
+        env=os.environ | given | {"PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: nvidia-smi finds no NVIDIA GPU here: "
+        "run this on a machine that has one, with its driver\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_kernels_are_added_up_from_the_profilers_table() -> None:
+    head = ["ID", "Kernel Name", *METRICS]
+    rows = [
+        head,
+        ["", "", "ns", "byte", "%", "%"],
+        ["0", "pool(const long *, int)", "1,000", "5e3", "80", "10"],
+        ["1", "pmi(int)", "7", "8", "9", "10"],
+        ["2", "pool(const long *, int)", "3000", "7000", "40", "30"],
+    ]
+    report = "\n".join(",".join(f'"{cell}"' for cell in row) for row in rows)
+    found = kernels(f"words of the run\n{report}\n")
+    assert found["pmi"]["launches"] == 1
+    assert found["pool"] == {
+        "launches": 2,
+        "ns": 4000,
+        "bytes": 12000,
+        "memory_percent": 50,
+        "arithmetic_percent": 25,
+    }

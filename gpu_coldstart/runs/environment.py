@@ -6,6 +6,7 @@ import platform
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
+from gpu_coldstart import __version__
 from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.registry import DATASETS, ENGINES, MODELS, SPACES, STRATEGIES
 
@@ -21,7 +22,7 @@ _LIBRARIES = (
 
 def versions() -> dict[str, str]:
     """Versions by name: Python's, this package's, and those of the libraries installed."""
-    names = {"python": platform.python_version(), "gpu-coldstart": version("gpu-coldstart")}
+    names = {"python": platform.python_version(), "gpu-coldstart": __version__}
     for name in _LIBRARIES:
         with suppress(PackageNotFoundError):
             names[name] = version(name)
