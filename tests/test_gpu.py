@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -299,14 +299,22 @@ def test_neighbours_agree(sides: tuple[Side, Side]) -> None:
         assert np.mean(found[1][place] == found[0][place]) > 0.999
 
 
+def leaves(side: Side, value: Any, name: str = "logs") -> Iterator[tuple[str, Any]]:
+    """The arrays and other values of a tree of dataclasses, on the host, each with its name."""
+    if isinstance(value, Csr):
+        yield name, on_host(side, value)
+    elif is_dataclass(value):
+        for part in fields(value):
+            yield from leaves(side, getattr(value, part.name), f"{name}.{part.name}")
+    else:
+        yield name, side.engine.to_host(value) if hasattr(value, "dtype") else value
+
+
 def test_logs_are_the_same(sides: tuple[Side, Side]) -> None:
-    for name in vars(sides[0].logs):
-        values = [getattr(side.logs, name) for side in sides]
-        if not (isinstance(values[0], Csr) or hasattr(values[0], "dtype")):
-            assert values[0] == values[1], name
-            continue
-        one, other = (on_host(side, value) for side, value in zip(sides, values, strict=True))
+    for (name, one), (_, other) in zip(*(leaves(s, s.logs) for s in sides), strict=True):
         if isinstance(one, sp.csr_array):
             assert (one != other).nnz == 0, name
-        else:
+        elif hasattr(one, "dtype"):
             assert_array_equal(one, other, err_msg=name)
+        else:
+            assert one == other, name

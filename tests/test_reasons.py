@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import torch
 from numpy.testing import assert_allclose
@@ -63,9 +65,14 @@ def test_shares_are_what_leaving_out_moves(engine: Engine) -> None:
     vectors[3] = 0
     vectors[3, -len(SCALARS) :] = unknown  # of whom nothing is known
     users = np.array([3, 69, 0, 41])
+    there = engine.to_torch(engine.asarray(unknown)).device
     shares = engine.to_host(
         signal_shares(
-            engine, model, Given(engine, vectors), engine.asarray(users), engine.asarray(unknown)
+            engine,
+            deepcopy(model).to(there),
+            Given(engine, vectors),
+            engine.asarray(users),
+            engine.asarray(unknown),
         )
     )
     assert shares.shape == (4, len(BLOCKS))

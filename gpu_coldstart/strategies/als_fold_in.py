@@ -12,7 +12,7 @@ from gpu_coldstart.strategies.base import Context, Ranking, Strategy, Users
 __all__ = ["AlsFoldIn"]
 
 _LEAST = 8  # streams; users with as many up to a power of two are solved together
-_CELLS = 1 << 23  # numbers that one batch holds
+_CELLS = 1 << 22  # numbers that one batch holds
 
 
 class AlsFoldIn(Strategy):
@@ -37,7 +37,7 @@ class AlsFoldIn(Strategy):
         xp, tracks = context.engine.xp, context.tracks
         gram = (tracks.T @ tracks).astype(xp.float64)
         gram += self.parameters.regularization * xp.eye(len(gram))
-        self._inverse = xp.linalg.solve(gram, xp.eye(len(gram))).astype(xp.float32)
+        self._inverse = xp.linalg.solve(gram, xp.eye(len(gram)))
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
@@ -52,7 +52,8 @@ class AlsFoldIn(Strategy):
     def _factors(self, streamed: Csr) -> Array:
         """Factors [n, d] of users by what they streamed [n, tracks].
 
-        A user is solved in a system whose size depends on nobody else, so that the bits do not.
+        A user is solved in a system whose size depends on nobody else, and in double precision, as
+        libraries multiply stacks of other heights by other kernels: so the bits depend on nobody.
         """
         xp = self.context.engine.xp
         lengths = xp.diff(streamed.indptr)
@@ -79,11 +80,11 @@ class AlsFoldIn(Strategy):
         entries = first + xp.arange(size)
         there = entries < stop
         entries = xp.where(there, entries, 0)
-        tracks = self.context.tracks[streamed.indices[entries]] * there[:, :, None]
+        tracks = self.context.tracks[streamed.indices[entries]].astype(xp.float64)
+        tracks *= there[:, :, None]
         counts = streamed.data[entries].astype(xp.float64)
         extra = self.parameters.confidence * xp.log1p(counts) * there
         placed = tracks @ self._inverse
-        kernel = (tracks @ placed.transpose(0, 2, 1)).astype(xp.float64)
-        system = extra[:, :, None] * kernel + xp.eye(size)
+        system = extra[:, :, None] * (tracks @ placed.transpose(0, 2, 1)) + xp.eye(size)
         weights = xp.linalg.solve(system, (1 + extra)[:, :, None])
         return (placed * weights).sum(axis=1).astype(xp.float32)

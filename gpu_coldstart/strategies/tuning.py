@@ -57,10 +57,14 @@ def nearest_square(engine: Engine, places: Array, points: Array) -> float:
 
 
 def softmax(engine: Engine, distances: Array, sharpness: float) -> Array:
-    """Weights [n, s] that fall with the squares of distances [n, s], nearest first; of sum 1."""
-    squares = distances * distances
-    weights = engine.xp.exp(-sharpness * (squares - squares[:, :1]))
-    return weights / weights.sum(axis=1, keepdims=True)
+    """Weights [n, s] that fall with the squares of distances [n, s], nearest first; of sum 1.
+
+    Double precision inside, as libraries add up the rows of other shapes in another order.
+    """
+    xp = engine.xp
+    squares = distances.astype(xp.float64) ** 2
+    weights = xp.exp(-sharpness * (squares - squares[:, :1]))
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(xp.float32)
 
 
 def blended(engine: Engine, places: Array, weights: Array, shares: Csr, k: int) -> Ranking:

@@ -7,6 +7,7 @@ floating-point numbers atomically, in an order that changes from run to run.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import cupy as cp
 from cupyx.scipy import sparse
@@ -20,7 +21,7 @@ __all__ = ["csr", "offsets", "product", "row_numbers", "take_rows", "to_cupyx", 
 _MOST_ENTRIES = 2**31 - 1
 """cuSPARSE takes 32-bit offsets by way of CuPy."""
 
-_PRODUCT_BYTES = 32
+_PRODUCT_BYTES = 40
 """Memory cuSPARSE was seen to ask for each pair of entries it multiplies, rounded up."""
 
 
@@ -88,7 +89,9 @@ def take_rows(matrix: Csr, rows: Array) -> Csr:
 def product(memory: Memory, left: Csr, right: Csr) -> Csr:
     """See :meth:`gpu_coldstart.engine.base.Engine.product`; cuSPARSE, by runs of rows.
 
-    What cuSPARSE needs grows with the pairs of entries that meet, which are counted first.
+    What cuSPARSE needs grows with the pairs of entries that meet, which are counted first. It adds
+    them up in an order that depends on the other rows, so in double precision: rounded afterwards,
+    a row is the same in any company.
     """
     shape = (left.shape[0], right.shape[1])
     if not left.nnz or not right.nnz:
@@ -96,15 +99,15 @@ def product(memory: Memory, left: Csr, right: Csr) -> Csr:
         return Csr(cp.zeros(shape[0] + 1, dtype=cp.int64), none, none.astype(cp.float32), shape)
     pairs = cp.diff(right.indptr)[left.indices]
     before = cp.concatenate([cp.zeros(1, dtype=cp.int64), cp.cumsum(pairs)])[left.indptr]
-    whole = to_cupyx(right)
+    whole = to_cupyx(right, cp.float64)
     parts: list[tuple[Array, Array, Array]] = []
 
     def multiply(first: int, start: int, stop: int) -> None:
-        product = to_cupyx(_run(left, first + start, first + stop)) @ whole
+        product = to_cupyx(_run(left, first + start, first + stop), cp.float64) @ whole
         ordered = _in_order(
             Csr(product.indptr.astype(cp.int64), product.indices, product.data, product.shape)
         )
-        parts.append((cp.diff(ordered.indptr), ordered.indices, ordered.data))
+        parts.append((cp.diff(ordered.indptr), ordered.indices, ordered.data.astype(cp.float32)))
 
     start = 0
     while start < left.shape[0]:
@@ -138,8 +141,8 @@ def _run(matrix: Csr, start: int, stop: int) -> Csr:
     )
 
 
-def to_cupyx(matrix: Csr) -> sparse.csr_matrix:
-    """CuPy's own sparse matrix, sharing indices and values.
+def to_cupyx(matrix: Csr, dtype: Any = cp.float32) -> sparse.csr_matrix:
+    """CuPy's own sparse matrix, sharing indices, and values where they are of that type.
 
     Raises
     ------
@@ -149,4 +152,5 @@ def to_cupyx(matrix: Csr) -> sparse.csr_matrix:
     if matrix.nnz > _MOST_ENTRIES:
         raise ValueError(f"a matrix of {matrix.nnz} entries exceeds 32-bit offsets")
     indptr = matrix.indptr.astype(cp.int32)
-    return sparse.csr_matrix((matrix.data, matrix.indices, indptr), shape=matrix.shape)
+    values = matrix.data.astype(dtype, copy=False)
+    return sparse.csr_matrix((values, matrix.indices, indptr), shape=matrix.shape)
