@@ -34,7 +34,9 @@ NEEDED = (
 )  # fmt: skip
 """Modules without which no step comes far; the engine itself says whether its card needs more."""
 
-KERNELS = "als|drop_seen|pmi|pool|rank_metrics|row_top|segment_counts|segment_sum|soft_allocate"
+KERNELS = (
+    "als|drop_seen|pair_keys|pmi|pool|rank_metrics|row_top|segment_counts|segment_sum|soft_allocate"
+)
 """Beginnings of the names of our kernels."""
 
 _EPILOG = """\

@@ -173,3 +173,39 @@ def test_drop_seen(seed: int, n: int, m: int, share: float) -> None:
     wanted = ENGINE.drop_seen(tracks, scores, seen, k)
     assert_array_equal(kept, wanted[0])
     assert_array_equal(kept_scores, wanted[1])
+
+
+@given(
+    seed=st.integers(0, 999),
+    n=st.integers(1, 9),
+    width=st.sampled_from([1, 40]),
+    d=st.sampled_from([1, 3, 33]),
+    distances=st.booleans(),
+    everything=st.booleans(),
+)
+@EXAMPLES
+def test_pair_keys(
+    seed: int, n: int, width: int, d: int, *, distances: bool, everything: bool
+) -> None:
+    """The same bits as dimension by dimension in NumPy."""
+    random = np.random.default_rng(seed)
+    scale = 10.0 ** random.integers(-9, 9, size=(1, d))
+    queries, items = ((random.normal(size=(m, d)) * scale).astype(np.float32) for m in (n, 50))
+    some = None if everything else random.integers(0, 50, size=(n, width)).astype(np.int32)
+    chosen = np.arange(50, dtype=np.int32)[None] if some is None else some
+    keys = np.full((n, chosen.shape[1]), np.nan)
+    launch(
+        "pair_keys",
+        written=("keys",),
+        queries=queries,
+        items=items,
+        chosen=chosen,
+        keys=keys,
+        n=n,
+        rows=len(chosen),
+        width=chosen.shape[1],
+        d=d,
+        distances=int(distances),
+    )
+    wanted = settle.pair_keys(np, queries, items, some, distances=distances)
+    assert_array_equal(keys, wanted)

@@ -10,6 +10,7 @@ import torch
 
 from gpu_coldstart.engine import settle
 from gpu_coldstart.engine.base import Array, Csr, Kmeans, KmeansOptions
+from gpu_coldstart.engine.cuda.kernels import kernel
 from gpu_coldstart.engine.cuda.memory import Memory
 from gpu_coldstart.engine.cuda.sparse import csr
 
@@ -80,7 +81,14 @@ class Search:
             some = points[start:stop]
             labels = self._neighbours(some, centroids, depth, distances=True)
             nearest[start:stop], distances[start:stop] = settle.best_of(
-                cp, some, centroids, labels, n=n, longest=longest, distances=True
+                cp,
+                some,
+                centroids,
+                labels,
+                n=n,
+                longest=longest,
+                distances=True,
+                pair=_keys(some, centroids, distances=True),
             )
 
         row_bytes = 4 * (3 * points.shape[1] + 24 * depth)
@@ -101,7 +109,14 @@ class Search:
                 return
             candidates = self._neighbours(some, items, depth, distances=False)
             best[start:stop], top[start:stop] = settle.best_of(
-                cp, some, items, candidates, n=k, longest=longest, distances=False
+                cp,
+                some,
+                items,
+                candidates,
+                n=k,
+                longest=longest,
+                distances=False,
+                pair=_keys(some, items, distances=False),
             )
 
         width = 24 * depth if depth <= _MOST_NEIGHBOURS else 16 * len(items)
@@ -110,9 +125,35 @@ class Search:
         return best, top
 
 
+def _keys(queries: Array, items: Array, *, distances: bool) -> settle.Keys:
+    """:func:`gpu_coldstart.engine.settle.pair_keys` of the same bits, by our kernel."""
+    items = cp.ascontiguousarray(items)
+
+    def pair(rows: Array, some: Array | None) -> Array:
+        ours = cp.ascontiguousarray(queries[rows])
+        chosen = cp.arange(len(items))[None] if some is None else some
+        keys = cp.empty((len(ours), chosen.shape[1]), dtype=cp.float64)
+        kernel("pair_keys")(
+            keys.size,
+            1,
+            queries=ours,
+            items=items,
+            chosen=cp.ascontiguousarray(chosen, dtype=cp.int32),
+            keys=keys,
+            n=len(ours),
+            rows=len(chosen),
+            width=keys.shape[1],
+            d=ours.shape[1],
+            distances=int(distances),
+        )
+        return keys
+
+    return pair
+
+
 def _sort_all(queries: Array, items: Array, k: int) -> tuple[Array, Array]:
     """The best ``k`` by sorting all scores, for lists longer than faiss makes."""
-    exact = settle.pair_keys(cp, queries, items, None, distances=False)
+    exact = _keys(queries, items, distances=False)(slice(None), None)
     keys = settle.as_returned(cp, exact, distances=False)
     order = cp.argsort(keys, axis=1, kind="stable")[:, :k]
     return order.astype(cp.int32), 0 - cp.take_along_axis(keys, order, axis=1)
