@@ -6,6 +6,7 @@ import gc
 import importlib
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -18,6 +19,7 @@ from gpu_coldstart.cli.wording import sentence
 from gpu_coldstart.engine import Engine, choose
 from gpu_coldstart.engine.base import AlsOptions, Csr, HostArray
 from gpu_coldstart.errors import UserError
+from tests.rehearsal import torch_cuda
 from tests.rehearsal.cupy_array import Ndarray, OutOfMemoryError, host_of, wrap
 from tests.rehearsal.cupy_cuda import CUDARuntimeError
 from tests.rehearsal.install import Stage, rehearsed
@@ -58,6 +60,18 @@ LACKS: dict[str, Exception] = {
 """A lack of memory in the words of each library."""
 
 in_any_words = pytest.mark.parametrize("error", LACKS.values(), ids=LACKS)
+
+
+@pytest.mark.parametrize("library", ["cupy", "rmm"])
+def test_the_pool_tells_a_lack_of_memory_as_the_libraries_do(
+    module: Any, stage: Stage, library: str
+) -> None:
+    """Their C++ code passes on nothing but MemoryError, and PyTorch raises a RuntimeError."""
+    cupy_asks, stream = module._cupy_allocate, torch_cuda._RmmStream(0)
+    ask = cupy_asks if library == "cupy" else partial(module._rmm_allocate, stream=stream)
+    with pytest.raises(MemoryError, match="CUDA out of memory"):
+        ask(stage.total_memory + 1)
+
 
 # -- batches -----------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tests.rehearsal.cupy_array import Ndarray, OutOfMemoryError
-from tests.rehearsal.record import current, note, recorded
+from tests.rehearsal.record import current, lacking, note, recorded
 
 __all__ = ["RawModule", "make"]
 
@@ -151,11 +151,12 @@ class _Block:
 
 
 def _set_allocator(allocator: Any = None) -> None:
-    """Ask the new allocator for a block and for none, and give both back."""
+    """Ask the new allocator for a block, for none and for too much, and give back what came."""
     if allocator is not None:
         for size in (512, 0):
             block = allocator(size)
             del block
+        lacking("cupy.cuda.set_allocator", lambda: allocator(current().total_memory + 1))
 
 
 class UnownedMemory:

@@ -17,6 +17,7 @@ __all__ = [
     "UndefinedError",
     "current",
     "enter",
+    "lacking",
     "note",
     "recorded",
     "transfer",
@@ -113,6 +114,17 @@ def recorded(name: str, function: Callable[..., Any], *, method: bool = False) -
         return function(*arguments, **keywords)
 
     return wrapper
+
+
+def lacking(name: str, allocate: Callable[[], object]) -> None:
+    """Ask an allocator for more than there is; only MemoryError passes through C++ unharmed."""
+    try:
+        allocate()
+    except MemoryError:
+        return
+    except Exception as error:
+        raise UndefinedError(f"{name}: C++ code takes {type(error)} for another fault") from error
+    raise UndefinedError(f"{name}: more than the card has was handed out")
 
 
 def transfer(kind: Literal["host-to-device", "device-to-host", "scalar"], nbytes: int) -> None:

@@ -163,17 +163,25 @@ def test_memory_is_tried_out(stage: Stage, cp: Any) -> None:
 
     def allocate(size: int, device: int) -> int:
         taken.append(size)
+        if size > stage.total_memory:
+            raise MemoryError
         return int(torch.cuda.caching_allocator_alloc(size, device, 0))
 
     free: Any = torch.cuda.caching_allocator_delete
     cp.cuda.set_allocator(cp.cuda.PythonFunctionAllocator(allocate, lambda at, _: free(at)).malloc)
-    assert taken == [512, 0]
+    much = stage.total_memory + 1
+    assert taken == [512, 0, much]
     callbacks = (lambda size, _: allocate(size, 0), lambda at, *_: free(at))
     rmm.mr.set_current_device_resource(rmm.mr.CallbackMemoryResource(*callbacks))
-    assert taken == [512, 0, 256, 0, 512]
+    assert taken == [512, 0, much, 256, 0, 512, much]
     assert not stage.allocations
+    torchs_own: Any = torch.cuda.caching_allocator_alloc
     with pytest.raises(torch.OutOfMemoryError):
-        allocate(stage.total_memory + 1, 0)
+        torchs_own(much)
+    with pytest.raises(UndefinedError, match="OutOfMemoryError"):
+        rmm.mr.set_current_device_resource(
+            rmm.mr.CallbackMemoryResource(lambda size, _: torchs_own(size), callbacks[1])
+        )
 
 
 def test_calls_are_written_for_the_checker(stage: Stage, cp: Any, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from tests.rehearsal.record import current, recorded
+from tests.rehearsal.record import current, lacking, recorded
 
 __all__ = ["make_rmm", "patches"]
 
@@ -135,13 +135,15 @@ class CallbackMemoryResource:
         self._allocate, self._deallocate = allocate_func, deallocate_func
 
     def try_out(self) -> None:
-        """Take and give back a block, and an empty one, as RMM would."""
+        """Take and give back a block and an empty one, and ask for too much, as RMM would."""
         for size, handle in ((256, 0), (0, 2), (512, 0x5000)):
             stream = _RmmStream(handle)
             pointer = self._allocate(size, stream)
             if not isinstance(pointer, int):
                 raise TypeError("an integer is required")
             self._deallocate(pointer, size, stream)
+        much = current().total_memory + 1
+        lacking("rmm.mr.CallbackMemoryResource", lambda: self._allocate(much, _RmmStream(0)))
 
 
 def _set_resource(mr: Any) -> None:

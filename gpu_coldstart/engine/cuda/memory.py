@@ -47,8 +47,21 @@ of any other must not be handed to these before its work is done, so it has bloc
 
 
 def _allocate(size: int, stream: int) -> int:
+    """A block of the pool.
+
+    Raises
+    ------
+    MemoryError
+        Where there is none. PyTorch's own error is a RuntimeError, which the C++ code of CuPy and
+        of RMM does not take for a lack of memory.
+    """
+    if not size:
+        return 0
     device = torch.cuda.current_device()
-    return int(torch.cuda.caching_allocator_alloc(size, device, stream)) if size else 0
+    try:
+        return int(torch.cuda.caching_allocator_alloc(size, device, stream))
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(str(error)) from error
 
 
 def _release(pointer: int) -> None:
