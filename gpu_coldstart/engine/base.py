@@ -108,7 +108,11 @@ class Engine(ABC):
         return cls(), f"engine {cls.name}: asked for"
 
     def peak_mb(self) -> float:
-        """Most device memory held since this was last asked, in MB; 0 on the CPU."""
+        """Most device memory in use since this was last asked, in MB; 0 on the CPU."""
+        return 0.0
+
+    def reserved_mb(self) -> float:
+        """Device memory now taken from the driver, in use or kept for later, in MB."""
         return 0.0
 
     def explain(self, error: BaseException) -> UserError | None:

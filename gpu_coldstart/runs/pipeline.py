@@ -273,8 +273,8 @@ class Pipeline:
         write_atomically(self.directory.path / paths.TIMES, content)
 
 
-def _numbers(entry: StageTime) -> tuple[float, float, float]:
-    return entry.seconds, entry.peak_rss_mb, entry.peak_gpu_mb
+def _numbers(entry: StageTime) -> tuple[float, float, float, float]:
+    return entry.seconds, entry.peak_rss_mb, entry.peak_gpu_mb, entry.reserved_gpu_mb
 
 
 def _nothing(given: Given) -> None:

@@ -27,12 +27,17 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StageTime:
-    """How long a stage took, and the most memory held meanwhile (MB): the process's, the GPU's."""
+    """How long a stage took, and the most memory in use meanwhile (MB): the process's, the GPU's.
+
+    ``reserved_gpu_mb`` is what the process held of the GPU at the stage's end, with blocks that
+    are free for later stages; it does not shrink by itself.
+    """
 
     name: str
     seconds: float
     peak_rss_mb: float
     peak_gpu_mb: float = 0.0
+    reserved_gpu_mb: float = 0.0
 
 
 class Reporter:
@@ -129,8 +134,11 @@ class Reporter:
         with self._bars.stage(name), profiling.stage(name):
             yield
         seconds = time.perf_counter() - start
-        gpu = 0.0 if self._engine is None else self._engine.peak_mb()
-        self.times.append(StageTime(name, round(seconds, 3), round(_peak_mb(), 1), round(gpu, 1)))
+        of_gpu = [0.0, 0.0]
+        if self._engine is not None:
+            of_gpu = [self._engine.peak_mb(), self._engine.reserved_mb()]
+        memory = (round(size, 1) for size in (_peak_mb(), *of_gpu))
+        self.times.append(StageTime(name, round(seconds, 3), *memory))
         done, total = self._numbers
         self.say(f"[{done:>2}/{total}] {name:<34} {seconds:8.1f} s")
 

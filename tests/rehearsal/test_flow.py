@@ -378,10 +378,15 @@ def test_each_stage_tells_its_own_peak(tmp_path: Path, monkeypatch: pytest.Monke
 
     with rehearsed():
         monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", forget)
-        monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda device=None: counted[-1])
+        monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device=None: counted[-1])
+        kept = 2 << 30  # cached from the beginning on, and no stage's doing
+        for name in ("memory_reserved", "max_memory_reserved"):
+            monkeypatch.setattr(torch.cuda, name, lambda device=None: kept)
         result = command(*synthetic(), *FEW, "--out", tmp_path / "run")
         monkeypatch.undo()
     assert result.status == 0, result.err
-    peaks = [stage["peak_gpu_mb"] for stage in results(tmp_path / "run")["stages"]]
+    stages = results(tmp_path / "run")["stages"]
+    assert {stage["reserved_gpu_mb"] for stage in stages} == {768 + 2048}
+    peaks = [stage["peak_gpu_mb"] for stage in stages]
     assert peaks == [768 + 1 + 2 * place for place in range(len(peaks))]  # 768 are outside the pool
     assert len(peaks) >= 6

@@ -70,6 +70,9 @@ class CudaEngine(Engine):
     def peak_mb(self) -> float:
         return self._memory.peak_mb()
 
+    def reserved_mb(self) -> float:
+        return self._memory.reserved_mb()
+
     def explain(self, error: BaseException) -> UserError | None:
         lacking = out_of_memory(error)
         return OutOfDeviceMemoryError(self._memory.budget, "this run") if lacking else None

@@ -102,10 +102,18 @@ class Memory:
             rmm.mr.set_current_device_resource(_rmm_resource())
 
     def peak_mb(self) -> float:
-        """See :meth:`gpu_coldstart.engine.base.Engine.peak_mb`; with what no pool counts."""
-        peak = torch.cuda.max_memory_reserved() + _OUTSIDE
+        """See :meth:`gpu_coldstart.engine.base.Engine.peak_mb`; with what no pool counts.
+
+        Blocks in use are counted, not those that PyTorch keeps for later, which may be left over
+        from an earlier stage.
+        """
+        peak = torch.cuda.max_memory_allocated() + _OUTSIDE
         torch.cuda.reset_peak_memory_stats()
         return float(peak) / (1 << 20)
+
+    def reserved_mb(self) -> float:
+        """See :meth:`gpu_coldstart.engine.base.Engine.reserved_mb`; with what no pool counts."""
+        return float(torch.cuda.memory_reserved() + _OUTSIDE) / (1 << 20)
 
     def rows(self, row_bytes: int) -> int:
         """How many rows of ``row_bytes`` a batch may have."""
