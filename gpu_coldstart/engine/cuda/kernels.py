@@ -38,7 +38,7 @@ class Kernel:
         units: int,
         threads: int,
         *,
-        most_blocks: int = _MOST_BLOCKS,
+        most_blocks: int | None = None,
         shared: int = 0,
         **arguments: Any,
     ) -> None:
@@ -50,8 +50,9 @@ class Kernel:
             Pieces of work; none launches nothing.
         threads : int
             Threads that share a unit: 1, 32 (a warp) or :data:`BLOCK`.
-        most_blocks : int
-            The grid is no larger; the result does not depend on it.
+        most_blocks : int or None
+            The grid is no larger, and never larger than all kernels' limit; the result does not
+            depend on it.
         shared : int
             Bytes of dynamic shared memory for each block.
         arguments
@@ -60,7 +61,8 @@ class Kernel:
         bound = self.signature.bind(arguments, cp.cuda.runtime.getDevice())
         if units == 0:
             return
-        blocks = min(-(-units * threads // BLOCK), most_blocks)
+        most = _MOST_BLOCKS if most_blocks is None else min(most_blocks, _MOST_BLOCKS)
+        blocks = min(-(-units * threads // BLOCK), most)
         self._function((blocks,), (BLOCK,), bound, shared_mem=shared)
 
 
