@@ -73,6 +73,20 @@ def test_the_pool_tells_a_lack_of_memory_as_the_libraries_do(
         ask(stage.total_memory + 1)
 
 
+@pytest.mark.parametrize("told", ["", "0", "1"])
+def test_nothing_is_cached_where_pytorch_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    """A sanitizer sees no fault inside of a cached block, and PyTorch caches others' always."""
+    monkeypatch.setenv("PYTORCH_NO_CUDA_MEMORY_CACHING", told)
+    with rehearsed() as stage:
+        choose("cuda")
+    assert (stage.allocator is None) == (told == "1")
+    pooled = isinstance(stage.resource, torch_cuda.CallbackMemoryResource)
+    assert pooled == (told != "1")
+    assert stage.resource is not None
+
+
 # -- batches -----------------------------------------------------------------------------------
 
 

@@ -152,6 +152,7 @@ class _Block:
 
 def _set_allocator(allocator: Any = None) -> None:
     """Ask the new allocator for a block, for none and for too much, and give back what came."""
+    current().allocator = allocator
     if allocator is not None:
         for size in (512, 0):
             block = allocator(size)

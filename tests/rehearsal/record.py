@@ -75,6 +75,10 @@ class Stage:
     calls: set[Call] = field(default_factory=set)
     allocations: dict[int, int] = field(default_factory=dict)
     """Sizes of what PyTorch's allocator handed out and did not get back, by address."""
+    allocator: Any = None
+    """What CuPy was last told to take memory with; None for the driver."""
+    resource: Any = None
+    """What RMM was last told to take memory from."""
 
     def write_calls(self, path: Path | str) -> None:
         """Write the calls as JSON, for ``check_cuda_api.py``."""

@@ -146,8 +146,16 @@ class CallbackMemoryResource:
         lacking("rmm.mr.CallbackMemoryResource", lambda: self._allocate(much, _RmmStream(0)))
 
 
+class CudaMemoryResource:
+    """``rmm.mr.CudaMemoryResource``: each block from the driver."""
+
+
 def _set_resource(mr: Any) -> None:
-    mr.try_out()
+    if not isinstance(mr, CallbackMemoryResource | CudaMemoryResource):
+        raise TypeError("Argument 'mr' has incorrect type")
+    current().resource = mr
+    if isinstance(mr, CallbackMemoryResource):
+        mr.try_out()
 
 
 def make_rmm() -> dict[str, ModuleType]:
@@ -157,6 +165,8 @@ def make_rmm() -> dict[str, ModuleType]:
     module.mr = ModuleType("rmm.mr")
     name = "rmm.mr.CallbackMemoryResource"
     module.mr.CallbackMemoryResource = recorded(name, CallbackMemoryResource)
+    name = "rmm.mr.CudaMemoryResource"
+    module.mr.CudaMemoryResource = recorded(name, CudaMemoryResource)
     name = "rmm.mr.set_current_device_resource"
     module.mr.set_current_device_resource = recorded(name, _set_resource)
     return {"rmm": module, "rmm.mr": module.mr}

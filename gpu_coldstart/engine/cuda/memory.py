@@ -2,10 +2,12 @@
 
 PyTorch's caching allocator serves CuPy, and RAPIDS through RMM, too. So a block that one library
 has freed is there for the next, one number bounds all of them, and one number says what was used.
+Only where PyTorch is told to cache nothing does each take its own from the driver.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -44,6 +46,15 @@ _NULL_STREAM = 0
 _LAST_COMMON_STREAM = 2
 """Handles up to this (default, legacy, per thread) are streams that wait for each other; a block
 of any other must not be handed to these before its work is done, so it has blocks of its own."""
+
+
+def _uncached() -> bool:
+    """Whether PyTorch was told to cache nothing, as one does to have a sanitizer see every block.
+
+    What others take by way of its allocator is cached nevertheless, so that they must then take
+    theirs from the driver.
+    """
+    return os.environ.get("PYTORCH_NO_CUDA_MEMORY_CACHING", "0") not in {"", "0"}
 
 
 def _allocate(size: int, stream: int) -> int:
@@ -95,11 +106,13 @@ class Memory:
             raise MemoryBudgetError(self.budget, free, total)
         self.pool = self.budget - _OUTSIDE
         torch.cuda.set_per_process_memory_fraction(self.pool / total)
-        cp.cuda.set_allocator(_cupy_allocate)
+        pooled = not _uncached()
+        cp.cuda.set_allocator(_cupy_allocate if pooled else None)
         if rapids:
             import rmm
 
-            rmm.mr.set_current_device_resource(_rmm_resource())
+            resource = _rmm_resource() if pooled else rmm.mr.CudaMemoryResource()
+            rmm.mr.set_current_device_resource(resource)
 
     def peak_mb(self) -> float:
         """See :meth:`gpu_coldstart.engine.base.Engine.peak_mb`; with what no pool counts.
