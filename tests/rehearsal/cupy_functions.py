@@ -273,6 +273,16 @@ class Ufunc:
 # -- linear algebra --
 
 
+def _unchecked(function: Any, *arguments: Any, **options: Any) -> Any:
+    """Linear algebra; CuPy does not look whether a Cholesky decomposition came to its end."""
+    try:
+        return function(*arguments, **options)
+    except np.linalg.LinAlgError:
+        if function is not np.linalg.cholesky:
+            raise
+        return np.tril(arguments[0])
+
+
 def _linear(name: str) -> Any:
     function = getattr(np.linalg, name)
 
@@ -281,7 +291,7 @@ def _linear(name: str) -> Any:
         for value in arguments[: 2 if name == "solve" else 1]:
             if host_of(value).dtype.kind != "f" and name != "norm":
                 raise TypeError("cuSOLVER takes floating-point numbers")
-        found = function(*unwrap(arguments), **options)
+        found = _unchecked(function, *unwrap(arguments), **options)
         return wrap(tuple(found) if isinstance(found, tuple) else found)
 
     return recorded(f"cupy.linalg.{name}", solved)

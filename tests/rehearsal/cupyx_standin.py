@@ -1,4 +1,4 @@
-"""The stand-in for ``cupyx.scipy.sparse``: SciPy's matrices behind the limits of cuSPARSE."""
+"""The stand-in for ``cupyx.scipy``: SciPy's matrices behind the limits of cuSPARSE."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 import scipy.sparse as sp
 
 from tests.rehearsal.cupy_array import Host, Ndarray, host_of, is_scalar, wrap
@@ -151,12 +152,35 @@ def _scatter_add(a: Any, slices: Any, value: Any) -> None:
     raise NotImplementedError("adds atomically, in an order that changes from run to run")
 
 
+def _solve_triangular(
+    a: Any,
+    b: Any,
+    trans: Any = 0,
+    lower: bool = False,
+    unit_diagonal: bool = False,
+    overwrite_b: bool = False,
+    check_finite: bool = False,
+) -> Any:
+    """cuBLAS divides by whatever stands in the diagonal."""
+    if trans or unit_diagonal or check_finite:
+        raise NotImplementedError("rehearsed as it is called")
+    triangle, right = host_of(a), host_of(b)
+    if triangle.dtype != right.dtype or triangle.dtype.kind != "f":
+        raise NotImplementedError("rehearsed with floating-point numbers of one type")
+    if not np.diagonal(triangle).all():
+        return wrap(np.full_like(right, np.nan))
+    return wrap(scipy.linalg.solve_triangular(triangle, right, lower=lower, check_finite=False))
+
+
 def make() -> dict[str, ModuleType]:
     """The modules, by name."""
-    names = ("cupyx", "cupyx.scipy", "cupyx.scipy.sparse")
+    names = ("cupyx", "cupyx.scipy", "cupyx.scipy.linalg", "cupyx.scipy.sparse")
     modules: dict[str, Any] = {name: ModuleType(name) for name in names}
     modules["cupyx"].scipy = modules["cupyx.scipy"]
     modules["cupyx"].scatter_add = recorded("cupyx.scatter_add", _scatter_add)
+    modules["cupyx.scipy"].linalg = modules["cupyx.scipy.linalg"]
+    name = "cupyx.scipy.linalg.solve_triangular"
+    modules["cupyx.scipy.linalg"].solve_triangular = recorded(name, _solve_triangular)
     modules["cupyx.scipy"].sparse = modules["cupyx.scipy.sparse"]
     modules["cupyx.scipy.sparse"].csr_matrix = csr_matrix
     modules["cupyx.scipy.sparse"].issparse = lambda x: isinstance(x, csr_matrix | csc_matrix)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import cupy as cp
+from cupyx.scipy import linalg
 
 from gpu_coldstart.engine.base import AlsOptions, Array, Csr, PmiOptions, Svd, SvdOptions
 from gpu_coldstart.engine.cuda.kernels import BLOCK, kernel
@@ -17,6 +18,9 @@ __all__ = ["als", "pmi", "svd"]
 
 _MOST_FACTORS = 512
 """A warp holds a vector of so many factors in its registers, and three of them."""
+
+_NEARLY = 1e-3
+"""So near to the unit matrix must the columns' products come in CholeskyQR2's first pass."""
 
 _ARRIVED = 1e-20
 """Squared residual at which a row's conjugate gradients stop."""
@@ -57,7 +61,7 @@ def svd(matrix: Csr, options: SvdOptions) -> Svd:
     """See :meth:`gpu_coldstart.engine.base.Engine.svd`.
 
     The randomised range finder of Halko, Martinsson & Tropp (2011, algorithms 4.4 and 5.1) on our
-    own sparse product and cuSOLVER's QR. cuML's TruncatedSVD is for dense matrices only, and
+    own sparse product and CholeskyQR2. cuML's TruncatedSVD is for dense matrices only, and
     pylibraft has one for sparse matrices in only some of the versions that the extras install.
     """
     across = transpose(matrix)
@@ -66,16 +70,36 @@ def svd(matrix: Csr, options: SvdOptions) -> Svd:
     random = cp.random.default_rng(options.seed)
     range_ = _times(matrix, random.standard_normal((matrix.shape[1], width), dtype=cp.float32))
     for _ in range(options.power_iterations):
-        half = _times(across, cp.linalg.qr(range_)[0])
-        range_ = _times(matrix, cp.linalg.qr(half)[0])
-    basis = cp.linalg.qr(range_)[0]
+        half = _times(across, _qr(range_)[0])
+        range_ = _times(matrix, _qr(half)[0])
+    basis = _qr(range_)[0]
     # The small matrix basis^T M is wide; its transpose's QR leaves a square to decompose.
-    right, square = cp.linalg.qr(_times(across, basis))
+    right, square = _qr(_times(across, basis))
     u, s, vt = cp.linalg.svd(square.T, full_matrices=False)
     u, vt = basis @ u[:, :rank], vt[:rank] @ right.T
     largest = cp.take_along_axis(u, cp.abs(u).argmax(axis=0)[None, :], axis=0)
     signs = cp.where(largest < 0, cp.float32(-1), cp.float32(1))
     return Svd(cp.ascontiguousarray(u * signs), s[:rank].copy(), cp.ascontiguousarray(vt * signs.T))
+
+
+def _qr(table: Array) -> tuple[Array, Array]:
+    """Orthonormal columns [rows, d], and the triangle [d, d] that gives the table back.
+
+    CholeskyQR2 (Yamamoto et al. 2015), in double precision as its first pass squares the condition:
+    a few products of matrices where Householder's method makes a launch for every few columns.
+    That method does it where the condition is too bad, as it is of tables short of rank.
+    """
+    q = table.astype(cp.float64)
+    one = r = cp.eye(table.shape[1])
+    for again in (False, True):
+        gram = q.T @ q
+        # CuPy does not tell of a decomposition that fails, but what comes of it is not orthonormal.
+        if again and not bool(cp.abs(gram - one).max() < _NEARLY):
+            return cast("tuple[Array, Array]", cp.linalg.qr(table))
+        factor = cp.linalg.cholesky(gram)
+        q = linalg.solve_triangular(factor, q.T, lower=True).T
+        r = factor.T @ r
+    return q.astype(cp.float32), r.astype(cp.float32)
 
 
 def _times(matrix: Csr, dense: Array) -> Array:
