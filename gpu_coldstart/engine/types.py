@@ -153,7 +153,7 @@ class KmeansOptions:
         Segments, at most as many as points.
     iterations : int
         Lloyd iterations, at most. The CPU engine stops once one lowers the inertia by less than
-        0.05 %, cuML once nothing moves.
+        0.05 %, cuML once nothing moves, or once its inertia, in single precision, rises.
     seed : int
     restarts : int
         Independent random starts; the one of least inertia is kept, the first of equals. (One

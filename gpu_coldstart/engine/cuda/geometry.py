@@ -23,7 +23,7 @@ _MOST_NEIGHBOURS = 2048
 """faiss selects no more on a GPU."""
 
 _TOLERANCE = float(np.finfo(np.float32).tiny)
-"""k-means stops early only where nothing moves; cuML refuses 0."""
+"""k-means stops early only where nothing moves, or the float32 inertia rises; cuML refuses 0."""
 
 
 class Search:
