@@ -8,7 +8,8 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -69,6 +70,13 @@ def on_cpu(chosen: tuple[Engine, str]) -> str:
     return chosen[1]
 
 
+def raising(error: BaseException) -> Callable[..., Any]:
+    def function(*_: Any) -> Any:
+        raise error
+
+    return function
+
+
 # -- no card, or not one that will do ----------------------------------------------------------
 
 
@@ -79,10 +87,66 @@ def test_the_cpu_where_it_is_asked_for() -> None:
 
 def test_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    cpu_build = AssertionError("Torch not compiled with CUDA enabled")
+    monkeypatch.setattr(torch.cuda, "init", raising(cpu_build))
     assert on_cpu(choose("auto")) == "engine cpu: PyTorch finds no CUDA device here"
     assert told("cuda") == (
         "engine cuda cannot run: PyTorch finds no CUDA device here; mend that, or use --engine cpu"
     )
+
+
+OLD_DRIVER = (
+    "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU "
+    "driver by downloading and installing a new version from the URL: "
+    "http://www.nvidia.com/Download/index.aspx"
+)
+
+
+def test_an_old_driver_is_told_in_pytorchs_words(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    def is_available() -> bool:
+        warnings.warn(f"CUDA initialization: {OLD_DRIVER}", stacklevel=2)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", is_available)
+    monkeypatch.setattr(torch.cuda, "init", raising(RuntimeError(OLD_DRIVER)))
+    why = f"PyTorch finds no CUDA device here ({OLD_DRIVER})"
+    assert on_cpu(choose("auto")) == f"engine cpu: {why}"
+    assert told("cuda") == f"engine cuda cannot run: {why}; mend that, or use --engine cpu"
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        ("init", "CUDA unknown error - this may be due to an incorrectly set up environment."),
+        ("mem_get_info", "CUDA error: CUDA-capable device(s) is/are busy or unavailable"),
+        ("mem_get_info", "CUDA error: out of memory"),
+    ],
+)
+def test_a_context_that_cannot_be_made(
+    monkeypatch: pytest.MonkeyPatch, call: str, text: str
+) -> None:
+    error = torch.AcceleratorError(f"{text}\nCUDA kernel errors might be reported later\n")
+    with card():
+        monkeypatch.setattr(torch.cuda, call, raising(error))
+        why = f"the CUDA device cannot be used ({text.rstrip('.')})"
+        assert on_cpu(choose("auto")) == f"engine cpu: {why}"
+        assert told("cuda") == f"engine cuda cannot run: {why}; mend that, or use --engine cpu"
+
+
+@pytest.mark.parametrize(("torchs", "cupys"), [("12", 13), ("13", 12)])
+@pytest.mark.parametrize("capability", ["75", "90"])
+def test_libraries_for_two_versions_of_cuda(torchs: str, cupys: int, capability: str) -> None:
+    with card(capability, cuda=torchs) as stage:
+        choose("cuda")
+        stage.cupy_cuda = cupys
+        assert told("cuda") == (
+            f"engine cuda cannot run: PyTorch is built for CUDA {torchs} and CuPy for CUDA "
+            f"{cupys}: pip install 'gpu-coldstart[cuda{torchs}]' into a new environment; mend "
+            "that, or use --engine cpu"
+        )
 
 
 @pytest.mark.parametrize("capability", ["52", "60"])

@@ -8,6 +8,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 
 from tests.rehearsal.cupy_array import Ndarray, OutOfMemoryError
 from tests.rehearsal.record import current, lacking, note, recorded
@@ -312,6 +313,11 @@ def _properties(device: int) -> dict[str, Any]:
     }
 
 
+def _version() -> int:
+    major = current().cupy_cuda or int(str(torch.version.cuda or "13").partition(".")[0])
+    return 1000 * major
+
+
 def _runtime() -> ModuleType:
     module = ModuleType("cupy.cuda.runtime")
     functions: dict[str, Callable[..., Any]] = {
@@ -321,7 +327,7 @@ def _runtime() -> ModuleType:
         "getDeviceCount": lambda: 1,
         "getDeviceProperties": _properties,
         "memGetInfo": _memory,
-        "runtimeGetVersion": lambda: 13000,
+        "runtimeGetVersion": _version,
         "setDevice": lambda device: None,
         "streamSynchronize": lambda stream: None,
     }

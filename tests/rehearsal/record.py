@@ -62,6 +62,8 @@ class Stage:
         Bytes.
     largest_allocation : int or None
         An array of more bytes raises CuPy's out-of-memory error; None for ``total_memory``.
+    cupy_cuda : int or None
+        Major version of the CUDA that CuPy is built for; None for PyTorch's.
     empty_cluster : bool
         Whether k-means leaves a cluster without points, as cuML's may.
     """
@@ -69,6 +71,7 @@ class Stage:
     compute_capability: str = "90"
     total_memory: int = 80 << 30
     rapids: bool = True
+    cupy_cuda: int | None = None
     largest_allocation: int | None = None
     empty_cluster: bool = False
     transfers: list[Transfer] = field(default_factory=list)

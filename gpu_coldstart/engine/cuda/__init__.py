@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 
 from gpu_coldstart.engine.base import Engine
-from gpu_coldstart.errors import EngineUnavailableError
+from gpu_coldstart.errors import EngineUnavailableError, first_line
 
 __all__ = ["make"]
 
@@ -22,8 +23,9 @@ def _why_not() -> str | None:
     """What stands between this machine and the CUDA engine; None where nothing does."""
     import torch
 
-    if not torch.cuda.is_available():
-        return "PyTorch finds no CUDA device here"
+    missing = _no_card()
+    if missing is not None:
+        return missing
     capability = torch.cuda.get_device_capability()
     if capability < _OLDEST:
         return (
@@ -45,9 +47,47 @@ def _why_not() -> str | None:
         except (ImportError, OSError, RuntimeError) as error:  # all of them tell a broken install
             reason = str(error.__cause__ or error).strip().partition("\n")[0]
             return f"{library} cannot be imported ({reason}): pip install 'gpu-coldstart[{extra}]'"
+    mixed = _mixed_cuda()
+    if mixed is not None:
+        return f"{mixed}: pip install 'gpu-coldstart[{extra}]' into a new environment"
     if capability >= _OLDEST_FOR_RAPIDS and not _faiss_has_gpu():
         return "the installed faiss is a CPU build: docs/gpu.md says how to install"
     return None
+
+
+def _no_card() -> str | None:
+    """Why no card can be worked with, in PyTorch's own words where it has any."""
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an old driver is only warned of, and told below
+        available = torch.cuda.is_available()
+    try:
+        # torch leaves this function without annotations, which strict mypy may not call.
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+        if available:
+            torch.cuda.mem_get_info()  # the first call that needs a context of this process
+            return None
+    except AssertionError:  # a PyTorch for the CPU
+        pass
+    except RuntimeError as error:
+        reason = first_line(error)
+        if available:
+            return f"the CUDA device cannot be used ({reason})"
+        return f"PyTorch finds no CUDA device here ({reason})"
+    return "PyTorch finds no CUDA device here"
+
+
+def _mixed_cuda() -> str | None:
+    """Two major versions of CUDA in one process, whose libraries would take each other's place."""
+    import cupy
+    import torch
+
+    ours = str(torch.version.cuda or "").partition(".")[0]
+    other = str(cupy.cuda.runtime.runtimeGetVersion() // 1000)
+    if ours in {"", other}:
+        return None
+    return f"PyTorch is built for CUDA {ours} and CuPy for CUDA {other}"
 
 
 def _faiss_has_gpu() -> bool:
