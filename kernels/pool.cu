@@ -4,9 +4,13 @@
 //
 // A block takes one row and TILE columns of the embeddings; its warps take the row's partial sums.
 // Reads are whole lines of 128 bytes; the limit is the bandwidth of gathering embedding rows.
+//
+// variants: PER_LANE=4 PER_LANE=5 PER_LANE=8
 #include "common.cuh"
 
-constexpr int PER_LANE = 4;
+#ifndef PER_LANE
+#define PER_LANE 4  // columns a lane sums; how they are cut into tiles changes no bit
+#endif
 constexpr int TILE = 32 * PER_LANE;
 
 // rows: which rows of the matrix, repeats allowed

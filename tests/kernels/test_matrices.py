@@ -42,13 +42,16 @@ def with_range(matrix: Csr, **names: str) -> dict[str, Any]:
     seed=st.integers(0, 999),
     n=st.integers(1, 6),
     m=st.sampled_from([1, 9, 70]),
-    d=st.sampled_from([1, 31, 33, 128, 130]),
+    d=st.sampled_from([1, 31, 33, 128, 130, 158, 257]),
+    per_lane=st.sampled_from([4, 5, 8]),
     share=st.sampled_from([0.0, 0.3, 1.0]),
     group=st.sampled_from([1, 2]),
     mean=st.booleans(),
 )
 @EXAMPLES
-def test_pool(seed: int, n: int, m: int, d: int, share: float, group: int, mean: bool) -> None:
+def test_pool(
+    seed: int, n: int, m: int, d: int, per_lane: int, share: float, group: int, mean: bool
+) -> None:
     random = np.random.default_rng(seed)
     weights = matrix_of(random, n, m, share)
     embeddings = random.normal(size=(m, d)).astype(np.float32)
@@ -57,6 +60,7 @@ def test_pool(seed: int, n: int, m: int, d: int, share: float, group: int, mean:
     out = wide[:, 3:-2]
     launch(
         "pool",
+        macros={"PER_LANE": per_lane},
         written=("out",),
         rows=rows,
         **with_range(weights, data="weights"),

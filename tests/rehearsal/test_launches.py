@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 
 from gpu_coldstart.engine import Engine, choose
 from tests.rehearsal.cupy_cuda import RawFunction
@@ -47,3 +48,21 @@ def test_the_limit_of_a_grid_is_looked_up_at_each_launch(
     monkeypatch.setattr(kernels, "_MOST_BLOCKS", 5)
     primitive(card)
     assert max(grids) == 5
+
+
+@pytest.mark.parametrize(
+    ("d", "tiles", "per_lane"),
+    [(1, 1, 4), (128, 1, 4), (158, 1, 5), (256, 1, 8), (257, 2, 5), (512, 2, 8)],
+)
+def test_tiles_of_pooling_are_nearly_full(stage: Stage, d: int, tiles: int, per_lane: int) -> None:
+    card: Any = choose("cuda")[0]
+    table = np.random.default_rng(d).integers(1, 5, (9, d)).astype(np.float32)
+    found = card.pool(sparse(card, np.ones((3, 9), np.float32)), card.asarray(table))
+    assert_allclose(found.get(), np.tile(table.mean(axis=0), (3, 1)), rtol=1e-6)
+    kernel, cut_into = importlib.import_module("gpu_coldstart.engine.cuda.sparse").pooling(d)
+    assert cut_into == tiles
+    assert kernel is card_kernel("pool", PER_LANE=per_lane)
+
+
+def card_kernel(file: str, **macros: int) -> Any:
+    return importlib.import_module("gpu_coldstart.engine.cuda.kernels").kernel(file, **macros)

@@ -31,7 +31,7 @@ from gpu_coldstart.engine.base import (
 )
 from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.engine.cuda import geometry, ranking, spaces, sparse
-from gpu_coldstart.engine.cuda.kernels import BLOCK, kernel
+from gpu_coldstart.engine.cuda.kernels import BLOCK
 from gpu_coldstart.engine.cuda.memory import Memory, out_of_memory
 from gpu_coldstart.errors import OutOfDeviceMemoryError, UserError
 
@@ -147,9 +147,9 @@ class CudaEngine(Engine):
         d = int(embeddings.shape[1])
         wanted = cp.arange(weights.shape[0]) if rows is None else rows
         target = cp.empty((len(wanted), d), dtype=cp.float32) if out is None else out
-        # A block takes 128 columns of a row at a time.
-        kernel("pool")(
-            len(wanted) * -(-d // 128),
+        pool, tiles = sparse.pooling(d)
+        pool(
+            len(wanted) * tiles,
             BLOCK,
             rows=wanted.astype(cp.int64),
             indptr=weights.indptr,

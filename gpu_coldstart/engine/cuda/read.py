@@ -66,14 +66,19 @@ def _column(series: Any) -> Column:
         series = series.astype("datetime64[us]").astype("int64")
     elif kind not in "iu":
         return _strings(series, valid)
-    return Column(series.astype("int64").fillna(0).to_cupy(), valid)
+    series = series.astype("int64")
+    return Column((series if valid is None else series.fillna(0)).to_cupy(), valid)
 
 
 def _strings(series: Any, valid: Array | None) -> Column:
     """String column (categorical or not) to codes into its sorted distinct strings."""
     categories = series.astype("category").cat
     words = categories.categories.to_arrow().to_pylist()
-    codes = categories.codes.fillna(0).to_cupy().astype(cp.int32)
+    codes = (
+        (categories.codes if valid is None else categories.codes.fillna(0))
+        .to_cupy()
+        .astype(cp.int32)
+    )
     used = cp.unique(codes if valid is None else codes[valid]).get()
     names = sorted(words[code] for code in used)
     place = {name: code for code, name in enumerate(names)}

@@ -11,7 +11,7 @@ from cupyx.scipy import linalg
 from gpu_coldstart.engine.base import AlsOptions, Array, Csr, PmiOptions, Svd, SvdOptions
 from gpu_coldstart.engine.cuda.kernels import BLOCK, kernel
 from gpu_coldstart.engine.cuda.memory import Memory
-from gpu_coldstart.engine.cuda.sparse import offsets, transpose
+from gpu_coldstart.engine.cuda.sparse import offsets, pooling, transpose
 from gpu_coldstart.errors import EngineLimitError
 
 __all__ = ["als", "pmi", "svd"]
@@ -106,8 +106,9 @@ def _times(matrix: Csr, dense: Array) -> Array:
     """Sparse times dense [columns, d], each row summed in one order."""
     n, d = matrix.shape[0], int(dense.shape[1])
     out = cp.empty((n, d), dtype=cp.float32)
-    kernel("pool")(
-        n * -(-d // 128),
+    pool, tiles = pooling(d)
+    pool(
+        n * tiles,
         BLOCK,
         rows=cp.arange(n, dtype=cp.int64),
         indptr=matrix.indptr,

@@ -13,16 +13,37 @@ import cupy as cp
 from cupyx.scipy import sparse
 
 from gpu_coldstart.engine.base import Array, Csr
-from gpu_coldstart.engine.cuda.kernels import kernel
+from gpu_coldstart.engine.cuda.kernels import Kernel, kernel
 from gpu_coldstart.engine.cuda.memory import Memory
 
-__all__ = ["csr", "offsets", "product", "row_numbers", "take_rows", "to_cupyx", "transpose"]
+__all__ = [
+    "csr",
+    "offsets",
+    "pooling",
+    "product",
+    "row_numbers",
+    "take_rows",
+    "to_cupyx",
+    "transpose",
+]
 
 _MOST_ENTRIES = 2**31 - 1
 """cuSPARSE takes 32-bit offsets by way of CuPy."""
 
+_LEAST_PER_LANE, _MOST_PER_LANE = 4, 8
+"""Columns that a lane of ``pool.cu`` sums; each number is a kernel of its own to be compiled."""
+
 _PRODUCT_BYTES = 40
 """Memory cuSPARSE was seen to ask for each pair of entries it multiplies, rounded up."""
+
+
+def pooling(d: int) -> tuple[Kernel, int]:
+    """The kernel for weighted sums of ``d`` columns, and into how many tiles it cuts a row.
+
+    Tiles are as equal as whole warps allow: 158 columns are one of 160, not two of 128.
+    """
+    tiles = max(1, -(-d // (32 * _MOST_PER_LANE)))
+    return kernel("pool", PER_LANE=max(_LEAST_PER_LANE, -(-d // (32 * tiles)))), tiles
 
 
 def offsets(lengths: Array) -> Array:
