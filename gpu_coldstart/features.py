@@ -156,6 +156,17 @@ class FeatureBuilder:
         return int(self.entities.shape[1])
 
 
+class Resident:
+    """Input vectors that all lie in the engine's memory: from places to rows of ``whole``."""
+
+    def __init__(self, whole: Array):
+        self.whole = whole
+
+    def __call__(self, places: Array) -> Array:
+        """Input vectors at some places."""
+        return self.whole[places]
+
+
 class Inputs(ABC):
     """The input vectors of some users in one space, made when asked for.
 
@@ -225,7 +236,7 @@ class Inputs(ABC):
         whole = xp.empty((len(users), self.width), dtype=xp.float32)
         for some in batches(len(users), _TABLE_BATCH):
             whole[some] = self.batch(users[some])
-        return lambda places: whole[places]
+        return Resident(whole)
 
 
 class InputVectors(Inputs):

@@ -20,8 +20,10 @@ from gpu_coldstart.batches import by_batches
 from gpu_coldstart.config.components import Training
 from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.features import Inputs
+from gpu_coldstart.features import Inputs, Resident
+from gpu_coldstart.models.graph import recordable, recorded
 from gpu_coldstart.models.mlp import MlpModel
+from gpu_coldstart.profiling import primitive
 from gpu_coldstart.spaces import Progress, Space, unit_rows
 
 __all__ = [
@@ -181,10 +183,12 @@ def train(
         best_weights = _go_on(saved, model, optimizer)
         losses, cosines = saved.values["losses"], saved.values["cosines"]
         best = saved.values["best"]
+    # After what was saved is in place: a graph goes on with the very tensors it was recorded with.
+    size = options.batch_size
+    steps = _Steps(engine, vectors, warm[1], model=model, optimizer=optimizer, size=size)
     for epoch in range(len(losses), epochs):
         batches = _batches(engine, len(warm[0]), options, seed=seed, epoch=epoch)
-        loss = _epoch(engine, vectors, warm[1], model=model, optimizer=optimizer, batches=batches)
-        losses.append(loss)
+        losses.append(steps.epoch(batches))
         cosines.append(_cosine(engine, inputs, model, validation))
         words = f"loss {losses[-1]:.5f}, validation cosine {cosines[-1]:.4f}"
         _log.info("epoch %d of %d: %s", epoch + 1, epochs, words)
@@ -307,28 +311,54 @@ def _batches(engine: Engine, n: int, options: Training, *, seed: int, epoch: int
     return [on_device[start:stop] for start, stop in zip([0, *stops], [*stops, n], strict=True)]
 
 
-def _epoch(
-    engine: Engine,
-    vectors: Callable[[Array], Array],
-    targets: Array,
-    *,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    batches: Sequence[Array],
-) -> float:
-    """One pass over the warm users; returns the mean squared error met on the way."""
-    model.train()
-    seen = 0
-    total = torch.zeros((), dtype=torch.float64, device=engine.to_torch(targets[:1]).device)
-    for places in batches:
-        predicted = model(engine.to_torch(vectors(places)))
-        loss = nn.functional.mse_loss(predicted, engine.to_torch(targets[places]))
-        optimizer.zero_grad(set_to_none=True)
+class _Steps:
+    """The steps of training, and the loss met on the way, which stays on the device."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        vectors: Callable[[Array], Array],
+        targets: Array,
+        *,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        size: int,
+    ):
+        self._engine, self._model, self._optimizer = engine, model, optimizer
+        self._vectors, self._targets = vectors, targets
+        device = engine.to_torch(targets[:1]).device
+        self._total = torch.zeros((), dtype=torch.float64, device=device)
+        self._replayed: Callable[[torch.Tensor], None] | None = None
+        enough = len(targets) >= size
+        if isinstance(vectors, Resident) and enough and recordable(device, optimizer):
+            rows, wanted = engine.to_torch(vectors.whole), engine.to_torch(targets)
+            self._replayed = recorded(
+                lambda places: self._step(rows[places], wanted[places]),
+                model,
+                optimizer,
+                self._total,
+                size,
+            )
+
+    @primitive("epoch")
+    def epoch(self, batches: Sequence[Array]) -> float:
+        """One pass over the warm users; returns the mean squared error met on the way."""
+        self._model.train()
+        self._total.zero_()
+        to_torch = self._engine.to_torch
+        for places in batches:
+            if self._replayed is not None:
+                self._replayed(to_torch(places))
+            else:
+                self._step(to_torch(self._vectors(places)), to_torch(self._targets[places]))
+        return float(self._total) / sum(map(len, batches))
+
+    def _step(self, vectors: torch.Tensor, targets: torch.Tensor) -> None:
+        loss = nn.functional.mse_loss(self._model(vectors), targets)
+        self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)  # what loss.backward() does, with annotations
-        optimizer.step()
-        total += loss.detach() * len(places)
-        seen += len(places)
-    return float(total) / seen
+        self._optimizer.step()
+        self._total += loss.detach() * len(targets)
 
 
 def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -350,6 +380,7 @@ def _cosine(
     return float((unit_rows(places) * unit_rows(targets)).sum(axis=1).mean())
 
 
+@primitive("predict")
 def predict(
     engine: Engine,
     inputs: Inputs,

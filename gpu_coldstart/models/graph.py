@@ -1,0 +1,89 @@
+"""One training step recorded as a CUDA graph: a launch where there were some 75."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+__all__ = ["recordable", "recorded"]
+
+Step = Callable[[torch.Tensor], None]
+
+_WARM_UPS = 3
+
+
+def recordable(device: torch.device, optimizer: torch.optim.Optimizer) -> bool:
+    """Whether steps of this optimizer can be recorded on this device."""
+    return device.type == "cuda" and "capturable" in optimizer.defaults
+
+
+def recorded(
+    step: Step, model: nn.Module, optimizer: torch.optim.Optimizer, total: torch.Tensor, size: int
+) -> Step:
+    """The step, replayed from a graph for batches of ``size``; the step itself for others.
+
+    Parameters
+    ----------
+    step : callable
+        Trains on the users at some places. It must launch the same work each time.
+    total : Tensor
+        What the step adds its loss to.
+    """
+    for group in optimizer.param_groups:
+        group["capturable"] = True
+    buffer = torch.arange(size, device=total.device)
+    model.train()
+    _warm_up(lambda: step(buffer), model, optimizer, total)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step(buffer)
+
+    def replayed(places: torch.Tensor) -> None:
+        if len(places) != size:
+            step(places)
+            return
+        buffer.copy_(places)
+        graph.replay()
+
+    return replayed
+
+
+def _warm_up(
+    work: Callable[[], None],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    total: torch.Tensor,
+) -> None:
+    """Let libraries set themselves up, which a graph cannot record, and undo what was learned."""
+    tensors = [*model.state_dict().values(), total, *_states(optimizer)]
+    before = [tensor.detach().clone() for tensor in tensors]
+    random = torch.cuda.get_rng_state(total.device)
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(_WARM_UPS):
+            work()
+    torch.cuda.current_stream().wait_stream(stream)
+    optimizer.zero_grad(set_to_none=True)
+    _restore(tensors, before, optimizer)
+    torch.cuda.set_rng_state(random, total.device)
+
+
+def _restore(
+    tensors: list[torch.Tensor], before: list[torch.Tensor], optimizer: torch.optim.Optimizer
+) -> None:
+    """Put values back in place, since the graph reads these very tensors."""
+    kept = {id(tensor) for tensor in tensors}
+    with torch.no_grad():
+        for tensor, value in zip(tensors, before, strict=True):
+            tensor.copy_(value)
+        for state in _states(optimizer):
+            if id(state) not in kept:  # made by the warm-up; an optimizer begins with zeros
+                state.zero_()
+
+
+def _states(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    found = (value for state in optimizer.state.values() for value in state.values())
+    return [value for value in found if isinstance(value, torch.Tensor)]
