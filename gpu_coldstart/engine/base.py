@@ -30,6 +30,7 @@ from gpu_coldstart.engine.types import (
     KmeansOptions,
     PmiOptions,
     RankMetrics,
+    Step,
     Svd,
     SvdOptions,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "KmeansOptions",
     "PmiOptions",
     "RankMetrics",
+    "Step",
     "Svd",
     "SvdOptions",
 ]
@@ -136,6 +138,31 @@ class Engine(ABC):
 
         del block
         return nn.Linear(inputs, outputs)
+
+    def repeated(
+        self,
+        step: Step,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        total: torch.Tensor,
+        size: int,
+    ) -> Step:
+        """A training step, as fast as it can be repeated here; it learns the same.
+
+        Parameters
+        ----------
+        step : callable
+            Trains on the users at some places. For a given number of them it does the same work
+            each time, on tensors that stay where they are.
+        model, optimizer
+            What it changes.
+        total : Tensor
+            What it adds its loss to.
+        size : int
+            How many places it is mostly given.
+        """
+        del model, optimizer, total, size
+        return step
 
     # -- moving data ---------------------------------------------------------------------------
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
 
 __all__ = [
     "AlsOptions",
@@ -17,6 +22,7 @@ __all__ = [
     "KmeansOptions",
     "PmiOptions",
     "RankMetrics",
+    "Step",
     "Svd",
     "SvdOptions",
 ]
@@ -26,6 +32,9 @@ Array: TypeAlias = Any
 
 HostArray: TypeAlias = npt.NDArray[Any]
 """An array in host memory, whatever the engine."""
+
+Step: TypeAlias = "Callable[[torch.Tensor], None]"
+"""One step of training, on the users at some places."""
 
 
 @dataclass(frozen=True)

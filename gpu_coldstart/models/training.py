@@ -8,7 +8,7 @@ stopping reads the validation users' following days.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -20,9 +20,9 @@ from gpu_coldstart.batches import by_batches
 from gpu_coldstart.config.components import Training
 from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.features import Inputs, Resident
-from gpu_coldstart.models.graph import recordable, recorded
+from gpu_coldstart.features import Inputs
 from gpu_coldstart.models.mlp import MlpModel
+from gpu_coldstart.models.steps import Steps
 from gpu_coldstart.profiling import primitive
 from gpu_coldstart.spaces import Progress, Space, unit_rows
 
@@ -185,7 +185,7 @@ def train(
         best = saved.values["best"]
     # After what was saved is in place: a graph goes on with the very tensors it was recorded with.
     size = options.batch_size
-    steps = _Steps(engine, vectors, warm[1], model=model, optimizer=optimizer, size=size)
+    steps = Steps(engine, vectors, warm[1], model=model, optimizer=optimizer, size=size)
     for epoch in range(len(losses), epochs):
         batches = _batches(engine, len(warm[0]), options, seed=seed, epoch=epoch)
         losses.append(steps.epoch(batches))
@@ -309,56 +309,6 @@ def _batches(engine: Engine, n: int, options: Training, *, seed: int, epoch: int
         stops.pop()
     on_device = engine.asarray(order)
     return [on_device[start:stop] for start, stop in zip([0, *stops], [*stops, n], strict=True)]
-
-
-class _Steps:
-    """The steps of training, and the loss met on the way, which stays on the device."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        vectors: Callable[[Array], Array],
-        targets: Array,
-        *,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        size: int,
-    ):
-        self._engine, self._model, self._optimizer = engine, model, optimizer
-        self._vectors, self._targets = vectors, targets
-        device = engine.to_torch(targets[:1]).device
-        self._total = torch.zeros((), dtype=torch.float64, device=device)
-        self._replayed: Callable[[torch.Tensor], None] | None = None
-        enough = len(targets) >= size
-        if isinstance(vectors, Resident) and enough and recordable(device, optimizer):
-            rows, wanted = engine.to_torch(vectors.whole), engine.to_torch(targets)
-            self._replayed = recorded(
-                lambda places: self._step(rows[places], wanted[places]),
-                model,
-                optimizer,
-                self._total,
-                size,
-            )
-
-    @primitive("epoch")
-    def epoch(self, batches: Sequence[Array]) -> float:
-        """One pass over the warm users; returns the mean squared error met on the way."""
-        self._model.train()
-        self._total.zero_()
-        to_torch = self._engine.to_torch
-        for places in batches:
-            if self._replayed is not None:
-                self._replayed(to_torch(places))
-            else:
-                self._step(to_torch(self._vectors(places)), to_torch(self._targets[places]))
-        return float(self._total) / sum(map(len, batches))
-
-    def _step(self, vectors: torch.Tensor, targets: torch.Tensor) -> None:
-        loss = nn.functional.mse_loss(self._model(vectors), targets)
-        self._optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)  # what loss.backward() does, with annotations
-        self._optimizer.step()
-        self._total += loss.detach() * len(targets)
 
 
 def _copy(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -13,7 +13,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from gpu_coldstart.engine import Engine, choose
 from gpu_coldstart.engine.base import Array
 from gpu_coldstart.features import InputVectors, Resident
-from gpu_coldstart.models import training as module
 from tests.models.helpers import OPTIONS, Inputs, fit, weights
 
 
@@ -40,8 +39,7 @@ def test_the_step_to_record_trains_as_the_plain_loop(monkeypatch: pytest.MonkeyP
 
         return replayed
 
-    monkeypatch.setattr(module, "recordable", lambda *_: True)
-    monkeypatch.setattr(module, "recorded", replaying)
+    monkeypatch.setattr(type(engine), "repeated", lambda _, step, *rest: replaying(step, *rest))
     found = fit(engine, inputs=held(engine))
     assert sizes == [16, 16, 16, 2] * 3
     assert found.train_loss == plain.train_loss
@@ -59,7 +57,7 @@ def test_a_graph_trains_as_eager(
 ) -> None:
     options = OPTIONS.model_copy(update={"patience": patience})
     graphs = [fit(card, options, inputs=held(card)) for _ in range(2)]
-    monkeypatch.setattr(module, "recordable", lambda *_: False)
+    monkeypatch.setattr(type(card), "repeated", lambda _, step, *rest: step)
     eager = fit(card, options, inputs=held(card))
     for network in graphs:
         assert_allclose(network.train_loss, eager.train_loss, rtol=1e-5)

@@ -26,11 +26,12 @@ from gpu_coldstart.engine.base import (
     KmeansOptions,
     PmiOptions,
     RankMetrics,
+    Step,
     Svd,
     SvdOptions,
 )
 from gpu_coldstart.engine.cpu.engine import CpuEngine
-from gpu_coldstart.engine.cuda import geometry, ranking, spaces, sparse
+from gpu_coldstart.engine.cuda import geometry, graph, ranking, spaces, sparse
 from gpu_coldstart.engine.cuda.kernels import BLOCK
 from gpu_coldstart.engine.cuda.memory import Memory, out_of_memory
 from gpu_coldstart.errors import OutOfDeviceMemoryError, UserError
@@ -96,6 +97,16 @@ class CudaEngine(Engine):
         from gpu_coldstart.engine.cuda import read
 
         return read.read(source, columns)
+
+    def repeated(
+        self,
+        step: Step,
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        total: torch.Tensor,
+        size: int,
+    ) -> Step:
+        return graph.repeated(step, model, optimizer, total, size)
 
     # -- events to matrices --------------------------------------------------------------------
 

@@ -7,30 +7,22 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-__all__ = ["recordable", "recorded"]
+from gpu_coldstart.engine.base import Step
 
-Step = Callable[[torch.Tensor], None]
+__all__ = ["repeated"]
 
 _WARM_UPS = 3
 
 
-def recordable(device: torch.device, optimizer: torch.optim.Optimizer) -> bool:
-    """Whether steps of this optimizer can be recorded on this device."""
-    return device.type == "cuda" and "capturable" in optimizer.defaults
-
-
-def recorded(
+def repeated(
     step: Step, model: nn.Module, optimizer: torch.optim.Optimizer, total: torch.Tensor, size: int
 ) -> Step:
-    """The step, replayed from a graph for batches of ``size``; the step itself for others.
+    """See :meth:`gpu_coldstart.engine.base.Engine.repeated`; batches of another size run eagerly.
 
-    Parameters
-    ----------
-    step : callable
-        Trains on the users at some places. It must launch the same work each time.
-    total : Tensor
-        What the step adds its loss to.
+    So does a step whose tensors are not on the card, or whose optimizer cannot be recorded (SGD).
     """
+    if not total.is_cuda or "capturable" not in optimizer.defaults:
+        return step
     for group in optimizer.param_groups:
         group["capturable"] = True
     buffer = torch.arange(size, device=total.device)

@@ -1,0 +1,66 @@
+"""The steps of training, which an engine may repeat in a faster way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from gpu_coldstart.engine.base import Array, Engine, Step
+from gpu_coldstart.features import Resident
+from gpu_coldstart.profiling import primitive
+
+__all__ = ["Steps"]
+
+
+class Steps:
+    """The steps of training, and the loss met on the way, which stays on the device.
+
+    Parameters
+    ----------
+    vectors : callable
+        From places [m] to input vectors [m, width]: :meth:`~gpu_coldstart.features.Inputs.table`.
+    targets : Array [n, d] of float32
+    size : int
+        Of a full batch.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        vectors: Callable[[Array], Array],
+        targets: Array,
+        *,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        size: int,
+    ):
+        self._engine, self._model, self._optimizer = engine, model, optimizer
+        wanted = engine.to_torch(targets)
+        self._total = torch.zeros((), dtype=torch.float64, device=wanted.device)
+        if not isinstance(vectors, Resident):
+            self._step: Step = lambda places: self._learn(
+                engine.to_torch(vectors(engine.from_torch(places))), wanted[places]
+            )
+            return
+        rows = engine.to_torch(vectors.whole)
+        self._step = lambda places: self._learn(rows[places], wanted[places])
+        if len(targets) >= size:
+            self._step = engine.repeated(self._step, model, optimizer, self._total, size)
+
+    @primitive("epoch")
+    def epoch(self, batches: Sequence[Array]) -> float:
+        """One pass over the warm users; returns the mean squared error met on the way."""
+        self._model.train()
+        self._total.zero_()
+        for places in batches:
+            self._step(self._engine.to_torch(places))
+        return float(self._total) / sum(map(len, batches))
+
+    def _learn(self, vectors: torch.Tensor, targets: torch.Tensor) -> None:
+        loss = nn.functional.mse_loss(self._model(vectors), targets)
+        self._optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)  # what loss.backward() does, with annotations
+        self._optimizer.step()
+        self._total += loss.detach() * len(targets)
