@@ -81,6 +81,13 @@ class Engine(ABC):
     It changes how long a run takes, never what it finds.
     """
 
+    predict_rows: int = 64
+    """Users whom a network is given at once, the last of them filled up with nulls.
+
+    Libraries multiply the rows of a smaller matrix by other kernels, and nobody's prediction may
+    depend on the others. So few keep a single new user's prediction short on a CPU.
+    """
+
     device: str = ""
     """What the processor is, where that is worth telling."""
 

@@ -17,7 +17,7 @@ from gpu_coldstart.config.problems import shown, worded
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation.comparisons import comparisons
-from gpu_coldstart.evaluation.measures import MEASURES, TEXTBOOK, user_measures
+from gpu_coldstart.evaluation.measures import MEASURES, TEXTBOOK, among, user_measures
 from gpu_coldstart.evaluation.protocol import Protocol, Sample
 
 __all__ = ["Evaluation", "evaluate"]
@@ -261,7 +261,7 @@ class _Truth:
         users, tracks = users[order], tracks[order]
         lengths = np.bincount(users, minlength=len(self.users))
         places = np.arange(len(users)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        right = np.isin(users * self._n_tracks + tracks, self._pairs) & (tracks >= 0)
+        right = among(users * self._n_tracks + tracks, self._pairs) & (tracks >= 0)
         right &= places < longest
         hits = np.zeros((len(self.users), longest), bool)
         hits[users[right], places[right]] = True

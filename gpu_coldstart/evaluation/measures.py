@@ -11,7 +11,7 @@ from scipy import sparse
 
 from gpu_coldstart.engine.base import HostArray
 
-__all__ = ["MEASURES", "TEXTBOOK", "hits_of", "user_measures"]
+__all__ = ["MEASURES", "TEXTBOOK", "among", "hits_of", "user_measures"]
 
 MEASURES = ("precision", "recall", "ndcg")
 """The paper's: precision of ``min(K, |truth|)``, recall of ``|truth|``, and binary NDCG."""
@@ -76,4 +76,19 @@ def hits_of(lists: HostArray, truth: sparse.csr_array) -> HostArray:
     """
     users = np.arange(len(lists), dtype=np.int64)
     wanted = np.repeat(users, np.diff(truth.indptr)) * truth.shape[1] + truth.indices
-    return np.isin(users[:, None] * truth.shape[1] + lists, wanted)
+    return among(users[:, None] * truth.shape[1] + lists, np.sort(wanted))
+
+
+def among(keys: HostArray, wanted: HostArray) -> HostArray:
+    """Whether each of some natural numbers is one of the wanted, which ascend.
+
+    NumPy's ``isin`` hashes or sorts both.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> among(np.array([[4, 7], [9, 1]]), np.array([1, 4, 8])).tolist()
+    [[True, False], [False, True]]
+    """
+    found: HostArray = np.append(wanted, -1)[np.searchsorted(wanted, keys)] == keys
+    return found

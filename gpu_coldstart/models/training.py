@@ -40,10 +40,6 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-_PREDICT_BATCH = 64
-"""Users predicted at once. Every batch is filled up to it: BLAS multiplies the rows of a smaller
-matrix by other kernels, and a user's prediction must not depend on the others."""
-
 _VALIDATION_BATCH = 2048
 
 
@@ -352,7 +348,7 @@ def predict(
         engine.xp,
         len(users),
         lambda some: (_placed(engine, model, inputs.batch(users[some])),),
-        size=_PREDICT_BATCH,
+        size=engine.predict_rows,
         progress=progress,
     )[0]
 
@@ -363,15 +359,15 @@ def predict_vectors(engine: Engine, model: nn.Module, vectors: Array) -> Array:
         engine.xp,
         len(vectors),
         lambda some: (_placed(engine, model, vectors[some]),),
-        size=_PREDICT_BATCH,
+        size=engine.predict_rows,
     )[0]
 
 
 def _placed(engine: Engine, model: nn.Module, vectors: Array) -> Array:
     """Embeddings of at most a batch of input vectors."""
     n = len(vectors)
-    if n < _PREDICT_BATCH:
-        whole = engine.xp.zeros((_PREDICT_BATCH, vectors.shape[1]), dtype=engine.xp.float32)
+    if n < engine.predict_rows:
+        whole = engine.xp.zeros((engine.predict_rows, vectors.shape[1]), dtype=engine.xp.float32)
         whole[:n] = vectors
         vectors = whole
     model.eval()

@@ -17,7 +17,6 @@ from gpu_coldstart.engine.base import Array
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import InputVectors
 from gpu_coldstart.models import Mlp, check_batches, mlp, predict
-from gpu_coldstart.models import training as module
 from tests.models.helpers import N_WARM, OPTIONS, Inputs, fit, inputs_of, targets_of, weights
 
 
@@ -240,7 +239,7 @@ def test_predict_in_batches(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> 
     users = np.array([3, 60, 3, 11, 0, 69, 20])
     model = network.model.train()  # predicting must not depend on who called last
     before = weights(network)
-    monkeypatch.setattr(module, "_PREDICT_BATCH", 3)
+    monkeypatch.setattr(engine, "predict_rows", 3)
     done: list[int] = []
     found = engine.to_host(predict(engine, inputs, model, engine.asarray(users), done.append))
     assert done == [3, 6, 7]

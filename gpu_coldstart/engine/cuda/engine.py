@@ -59,6 +59,7 @@ class CudaEngine(Engine):
     name = "cuda"
     label = "CUDA GPU"
     threads = 0
+    predict_rows = 512
     xp: Any = cp
     _rapids = True
 

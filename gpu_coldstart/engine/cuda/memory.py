@@ -8,6 +8,7 @@ Only where PyTorch is told to cache nothing does each take its own from the driv
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -186,8 +187,13 @@ class _Block:
     def __init__(self, pointer: int):
         self.pointer = pointer
 
-    def __del__(self, release: Callable[[int], None] = _release) -> None:
-        release(self.pointer)
+    def __del__(
+        self,
+        release: Callable[[int], None] = _release,
+        ending: Callable[[], bool] = sys.is_finalizing,
+    ) -> None:
+        if not ending():  # else PyTorch is half taken down, and the driver frees everything
+            release(self.pointer)
 
 
 def _cupy_allocate(size: int) -> Any:
