@@ -170,7 +170,7 @@ def train(
         model: nn.Module = kind.build(engine, inputs.width, dimension, options, training=True)
     model.to(device)
     optimizer = _optimizer(model, options)
-    vectors = inputs.table(warm[0])
+    vectors, held_out = inputs.table(warm[0]), inputs.table(validation[0])
     losses: list[float] = []
     cosines: list[float] = []
     best, best_weights = 0, _copy(model)
@@ -185,7 +185,7 @@ def train(
     for epoch in range(len(losses), epochs):
         batches = _batches(engine, len(warm[0]), options, seed=seed, epoch=epoch)
         losses.append(steps.epoch(batches))
-        cosines.append(_cosine(engine, inputs, model, validation))
+        cosines.append(_cosine(engine, held_out, model, validation[1]))
         words = f"loss {losses[-1]:.5f}, validation cosine {cosines[-1]:.4f}"
         _log.info("epoch %d of %d: %s", epoch + 1, epochs, words)
         progress(epoch + 1, epochs, words)
@@ -312,17 +312,17 @@ def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _cosine(
-    engine: Engine, inputs: Inputs, model: nn.Module, validation: tuple[Array, Array]
+    engine: Engine, vectors: Callable[[Array], Array], model: nn.Module, targets: Array
 ) -> float:
     """Mean cosine between predictions and targets."""
-    users, targets = validation
+    numbers = engine.xp.arange(len(targets))
 
     def placed(some: slice) -> tuple[Array]:
-        return (engine.from_torch(model(engine.to_torch(inputs.batch(users[some])))),)
+        return (engine.from_torch(model(engine.to_torch(vectors(numbers[some])))),)
 
     model.eval()
     with torch.inference_mode():
-        (places,) = by_batches(engine.xp, len(users), placed, size=_VALIDATION_BATCH)
+        (places,) = by_batches(engine.xp, len(targets), placed, size=_VALIDATION_BATCH)
     return float((unit_rows(places) * unit_rows(targets)).sum(axis=1).mean())
 
 
