@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from gpu_coldstart.config.base import (
     MOST,
@@ -19,11 +19,13 @@ from gpu_coldstart.config.base import (
     NonNegative,
     Parameters,
     Positive,
+    one_of,
 )
-from gpu_coldstart.registry import SPACES, section
+from gpu_coldstart.registry import SPACES, STRATEGIES, section
 
 __all__ = [
     "AlsFoldInConfig",
+    "BestConfig",
     "InputFeaturesConfig",
     "MixtureConfig",
     "MlpConfig",
@@ -31,6 +33,7 @@ __all__ = [
     "RegistrationDayConfig",
     "RidgeConfig",
     "SoftConfig",
+    "StrategyName",
     "Training",
     "TtSvdConfig",
     "UtAlsConfig",
@@ -270,6 +273,38 @@ class AlsFoldInConfig(Parameters):
 
     confidence: Positive = 10.0
     regularization: Positive = 10.0
+
+
+StrategyName = Annotated[str, AfterValidator(lambda name: one_of(name, STRATEGIES.names()))]
+
+
+def _others(names: tuple[str, ...]) -> tuple[str, ...]:
+    if "best" in names:
+        raise ValueError("has 'best' among its own experts: leave it out")
+    return names
+
+
+class BestConfig(Parameters):
+    """Settings of Best.
+
+    Attributes
+    ----------
+    experts : tuple of str
+        Strategies whose lists are blended.
+    strengths : tuple of float
+        Of the regularisation of the blend; the best on folds of the validation users is kept.
+    folds : int
+        Parts of the validation users, each blended as the others say.
+    users : int
+        Validation users who take part at most.
+    """
+
+    experts: Annotated[Distinct[StrategyName], AfterValidator(_others)] = (
+        *("popularity", "registration-day", "mixture", "neighbours", "ridge"),
+    )
+    strengths: Distinct[Positive] = (0.1, 0.01, 0.001)
+    folds: Annotated[int, Field(ge=2, le=100)] = 3
+    users: Count = 2000
 
 
 class RidgeConfig(Parameters):

@@ -32,6 +32,7 @@ from gpu_coldstart.config.base import (
 )
 from gpu_coldstart.config.components import (
     AlsFoldInConfig,
+    BestConfig,
     InputFeaturesConfig,
     MixtureConfig,
     MlpConfig,
@@ -39,6 +40,7 @@ from gpu_coldstart.config.components import (
     RegistrationDayConfig,
     RidgeConfig,
     SoftConfig,
+    StrategyName,
     TtSvdConfig,
     UtAlsConfig,
 )
@@ -145,9 +147,6 @@ class FeaturesConfig(Parameters):
     scalars: Literal["raw", "standard"] = "standard"
 
 
-StrategyName = Annotated[
-    str, AfterValidator(lambda name: one_of(name, registry.STRATEGIES.names()))
-]
 SpaceName = Annotated[str, AfterValidator(lambda name: one_of(name, registry.SPACES.names()))]
 
 
@@ -189,6 +188,7 @@ _WithBuiltin: Any = create_model(
     **strategy_fields("neighbours", NeighboursConfig),
     **strategy_fields("als-fold-in", AlsFoldInConfig),
     **strategy_fields("ridge", RidgeConfig),
+    **strategy_fields("best", BestConfig),
 )
 
 

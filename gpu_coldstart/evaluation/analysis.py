@@ -150,6 +150,9 @@ class SpaceResults:
     strategy_curves : mapping of strategy to sequence of float
         The ``curve`` of a strategy's state, where it has one: the validation users' NDCG after
         each of its epochs or trials, the first best of which was kept.
+    strategy_experts : mapping of strategy to sequence of (name, added, kept)
+        Of a strategy made of others: what NDCG on the validation users lost without each, and
+        whether it was kept.
     segments : mapping of column to values
         As :func:`gpu_coldstart.segments.describe` has them.
     shares : csr_array [segments, tracks] of float32
@@ -166,6 +169,7 @@ class SpaceResults:
     predictions: Mapping[str, HostArray]
     curve: Curve
     strategy_curves: Mapping[str, Sequence[float]]
+    strategy_experts: Mapping[str, Sequence[tuple[str, float, bool]]]
     segments: Mapping[str, Sequence[Any]]
     shares: sparse.csr_array
     lists: Mapping[str, HostArray]
@@ -231,6 +235,7 @@ def analyse(
         "segments": lambda: _segments(observed, spaces, carousels.least_tracks),
         "calibration": lambda: _calibration(observed, spaces, **random),
         "learning": lambda: _learning(spaces),
+        "experts": lambda: _experts(spaces),
         "replay": lambda: _replay(observed, spaces, carousels, **random),
     }
     made = {}
@@ -331,6 +336,20 @@ def _learning(spaces: Mapping[str, SpaceResults]) -> Iterator[dict[str, Any]]:
                     "validation_cosine": None,
                     "validation_ndcg": ndcg,
                     "kept": epoch == 1 + int(np.argmax(curve)),
+                }
+
+
+def _experts(spaces: Mapping[str, SpaceResults]) -> Iterator[dict[str, Any]]:
+    """What each part of a strategy made of others added to it."""
+    for space, made in spaces.items():
+        for strategy, experts in made.strategy_experts.items():
+            for expert, added, kept in experts:
+                yield {
+                    "space": space,
+                    "strategy": strategy,
+                    "expert": expert,
+                    "added": added,
+                    "kept": kept,
                 }
 
 

@@ -72,6 +72,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         **_of(_REAL, "train_loss validation_cosine validation_ndcg"),
         "kept": pa.bool_(),
     },
+    "experts": {**_of(_TEXT, "space strategy expert"), "added": _REAL, "kept": pa.bool_()},
     "replay": {
         **_of(_TEXT, "space design measure arm"),
         **_of(_INT, "users displays successes"),

@@ -337,6 +337,34 @@ def _learning(table: Table) -> Iterator[Block]:
     yield Fold("The numbers", [grid])
 
 
+def _experts(table: Table) -> Iterator[Block]:
+    lines = lines_of(table)
+    if not lines:
+        return
+    yield Text(
+        "Some strategies are made of others. Which of them help is judged on validation users: by "
+        "how many points of NDCG the lists were better with an expert than without, and whether "
+        "that is beyond the standard error."
+    )
+    yield Grid(
+        "experts-table",
+        "Experts in the order in which they were tried",
+        ["space", "strategy", "expert", "NDCG added", "kept"],
+        [
+            [
+                space_name(line["space"]),
+                strategy_name(line["strategy"]),
+                strategy_name(line["expert"]),
+                percent(line["added"], sign=True),
+                "kept" if line["kept"] else "",
+            ]
+            for line in lines
+        ],
+        frozenset({0, 1, 2, 4}),
+        paths.csv("experts"),
+    )
+
+
 SECTIONS: dict[str, tuple[str, Callable[[Table], Iterator[Block]]]] = {
     "comparisons": ("Comparison of strategies", _comparisons),
     "strata": ("Quality by user group", _strata),
@@ -345,5 +373,6 @@ SECTIONS: dict[str, tuple[str, Callable[[Table], Iterator[Block]]]] = {
     "segments": ("Segments", _segments),
     "calibration": ("Accuracy of predictions", _calibration),
     "learning": ("Training", _learning),
+    "experts": ("What experts add", _experts),
 }
 """Heading and blocks of each table's section, in the order of the page."""

@@ -8,7 +8,7 @@ Each declares its inputs, the settings it reads and the files it leaves.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from gpu_coldstart import segments, spaces, strategies
@@ -63,9 +63,10 @@ class Learned:
         if self.warm is not None:
             yield self.warm
         yield self.prepared
-        for name, stage in self.strategies.items():
-            if name in self.states:
-                yield self.states[name]
+        left = dict(self.states)
+        for stage in self.strategies.values():
+            for name in [name for name, state in left.items() if state in stage.inputs]:
+                yield left.pop(name)
             yield stage
         if self.carousels is not None:
             yield self.carousels
@@ -139,10 +140,13 @@ class Flow:
         )
 
     def _of_strategy(self, name: str) -> tuple[str, ...]:
-        """The strategy's own parameters: of ``x-y``, the keys ``strategies.x_y_p``."""
-        parameters = STRATEGIES.get(name).Parameters.model_fields
+        """Parameters of a strategy and its experts: of ``x-y``, the keys ``strategies.x_y_p``."""
         return self._section(
-            *(f"strategies.{section(name)}_{parameter}" for parameter in parameters)
+            *(
+                f"strategies.{section(each)}_{parameter}"
+                for each in (*strategies.experts_of(name, self.config), name)
+                for parameter in STRATEGIES.get(each).Parameters.model_fields
+            )
         )
 
     # -- declarations --------------------------------------------------------------------------
@@ -194,12 +198,10 @@ class Flow:
         network = self._training(name, space, inputs)
         predictions = self._predicting(name, inputs, network, warm=False)
         prepared = self._preparing(name, space, cut, inputs=inputs, predictions=predictions)
-        ways = config.strategies.names
-        states = {
-            way: self._fitting(name, way, prepared)
-            for way in ways
-            if STRATEGIES.get(way).State is not None
-        }
+        states: dict[str, Stage[Any]] = {}
+        for way in strategies.with_experts(config):
+            if STRATEGIES.get(way).State is not None:
+                states[way] = self._fitting(name, way, prepared, states)
         analysed = config.evaluation.analysis
         return Learned(
             space,
@@ -211,7 +213,10 @@ class Flow:
             self._predicting(name, inputs, network, warm=True) if analysed else None,
             prepared,
             states,
-            {way: self._recommending(name, way, prepared, states.get(way)) for way in ways},
+            {
+                way: self._recommending(name, way, prepared, states)
+                for way in config.strategies.names
+            },
             self._showing(name, prepared) if config.carousels.playlists else None,
         )
 
@@ -333,28 +338,36 @@ class Flow:
             (data, inputs, network),
         )
 
-    def _fitting(self, space: str, name: str, prepared: Stage[Prepared]) -> Stage[Any]:
-        """What a strategy learns of its own."""
-        kind = STRATEGIES.get(name)
-        parameters = strategies.parameters_of(name, self.config)
+    def _fitting(
+        self, space: str, name: str, prepared: Stage[Prepared], states: Mapping[str, Stage[Any]]
+    ) -> Stage[Any]:
+        """What a strategy learns of its own, given the states of those that it is made of."""
+        kind, config = STRATEGIES.get(name), self.config
+        parameters = strategies.parameters_of(name, config)
+        experts = strategies.experts_of(name, config)
+        learned = {each: states[each] for each in experts if each in states}
         state: Any = kind.State
 
         def make(given: Given) -> Any:
-            all_known = given[prepared]
-            return kind.fit(all_known.context, parameters, all_known.past, self._progress)
+            context, past = given[prepared].context, given[prepared].past
+            known = {each: given[stage] for each, stage in learned.items()}
+            made = {each: strategies.made(each, config, context, known) for each in experts}
+            return kind.fit(context, parameters, replace(past, experts=made), self._progress)
 
         return Stage(
             f"{space}/{name}.state",
             make,
             self._arrays(paths.state(space, name), state),
-            (prepared,),
+            (prepared, *learned.values()),
             self._of_strategy(name),
         )
 
     def _recommending(
-        self, space: str, name: str, prepared: Stage[Prepared], state: Stage[Any] | None
+        self, space: str, name: str, prepared: Stage[Prepared], states: Mapping[str, Stage[Any]]
     ) -> Stage[Recommendations]:
         """3.2.4 for the test and target users, and how good it is for the test users."""
+        parts = (*strategies.experts_of(name, self.config), name)
+        learned = {each: states[each] for each in parts if each in states}
         return Stage(
             f"{space}/{name}",
             lambda given: making.recommend(
@@ -362,11 +375,11 @@ class Flow:
                 name,
                 given[prepared],
                 given[self.data][1],
-                state=None if state is None else given[state],
+                states={each: given[stage] for each, stage in learned.items()},
                 progress=self._progress,
             ),
             making.recommendations_codec(space, name),
-            (self.data, prepared, *([] if state is None else [state])),
+            (self.data, prepared, *learned.values()),
             self._section("evaluation.k", "strategies.exclude_seen") + self._of_strategy(name),
         )
 

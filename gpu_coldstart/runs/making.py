@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ from gpu_coldstart.models import (
     train,
     validation_targets,
 )
-from gpu_coldstart.registry import MODELS, STRATEGIES, section
+from gpu_coldstart.registry import MODELS, section
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.artifacts import json_bytes, parquet_bytes, read_json, read_table
 from gpu_coldstart.runs.stages import Codec, Given
@@ -260,6 +261,7 @@ def past_of(
         config.segments,
         validation,
         lambda ranking: mean_ndcg(engine, ranking, known),
+        known,
     )
 
 
@@ -276,15 +278,14 @@ def recommend(
     prepared: Prepared,
     truth: GroundTruth,
     *,
-    state: Any,
+    states: Mapping[str, Any],
     progress: Progress,
 ) -> Recommendations:
     """Rank tracks for the test and target users, and measure the former's lists."""
     context, logs, users = prepared.context, prepared.past.logs, prepared.users
     engine, ks = context.engine, config.evaluation.k
-    kind = STRATEGIES.get(name)
     ranking = strategies.recommend(
-        kind(context, strategies.parameters_of(name, config), state),
+        strategies.made(name, config, context, states),
         users,
         max(ks),
         exclude_seen=config.strategies.exclude_seen,

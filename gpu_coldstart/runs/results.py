@@ -12,7 +12,6 @@ from scipy import sparse
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Engine, HostArray
 from gpu_coldstart.evaluation.analysis import Curve, SpaceResults
-from gpu_coldstart.registry import STRATEGIES
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.flow import Learned
 from gpu_coldstart.runs.stages import Given
@@ -38,6 +37,8 @@ def space_results(
     shares = tuple(map(host, (cut.shares.data, cut.shares.indices, cut.shares.indptr)))
     shown = {} if learned.carousels is None else given[learned.carousels]
 
+    states = {strategy: given[stage] for strategy, stage in learned.states.items()}
+
     def tested(columns: dict[str, Any], kind: str) -> HostArray:
         """Ids in the test users' lists [test users, K]; they come before the targets'."""
         k = int(np.max(columns["rank"]))
@@ -53,9 +54,15 @@ def space_results(
         },
         curve=Curve(network.train_loss, network.validation_cosine, network.best_epoch),
         strategy_curves={
-            strategy: given[stage].curve
-            for strategy, stage in learned.states.items()
-            if any(field.name == "curve" for field in fields(STRATEGIES.get(strategy).State))
+            strategy: state.curve for strategy, state in states.items() if _has(state, "curve")
+        },
+        strategy_experts={
+            strategy: [
+                (name, added, name in state.experts)
+                for name, added in zip(state.tried, state.added, strict=True)
+            ]
+            for strategy, state in states.items()
+            if _has(state, "tried", "added", "experts")
         },
         segments=given[learned.descriptions][paths.descriptions(name)],
         shares=sparse.csr_array(shares, shape=cut.shares.shape),
@@ -69,3 +76,8 @@ def space_results(
             if paths.carousel(name, arm) in shown
         },
     )
+
+
+def _has(state: Any, *names: str) -> bool:
+    """Whether a strategy's state has fields of these names."""
+    return set(names) <= {field.name for field in fields(state)}

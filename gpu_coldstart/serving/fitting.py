@@ -14,7 +14,6 @@ from gpu_coldstart.data.newcomers import Entities
 from gpu_coldstart.engine.base import Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.models import Network
-from gpu_coldstart.registry import STRATEGIES
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.flow import Flow
 from gpu_coldstart.runs.stages import InMemory
@@ -49,13 +48,9 @@ def fit(engine: Engine, dataset: Dataset, config: Config, progress: Progress) ->
         given[learned.prepared],
     )
     context = prepared.context
+    states = {name: given[stage] for name, stage in learned.states.items()}
     made = {
-        name: STRATEGIES.get(name)(
-            context,
-            strategies.parameters_of(name, config),
-            given[learned.states[name]] if name in learned.states else None,
-        )
-        for name in config.strategies.names
+        name: strategies.made(name, config, context, states) for name in config.strategies.names
     }
     model = Model(
         space.name,
@@ -67,7 +62,9 @@ def fit(engine: Engine, dataset: Dataset, config: Config, progress: Progress) ->
         Offer.fit(engine, logs, space, config.carousels),
     )
     described = given[learned.descriptions][paths.descriptions(space.name)]
-    return Fitted(_about(logs, space, network), model, network.model, described, context, made)
+    return Fitted(
+        _about(logs, space, network), model, network.model, described, context, states, made
+    )
 
 
 def _about(logs: Logs, space: Space, network: Network) -> dict[str, Any]:

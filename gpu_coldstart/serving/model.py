@@ -83,6 +83,8 @@ class Fitted:
         :func:`gpu_coldstart.segments.describe` of the segments.
     context : Context
         What all strategies recommend from.
+    states : dict of name to State
+        Of the strategies that learned something, and of those that they are made of.
     strategies : dict of name to Strategy
     """
 
@@ -91,6 +93,7 @@ class Fitted:
     network: nn.Module
     described: Mapping[str, Any]
     context: Context
+    states: dict[str, Any]
     strategies: dict[str, Strategy]
 
 
@@ -99,11 +102,7 @@ def encoded(engine: Engine, fitted: Fitted, config: Config) -> dict[str, bytes]:
     weights = {
         name: value.cpu().contiguous() for name, value in fitted.network.state_dict().items()
     }
-    states = {
-        _state(name): encode(engine, strategy.state)
-        for name, strategy in fitted.strategies.items()
-        if strategy.state is not None
-    }
+    states = {_state(name): encode(engine, state) for name, state in fitted.states.items()}
     return {
         CONFIG: to_toml(config).encode(),
         _MODEL: encode(engine, fitted.model),
@@ -140,10 +139,14 @@ def decoded(
         config.strategies.similarity,
         config.seed,
     )
-    made: dict[str, Strategy] = {}
-    for name in config.strategies.names:
-        kind = STRATEGIES.get(name)
-        state = None if kind.State is None else decode(engine, files[_state(name)], kind.State)
-        made[name] = kind(context, strategies.parameters_of(name, config), state)
+    kinds = {name: STRATEGIES.get(name).State for name in strategies.with_experts(config)}
+    states = {
+        name: decode(engine, files[_state(name)], kind)
+        for name, kind in kinds.items()
+        if kind is not None
+    }
+    made = {
+        name: strategies.made(name, config, context, states) for name in config.strategies.names
+    }
     described = read_table(files[_SEGMENTS]).to_pydict()
-    return Fitted(about, model, network, described, context, made)
+    return Fitted(about, model, network, described, context, states, made)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from gpu_coldstart.batches import by_batches
 from gpu_coldstart.config.base import Parameters
@@ -24,9 +25,12 @@ __all__ = [
     "Ranking",
     "Strategy",
     "Users",
+    "experts_of",
+    "made",
     "most_seen",
     "parameters_of",
     "recommend",
+    "with_experts",
 ]
 
 
@@ -39,6 +43,42 @@ def parameters_of(name: str, config: Config) -> Parameters:
             for parameter in parameters.model_fields
         }
     )
+
+
+def experts_of(name: str, config: Config) -> tuple[str, ...]:
+    """Names of the strategies that a strategy is made of."""
+    experts: tuple[str, ...] = STRATEGIES.get(name).experts_of(parameters_of(name, config))
+    return experts
+
+
+def made(name: str, config: Config, context: Context, states: Mapping[str, Any]) -> Strategy:
+    """A strategy, with the strategies that it is made of.
+
+    Parameters
+    ----------
+    states : dict of name to State
+        Of those that have one.
+    """
+    experts = {each: made(each, config, context, states) for each in experts_of(name, config)}
+    more = {"experts": experts} if experts else {}
+    strategy: Strategy = STRATEGIES.get(name)(
+        context, parameters_of(name, config), states.get(name), **more
+    )
+    return strategy
+
+
+def with_experts(config: Config) -> tuple[str, ...]:
+    """The strategies that are asked for, each after those that it is made of."""
+    names = dict[str, None]()
+
+    def add(name: str) -> None:
+        for expert in experts_of(name, config):
+            add(expert)
+        names[name] = None
+
+    for name in config.strategies.names:
+        add(name)
+    return tuple(names)
 
 
 def recommend(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from gpu_coldstart.batches import by_batches
@@ -147,6 +147,10 @@ class Users:
         """One signal's block of the input vectors [n, d] of float32."""
         return self.inputs.signal(name, self.numbers)
 
+    def done(self, context: Context, name: str) -> Csr:
+        """What the users did by one signal [n, entities], by number of events."""
+        return self.registrations.done(context.engine, self.numbers, name)
+
     def streamed(self, context: Context) -> Csr:
         """Tracks that the users streamed on registration day [n, tracks], by number of events."""
         return self.registrations.streamed(context.engine, self.numbers, context.n_tracks)
@@ -170,6 +174,10 @@ class Past:
     score : callable
         From a ranking of the validation users, in their order, to its mean NDCG against what they
         streamed next, for early stopping and tuning.
+    wanted : Csr [validation users, tracks]
+        What they streamed next.
+    experts : dict of name to Strategy
+        The fitted strategies that this one is made of.
     """
 
     logs: Logs
@@ -179,6 +187,8 @@ class Past:
     clustering: SegmentsConfig
     validation: Users
     score: Callable[[Ranking], float]
+    wanted: Csr
+    experts: Mapping[str, Strategy] = field(default_factory=dict)
 
 
 class Strategy(ABC):
@@ -188,7 +198,9 @@ class Strategy(ABC):
     arrays, matrices, numbers and names, as ``State``, and learns it in :meth:`fit`; the state is
     saved with the run and in the model. A state may have a field ``curve``, a tuple of
     :attr:`Past.score` after each epoch or trial, of which the first best was kept: it is shown
-    with the curves of the networks.
+    with the curves of the networks. That of a strategy made of others may have the fields
+    ``tried``, their names, ``added``, what :attr:`Past.score` lost without each, and ``experts``,
+    the names of those kept, which are shown too.
 
     Parameters
     ----------
@@ -197,6 +209,8 @@ class Strategy(ABC):
         Of the class's own ``Parameters``; its defaults unless given.
     state : State
         What :meth:`fit` returned, if the strategy has a state.
+    experts : dict of name to Strategy
+        Those of :meth:`experts_of`; passed on if there are any.
     """
 
     name: ClassVar[str]
@@ -217,6 +231,12 @@ class Strategy(ABC):
         self.context = context
         self.parameters: Any = self.Parameters() if parameters is None else parameters
         self.state: Any = state
+
+    @classmethod
+    def experts_of(cls, parameters: Any) -> tuple[str, ...]:
+        """Names of the strategies that this one is made of; they are fitted before it."""
+        del parameters
+        return ()
 
     @classmethod
     def fit(cls, context: Context, parameters: Any, past: Past, progress: Progress) -> Any:

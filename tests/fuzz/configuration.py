@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from gpu_coldstart.config import Config, flat, json_schema, resolve, to_toml
 from gpu_coldstart.errors import UserError
 from tests.fuzz.runner import Family, Random, one_of, require, some_of
 
-NAMES = {
+NAMES: dict[str, Callable[[], Iterable[str]]] = {
     "dataset": registry.DATASETS.names,
     "model": registry.MODELS.names,
     "spaces": registry.SPACES.names,
     "strategies.names": registry.STRATEGIES.names,
+    "strategies.best_experts": lambda: set(registry.STRATEGIES.names()) - {"best"},
 }
 
 
@@ -41,7 +43,7 @@ def valid(random: Random, key: str, rule: dict[str, Any] | None = None) -> Any:
     """A value that a key may have."""
     rule = leaves()[key] if rule is None else rule
     if key in NAMES:
-        names = some_of(random, list(NAMES[key]()), 1, 9)
+        names = some_of(random, sorted(NAMES[key]()), 1, 9)
         return names if rule["type"] == "array" else names[0]
     if "enum" in rule:
         return one_of(random, rule["enum"])

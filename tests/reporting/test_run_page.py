@@ -122,6 +122,24 @@ def test_who_is_better_is_what_the_comparisons_say() -> None:
     ]
 
 
+def test_experts_are_shown_with_what_they_add() -> None:
+    rows = [
+        {
+            "space": "ut-als",
+            "strategy": "best",
+            "expert": expert,
+            "added": added,
+            "kept": added > 0,
+        }
+        for expert, added in (("semi", -0.00123), ("ridge", 0.02))
+    ]
+    read = page(tables=EMPTY | {"experts": assemble("experts", rows)})
+    assert read.cells("experts-table")[1:] == [
+        ["UT-ALS", "Best", "Semi-Pers.", "\N{MINUS SIGN}0.12", ""],
+        ["UT-ALS", "Best", "Ridge", "+2.00", "kept"],
+    ]
+
+
 @pytest.mark.parametrize("name", ["strata", "exposure", "segments", "calibration", "learning"])
 def test_the_tables_have_their_sections(read: Read, name: str) -> None:
     assert name in {e.attributes["id"] for e in read.all("h2")}

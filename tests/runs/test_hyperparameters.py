@@ -37,6 +37,7 @@ SPACE = "artifacts/{space}/space.safetensors"
 SEGMENTS = "artifacts/{space}/segments.safetensors"
 NETWORK = "artifacts/{space}/network.safetensors"
 LISTS = "recommendations/{space}/{strategy}.parquet"
+BEST = "artifacts/{space}/best.state.safetensors"
 CAROUSEL = "recommendations/{space}/carousel-full.parquet"
 REPLAY = "tables/replay.csv"
 ROWS = "rows"
@@ -157,6 +158,10 @@ CASES: dict[str, Case] = {
     "strategies.neighbours_sharpnesses": Case("100.0", LISTS, NETWORK, **only("neighbours")),
     "strategies.als_fold_in_confidence": Case("0.01", LISTS, NETWORK, **only("als-fold-in")),
     "strategies.als_fold_in_regularization": Case("1e5", LISTS, NETWORK, **only("als-fold-in")),
+    "strategies.best_experts": Case("popularity", LISTS, NETWORK, **only("best")),
+    "strategies.best_strengths": Case("100.0", LISTS, NETWORK, **only("best")),
+    "strategies.best_folds": Case("7", BEST, NETWORK, **only("best")),
+    "strategies.best_users": Case("5", BEST, NETWORK, **only("best")),
     "strategies.ridge_components": Case("2", LISTS, NETWORK, **only("ridge")),
     "strategies.ridge_strengths": Case("100.0", LISTS, NETWORK, **only("ridge")),
     "strategies.input_features_k": Case("9", LISTS, NETWORK, strategy="input-features"),

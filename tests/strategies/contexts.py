@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,8 +42,10 @@ class Stage:
         """A strategy, fitted where it has a state."""
         kind: type[Strategy] = registry.STRATEGIES.get(name)
         chosen = kind.Parameters(**parameters)
-        state = kind.fit(self.context, chosen, self.past, lambda *_: None)
-        return kind(self.context, chosen, state)
+        experts = {each: self.strategy(each) for each in kind.experts_of(chosen)}
+        past = replace(self.past, experts=experts)
+        state = kind.fit(self.context, chosen, past, lambda *_: None)
+        return kind(self.context, chosen, state, **({"experts": experts} if experts else {}))
 
     def some(self, *cold: int) -> Users:
         """Cold users by place, counted from the first one."""
@@ -79,6 +81,7 @@ class World:
         self.shares[2] = 0
         self.shares[2, [11, 13, 17]] = [0.5, 1.0, 0.5]
         self.users: HostArray = np.eye(N_WARM, D, dtype=np.float32)
+        self.wanted: HostArray = (random.random((N_COLD, N_TRACKS)) < 0.3) * 1.0
 
     @property
     def popularity(self) -> HostArray:
@@ -124,7 +127,10 @@ class World:
         )
         clustering = SegmentsConfig(popularity=popularity)
         validation = users.take(slice(logs.n_validation))
-        past = Past(logs, space, segments, inputs, clustering, validation, score or _mean_score)
+        truth = sparse(engine, self.wanted[: logs.n_validation])
+        past = Past(
+            logs, space, segments, inputs, clustering, validation, score or _mean_score, truth
+        )
         return Stage(context, past, users)
 
 
