@@ -27,6 +27,7 @@ __all__ = [
     "AlsFoldInConfig",
     "BestConfig",
     "InputFeaturesConfig",
+    "ItemItemConfig",
     "MixtureConfig",
     "MlpConfig",
     "NeighboursConfig",
@@ -321,3 +322,19 @@ class RidgeConfig(Parameters):
 
     components: Count = 600
     strengths: Distinct[Positive] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+
+
+class ItemItemConfig(Parameters):
+    """Settings of Item-Item.
+
+    Attributes
+    ----------
+    kept : int
+        Later tracks that are kept of each first-day track, those of the largest lift times users.
+    shrinkages : tuple of float
+        Users who stream as the chart does and are added to those of each first-day track; the best
+        on the validation users is kept.
+    """
+
+    kept: Count = 200
+    shrinkages: Distinct[Positive] = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)

@@ -34,6 +34,7 @@ from gpu_coldstart.config.components import (
     AlsFoldInConfig,
     BestConfig,
     InputFeaturesConfig,
+    ItemItemConfig,
     MixtureConfig,
     MlpConfig,
     NeighboursConfig,
@@ -188,6 +189,7 @@ _WithBuiltin: Any = create_model(
     **strategy_fields("neighbours", NeighboursConfig),
     **strategy_fields("als-fold-in", AlsFoldInConfig),
     **strategy_fields("ridge", RidgeConfig),
+    **strategy_fields("item-item", ItemItemConfig),
     **strategy_fields("best", BestConfig),
 )
 

@@ -164,6 +164,8 @@ CASES: dict[str, Case] = {
     "strategies.best_users": Case("5", BEST, NETWORK, **only("best")),
     "strategies.ridge_components": Case("2", LISTS, NETWORK, **only("ridge")),
     "strategies.ridge_strengths": Case("100.0", LISTS, NETWORK, **only("ridge")),
+    "strategies.item_item_kept": Case("1", LISTS, NETWORK, **only("item-item")),
+    "strategies.item_item_shrinkages": Case("1e4", LISTS, NETWORK, **only("item-item")),
     "strategies.input_features_k": Case("9", LISTS, NETWORK, strategy="input-features"),
     "strategies.input_features_points": Case("5", LISTS, NETWORK, strategy="input-features"),
     "carousels.playlists": Case("5", CAROUSEL, NETWORK),

@@ -49,7 +49,7 @@ PER_USER = re.compile(r"/predictions\.safetensors$")
 """Files, besides recommendations, with a row for each target user."""
 
 Row = dict[str, Any]
-TUNED = ("mixture", "neighbours", "ridge")
+TUNED = ("mixture", "neighbours", "ridge", "item-item")
 """Strategies that choose among settings by the validation users."""
 CURVES = {
     f"artifacts/{space}/{name}"
@@ -65,6 +65,7 @@ PATIENT: dict[str, Any] = {
     "strategies__ridge_strengths": 0.1,
     "strategies__mixture_sharpnesses": 1.0,
     "strategies__neighbours_sharpnesses": 1.0,
+    "strategies__item_item_shrinkages": 1.0,
 }
 PLACED = tabled("calibration", "learning")
 """The tables that tell how near predictions come to what validation users went on to stream."""
