@@ -185,6 +185,7 @@ STRATEGIES = Registry(
         "neighbours": "gpu_coldstart.strategies.neighbours:Neighbours",
         "als-fold-in": "gpu_coldstart.strategies.als_fold_in:AlsFoldIn",
         "ridge": "gpu_coldstart.strategies.ridge:Ridge",
+        "gate": "gpu_coldstart.strategies.gate:Gate",
         "item-item": "gpu_coldstart.strategies.item_item:ItemItem",
         "best": "gpu_coldstart.strategies.best:Best",
     },

@@ -33,6 +33,7 @@ from gpu_coldstart.config.base import (
 from gpu_coldstart.config.components import (
     AlsFoldInConfig,
     BestConfig,
+    GateConfig,
     InputFeaturesConfig,
     ItemItemConfig,
     MixtureConfig,
@@ -189,6 +190,7 @@ _WithBuiltin: Any = create_model(
     **strategy_fields("neighbours", NeighboursConfig),
     **strategy_fields("als-fold-in", AlsFoldInConfig),
     **strategy_fields("ridge", RidgeConfig),
+    **strategy_fields("gate", GateConfig),
     **strategy_fields("item-item", ItemItemConfig),
     **strategy_fields("best", BestConfig),
 )

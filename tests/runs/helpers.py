@@ -45,6 +45,9 @@ SIZES: dict[str, str] = {
     "evaluation.k": "10",
     "evaluation.figures": "false",
     "strategies.input_features_k": "4",
+    "strategies.gate_segments": "3,6",
+    "strategies.gate_hidden": "8",
+    "strategies.gate_epochs": "2",
     "segments.k": "6",
 }
 """Settings under which a run takes a fraction of a second."""

@@ -75,6 +75,12 @@ def only(strategy: str) -> dict[str, Any]:
     return {"strategy": strategy, "under": {"strategies.names": strategy}}
 
 
+def gate(value: str, **under: str) -> Case:
+    case = only("gate")
+    case["under"] |= {f"strategies.gate_{name}": other for name, other in under.items()}
+    return Case(value, LISTS, NETWORK, **case)
+
+
 def als(value: str) -> Case:
     return Case(value, SPACE, LOGS, space="ut-als")
 
@@ -164,6 +170,16 @@ CASES: dict[str, Case] = {
     "strategies.best_users": Case("5", BEST, NETWORK, **only("best")),
     "strategies.ridge_components": Case("2", LISTS, NETWORK, **only("ridge")),
     "strategies.ridge_strengths": Case("100.0", LISTS, NETWORK, **only("ridge")),
+    "strategies.gate_segments": gate("4"),
+    "strategies.gate_smoothing": gate("5.0"),
+    "strategies.gate_hidden": gate("9"),
+    "strategies.gate_dropout": gate("0.5"),
+    "strategies.gate_tracks": gate("3"),
+    "strategies.gate_learning_rate": gate("0.01"),
+    "strategies.gate_weight_decay": gate("0.1"),
+    "strategies.gate_batch_size": gate("32"),
+    "strategies.gate_epochs": gate("3", patience="0"),
+    "strategies.gate_patience": gate("0", learning_rate="1.0", epochs="20"),
     "strategies.item_item_kept": Case("1", LISTS, NETWORK, **only("item-item")),
     "strategies.item_item_shrinkages": Case("1e4", LISTS, NETWORK, **only("item-item")),
     "strategies.input_features_k": Case("9", LISTS, NETWORK, strategy="input-features"),

@@ -49,8 +49,8 @@ PER_USER = re.compile(r"/predictions\.safetensors$")
 """Files, besides recommendations, with a row for each target user."""
 
 Row = dict[str, Any]
-TUNED = ("mixture", "neighbours", "ridge", "item-item")
-"""Strategies that choose among settings by the validation users."""
+TUNED = ("mixture", "neighbours", "ridge", "gate", "item-item")
+"""Strategies that choose among settings, or epochs, by the validation users."""
 CURVES = {
     f"artifacts/{space}/{name}"
     for space in ("tt-svd", "ut-als")
@@ -62,6 +62,7 @@ UNTAUGHT = ("--strategies", ",".join(name for name in EVERY_STRATEGY if name != 
 """All that learn nothing from the validation users but which of some settings to keep."""
 PATIENT: dict[str, Any] = {
     "mlp__patience": 0,
+    "strategies__gate_patience": 0,
     "strategies__ridge_strengths": 0.1,
     "strategies__mixture_sharpnesses": 1.0,
     "strategies__neighbours_sharpnesses": 1.0,

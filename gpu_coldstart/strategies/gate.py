@@ -1,0 +1,174 @@
+"""Gate: popularities of segments, weighted by a network trained for the tracks themselves.
+
+The mixture of :mod:`gpu_coldstart.strategies.mixture` weighs segments by their distance. Here a
+network weighs them, as a gate does experts (Jacobs et al. 1991), so that what warm users streamed
+becomes as likely as it can.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from gpu_coldstart.batches import batches
+from gpu_coldstart.config.components import GateConfig
+from gpu_coldstart.data.catalogue import entries
+from gpu_coldstart.data.signals import BLOCKS
+from gpu_coldstart.engine.base import Array, Csr, Engine
+from gpu_coldstart.errors import UserError
+from gpu_coldstart.features import Inputs
+from gpu_coldstart.models import predict_vectors
+from gpu_coldstart.models.gate import Gates, GateTraining
+from gpu_coldstart.segments import cluster
+from gpu_coldstart.spaces import Progress
+from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
+
+__all__ = ["Gate"]
+
+_BATCH = 4096
+_LISTED = 50  # length of the validation users' lists, as in the paper
+
+
+@dataclass(frozen=True)
+class Gated:
+    """A network from the input vector to weights of segments, and what these stream.
+
+    Attributes
+    ----------
+    first, first_offset : Array [width, hidden], [hidden] of float32
+        The hidden layer.
+    last, last_offset : Array [hidden, segments], [segments] of float32
+        The layer of the weights, before the softmax over each resolution.
+    sizes : tuple of int
+        Number of segments of each resolution.
+    popularity : Array [tracks, segments] of float32
+        Probability of each track in each segment.
+    curve : tuple of float
+        NDCG of the validation users after each epoch.
+    """
+
+    first: Array
+    first_offset: Array
+    last: Array
+    last_offset: Array
+    sizes: tuple[int, ...]
+    popularity: Array
+    curve: tuple[float, ...] = ()
+
+
+class Gate(Strategy):
+    """Tracks by their probability ``p(t|u) = sum_s g_s(x_u) phi_s(t)`` over all segments s.
+
+    The weights g are a network's softmax of the input vector x, and phi is the popularity in the
+    segment, smoothed. With several numbers of segments, one network has a softmax over each, and
+    their mixtures are averaged. It is trained for the mean, over warm users, of the mean
+    log-probability of their tracks, and stopped by the NDCG of the validation users.
+    """
+
+    name = "gate"
+    label = "Gate"
+    uses_prediction = False
+    State = Gated
+
+    Parameters = GateConfig
+
+    def __init__(self, context: Context, parameters: Any = None, state: Any = None):
+        super().__init__(context, parameters, state)
+        to_torch = context.engine.to_torch
+        with torch.device("meta"):
+            self._gates = Gates(len(state.first), len(state.first_offset), state.sizes)
+        weights = {
+            "first.weight": to_torch(state.first).T,
+            "first.bias": to_torch(state.first_offset),
+            "last.weight": to_torch(state.last).T,
+            "last.bias": to_torch(state.last_offset),
+        }
+        self._gates.load_state_dict(weights, assign=True)
+
+    @classmethod
+    def fit(cls, context: Context, parameters: Any, past: Past, progress: Progress) -> Gated:
+        """Cut the warm users into segments, train the network and keep its best epoch."""
+        engine, logs = context.engine, past.logs
+        sizes = tuple(dict.fromkeys(min(k, logs.n_warm) for k in parameters.segments))
+        _check_size(engine, logs.n_tracks, sizes)
+        progress(0, parameters.epochs, "segments")
+        popularity = engine.xp.concatenate(
+            [_popularity(context, past, k, parameters.smoothing) for k in sizes], axis=1
+        )
+        training = GateTraining(
+            engine,
+            past.inputs,
+            _scale(engine, past.inputs, logs.n_warm),
+            plays=logs.plays,
+            popularity=popularity,
+            sizes=sizes,
+            options=parameters,
+            seed=context.seed,
+        )
+        best, best_epoch, curve = None, 0, list[float]()
+        for epoch in range(parameters.epochs):
+            loss = training.epoch(epoch)
+            state = Gated(*training.weights(), sizes, popularity)
+            ranking = cls(context, parameters, state).recommend(
+                past.validation, min(_LISTED, context.n_tracks)
+            )
+            curve.append(past.score(ranking))
+            words = f"loss {loss:.4f}, validation NDCG {curve[-1]:.4f}"
+            progress(epoch + 1, parameters.epochs, words)
+            if best is None or not parameters.patience or curve[-1] > curve[best_epoch]:
+                best, best_epoch = state, epoch
+            elif epoch - best_epoch >= parameters.patience:
+                break
+        assert best is not None  # there is at least one epoch
+        return replace(best, curve=tuple(curve))
+
+    def recommend(self, users: Users, k: int) -> Ranking:
+        """See :meth:`Strategy.recommend`."""
+        engine = self.context.engine
+        weights = predict_vectors(engine, self._gates, users.vectors())
+        return Ranking(*engine.top_k(weights, self.state.popularity, k))
+
+
+def _check_size(engine: Engine, n_tracks: int, sizes: tuple[int, ...]) -> None:
+    """Refuse more popularities than the memory holds: they are looked up by each step."""
+    needed = 4 * n_tracks * sum(sizes)
+    if needed > engine.resident_bytes:
+        raise UserError(
+            f"setting 'strategies.gate_segments' asks for {sum(sizes)} segments, whose shares of "
+            f"{n_tracks} tracks take {needed / 1e6:.0f} MB, more than the "
+            f"{engine.resident_bytes / 1e6:.0f} MB that are spared here: name fewer"
+        )
+
+
+def _popularity(context: Context, past: Past, k: int, smoothing: float) -> Array:
+    """Probability of each track in each of ``k`` new segments [tracks, k], smoothed by the chart.
+
+    As if ``smoothing`` users of average taste and diligence joined each segment.
+    """
+    engine, xp, plays = context.engine, context.engine.xp, past.logs.plays
+    labels = cluster(engine, past.space.users, k, past.clustering, context.seed).labels
+    counts: Csr = engine.segment_counts(labels, plays, k)
+    segments, tracks = entries(engine, counts)
+    made = xp.zeros((plays.shape[1], k), dtype=xp.float32)
+    made[tracks, segments] = counts.data
+    joining = smoothing / past.logs.n_warm
+    made += (joining * past.logs.popularity).astype(xp.float32)[:, None]
+    return made / xp.maximum(made.sum(axis=0, dtype=xp.float64), 1).astype(xp.float32)
+
+
+def _scale(engine: Engine, inputs: Inputs, n: int) -> Array:
+    """Factors [width] by which the numbers of each block have a mean square of 1; of each scalar.
+
+    Nothing is centred, so that the block of a signal which a user did not give stays null.
+    """
+    xp, width = engine.xp, inputs.width
+    squares = xp.zeros(width)
+    for some in batches(n, _BATCH):
+        vectors = inputs.batch(xp.arange(some.start, some.stop))
+        squares += xp.square(vectors, dtype=xp.float64).sum(axis=0)
+    squares /= n
+    blocks = squares[: width - inputs.scalars.shape[1]].reshape(len(BLOCKS), -1)
+    blocks[:] = blocks.mean(axis=1, keepdims=True)
+    return xp.where(squares > 0, xp.where(squares > 0, squares, 1) ** -0.5, 0).astype(xp.float32)
