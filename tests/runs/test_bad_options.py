@@ -72,7 +72,7 @@ def test_sizes_beyond_the_memory(tmp_path: Path, setting: str, space: str) -> No
         ("seed=99999999999999999999", "at most"),
         ("mlp.learning_rate=nan", "mlp.learning_rate"),
         ("mlp.learning_rate=inf", "mlp.learning_rate"),
-        ("strategies.names=best", "use one of"),
+        ("strategies.names=jukebox", "use one of"),
         ("evaluation.k=10,x", "needs a list"),
         ("world.n_tracks=3", "world.n_tracks is 3"),
         ("world.cold_week=yesterday", "world.cold_week"),
