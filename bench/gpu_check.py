@@ -34,9 +34,7 @@ NEEDED = (
 )  # fmt: skip
 """Modules without which no step comes far; the engine itself says whether its card needs more."""
 
-KERNELS = (
-    "als|drop_seen|pair_keys|pmi|pool|rank_metrics|row_top|segment_counts|segment_sum|soft_allocate"
-)
+KERNELS = "|".join(sorted(path.stem for path in (ROOT / "kernels").glob("*.cu")))
 """Beginnings of the names of our kernels."""
 
 _EPILOG = """\
@@ -127,23 +125,15 @@ def _tables(work: Path, out: Path, preset: str) -> list[str]:
 
 def _bench(work: Path, out: Path, preset: str) -> list[str]:
     measure = [sys.executable, "-m", "bench", "run", "--engine", "cuda", "--rounds", "3"]
-    return [*measure, "--limit", "20", "--out", str(out / f"{work.name}-bench.json")]
+    return [*measure, "--limit", "20", "--out", str(free_name(out, f"{work.name}-bench"))]
 
 
 def _ncu(work: Path, out: Path, preset: str) -> list[str]:
     short = [f"--set=mlp.epochs_{space}=1" for space in ("tt_svd", "ut_als")]
     flow = _flow("ncu-run", None, *short)(work, out, preset)
-    watch = [
-        "ncu",
-        "--nvtx",
-        "--target-processes",
-        "all",
-        "-c",
-        "1500",
-        "-k",
-        f"regex:^({KERNELS})",
-    ]
-    return [*watch, "--csv", "--page", "raw", "--metrics", ",".join(METRICS), *flow]
+    watch = ["ncu", "--nvtx", "--target-processes=all", "--launch-count=1500"]
+    which = [f"--kernel-name=regex:^({KERNELS})", f"--metrics={','.join(METRICS)}"]
+    return [*watch, *which, "--csv", "--page=raw", *flow]
 
 
 STEPS = {
@@ -212,6 +202,7 @@ def do(name: str, *, work: Path, out: Path, preset: str, gpu: str, most: float) 
     if shutil.which(words[0]) is None:
         return {"name": name, "status": "skipped", "reason": f"{words[0]} is not on PATH"}
     log, start = logs / f"{name}.log", time.monotonic()
+    (work / f"{name}.xml").unlink(missing_ok=True)  # of a try before this one
     with _watched(gpu, work / f"{name}.memory.csv"):
         reason = _do(words, log, min(step.limit, most), step.surroundings)
     entry: dict[str, Any] = {
@@ -231,7 +222,7 @@ def do(name: str, *, work: Path, out: Path, preset: str, gpu: str, most: float) 
     if name == "ncu":
         entry["kernels"] = kernels(told)
     results = content(work / name / "results.json")
-    if results is not None:
+    if results is not None and not reason:
         stages = results.get("stages", [])
         entry["flow"] = {
             "seconds_in_stages": round(sum(stage["seconds"] for stage in stages), 3),
@@ -242,9 +233,8 @@ def do(name: str, *, work: Path, out: Path, preset: str, gpu: str, most: float) 
     return entry
 
 
-def free_name(out: Path, date: str, gpu: str) -> Path:
-    """``<date>-<gpu>.json`` in ``out``, with a number where that is taken."""
-    stem = f"{date[:10]}-{re.sub(r'[^a-z0-9]+', '-', gpu.lower()).strip('-')}"
+def free_name(out: Path, stem: str) -> Path:
+    """``<stem>.json`` in ``out``, with a number where that is taken."""
     path, number = out / f"{stem}.json", 1
     while path.exists():
         number += 1
@@ -282,8 +272,7 @@ def chosen(names: str | None) -> list[str]:
     return [name for name in STEPS if name in asked]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+def _parser() -> argparse.ArgumentParser:
     wide = max(map(len, STEPS))
     listed = "\n".join(
         f"  {name:<{wide}}  {step.what}{' (only where named)' if step.asked else ''}"
@@ -300,7 +289,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--limit", type=float, default=float("inf"), help="seconds, where a step's own are more"
     )
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    options = _parser().parse_args(arguments)
     gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
     reason = _refusal(gpu)
     if reason:
@@ -314,9 +308,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kept = work / "steps.json"
     done: dict[str, dict[str, Any]] = content(kept) or {}
     surroundings = environment(gpu)
-    path = free_name(out, date, surroundings["gpu"] or "gpu")
+    card = re.sub(r"[^a-z0-9]+", "-", (surroundings["gpu"] or "gpu").lower()).strip("-")
+    path = free_name(out, f"{date[:10]}-{card}")
     for name in options.steps:
-        sys.stdout.write(f"{name:<{wide}}  ")
+        sys.stdout.write(f"{name:<12}")
         sys.stdout.flush()
         if done.get(name, {}).get("status") != "passed":
             done[name] = do(

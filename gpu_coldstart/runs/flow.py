@@ -202,7 +202,7 @@ class Flow:
         for way in strategies.with_experts(config):
             if STRATEGIES.get(way).State is not None:
                 states[way] = self._fitting(name, way, prepared, states)
-        analysed = config.evaluation.analysis
+        ways, analysed = config.strategies.names, config.evaluation.analysis
         return Learned(
             space,
             cut,
@@ -213,10 +213,7 @@ class Flow:
             self._predicting(name, inputs, network, warm=True) if analysed else None,
             prepared,
             states,
-            {
-                way: self._recommending(name, way, prepared, states)
-                for way in config.strategies.names
-            },
+            {way: self._recommending(name, way, prepared, states) for way in ways},
             self._showing(name, prepared) if config.carousels.playlists else None,
         )
 
@@ -346,18 +343,17 @@ class Flow:
         parameters = strategies.parameters_of(name, config)
         experts = strategies.experts_of(name, config)
         learned = {each: states[each] for each in experts if each in states}
-        state: Any = kind.State
 
         def make(given: Given) -> Any:
-            context, past = given[prepared].context, given[prepared].past
-            known = {each: given[stage] for each, stage in learned.items()}
-            made = {each: strategies.made(each, config, context, known) for each in experts}
-            return kind.fit(context, parameters, replace(past, experts=made), self._progress)
+            known, context = given[prepared], given[prepared].context
+            fitted = {each: given[stage] for each, stage in learned.items()}
+            made = {each: strategies.made(each, config, context, fitted) for each in experts}
+            return kind.fit(context, parameters, replace(known.past, experts=made), self._progress)
 
         return Stage(
             f"{space}/{name}.state",
             make,
-            self._arrays(paths.state(space, name), state),
+            self._arrays(paths.state(space, name), kind.State),
             (prepared, *learned.values()),
             self._of_strategy(name),
         )

@@ -109,7 +109,7 @@ class Best(Strategy):
         curve = tuple(each[0] for each in trials)
         _, strength, ndcg = max(trials, key=lambda each: each[0])
 
-        single = {name: judge.alone(expert, users) for name, expert in experts.items()}
+        single = {name: judge.alone(found, place) for place, name in enumerate(experts)}
         means = {name: float(each.mean()) for name, each in single.items()}
         places = {name: place for place, name in enumerate(experts)}  # of those that are kept
         added = {}
@@ -201,14 +201,12 @@ class _Judge:
 
         return self._ndcg(rank)
 
-    def alone(self, expert: Strategy, users: Users) -> Array:
-        """NDCG of each user [n] under the lists of one expert."""
-
-        def rank(some: slice) -> tuple[Array, Array]:
-            ranking = expert.recommend(users.take(some), self._k)
-            return ranking.tracks, ranking.scores
-
-        return self._ndcg(rank)
+    def alone(self, found: Candidates, place: int) -> Array:
+        """NDCG of each user [n] under the lists of one expert: candidates by its rank."""
+        xp = self._engine.xp
+        weights = xp.zeros(found.features.shape[2])
+        weights[2 * place + 1] = 1
+        return self._ndcg(lambda some: _ranked(xp, found.take(some), weights, self._k))
 
     def _ndcg(self, rank: Callable[[slice], tuple[Array, Array]]) -> Array:
         engine = self._engine

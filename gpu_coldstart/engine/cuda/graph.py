@@ -52,6 +52,7 @@ def _warm_up(
     tensors = [*model.state_dict().values(), total, *_states(optimizer)]
     before = [tensor.detach().clone() for tensor in tensors]
     random = torch.cuda.get_rng_state(total.device)
+    # torch leaves the class without annotations, which strict mypy may not call.
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
