@@ -302,7 +302,7 @@ class BestConfig(Parameters):
     """
 
     experts: Annotated[Distinct[StrategyName], AfterValidator(_others)] = (
-        *("popularity", "registration-day", "mixture", "neighbours", "ridge"),
+        *("popularity", "registration-day", "semi", "ridge"),
     )
     strengths: Distinct[Positive] = (0.1, 0.01, 0.001)
     folds: Annotated[int, Field(ge=2, le=100)] = 3

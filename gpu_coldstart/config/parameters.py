@@ -166,7 +166,7 @@ class SharedStrategies(Parameters):
     Attributes
     ----------
     names : tuple of str
-        Which to run, in the order of the results table; those of the paper unless given.
+        Which to run, in the order of the results table; Best and those of the paper unless given.
     similarity : {"cosine", "inner"}
         Between a user's and a track's embedding, wherever tracks are retrieved by embedding.
     exclude_seen : bool
@@ -174,7 +174,7 @@ class SharedStrategies(Parameters):
     """
 
     names: Distinct[StrategyName] = (
-        *("popularity", "registration-day", "input-features", "full", "semi", "soft"),
+        *("best", "popularity", "registration-day", "input-features", "full", "semi", "soft"),
     )
     similarity: Literal["cosine", "inner"] = "cosine"
     exclude_seen: bool = False

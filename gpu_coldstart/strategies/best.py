@@ -101,37 +101,38 @@ class Best(Strategy):
         progress(0, steps, "candidates")
         found = candidates(context, users, experts, made, k).packed(engine.xp)
         judge = _Judge(context, found, wanted, folds=parameters.folds, k=k)
-        trials = []
+        trials, curve, weights = [], list[float](), None
         for done, strength in enumerate(parameters.strengths, start=1):
-            ndcg = judge.by_folds(found, strength)
-            trials.append((float(ndcg.mean()), strength, ndcg))
-            progress(done, steps, f"strength {strength:g}: NDCG {trials[-1][0]:.4f}")
-        curve = tuple(each[0] for each in trials)
-        _, strength, ndcg = max(trials, key=lambda each: each[0])
+            ndcg, weights = judge.by_folds(found, strength, weights)
+            trials.append((strength, ndcg, weights))
+            curve.append(float(ndcg.mean()))
+            progress(done, steps, f"strength {strength:g}: NDCG {curve[-1]:.4f}")
+        strength, ndcg, weights = trials[curve.index(max(curve))]
 
         single = {name: judge.alone(found, place) for place, name in enumerate(experts)}
         means = {name: float(each.mean()) for name, each in single.items()}
-        places = {name: place for place, name in enumerate(experts)}  # of those that are kept
-        added = {}
+        kept, added = list(experts), {}
         for done, name in enumerate(sorted(means, key=means.__getitem__), start=len(curve) + 1):
-            others = {other: place for other, place in places.items() if other != name}
-            without = judge.by_folds(found.of(engine.xp, tuple(others.values())), strength)
+            rest = [place for place, other in enumerate(kept) if other != name]
+            fewer, start = found.of(rest), weights[:, found.columns_of(rest)]
+            without, lighter = judge.by_folds(fewer, strength, start)
             added[name], helps = _gain(ndcg, without)
             if not helps:
-                places, ndcg = others, without
+                kept = [kept[place] for place in rest]
+                found, ndcg, weights = fewer, without, lighter
             verdict = "kept" if helps else "left out"
             progress(done, steps, f"{name} adds {added[name]:+.4f}: {verdict}")
 
-        weights = judge.fitted(found.of(engine.xp, tuple(places.values())), strength)
+        blend = judge.fitted(found, strength, weights.mean(axis=0))
         strongest = max(means, key=means.__getitem__)
         _, helps = _gain(ndcg, single[strongest])
         return Blend(
-            weights.astype(engine.xp.float32),
+            blend.astype(engine.xp.float32),
             made.artists,
             made.albums,
-            experts=tuple(places) if helps else (strongest,),
+            experts=tuple(kept) if helps else (strongest,),
             alone=not helps,
-            curve=curve,
+            curve=tuple(curve),
             tried=tuple(added),
             added=tuple(added.values()),
         )
@@ -184,22 +185,32 @@ class _Judge:
         hit = keys[hits] == places if wanted.nnz else xp.zeros(n * m, dtype=bool)
         self._streamed = hit.reshape(n, m)
 
-    def fitted(self, found: Candidates, strength: float, but: int = -1) -> Array:
-        """Weights [f] of float64 by all users but those of one fold."""
+    def fitted(
+        self, found: Candidates, strength: float, start: Array | None = None, but: int = -1
+    ) -> Array:
+        """Weights [f] of float64 by all users but those of one fold, from a first guess at them."""
         chosen = self._streamed & found.allowed & (self._fold != but)[:, None]
         choices = Choices(found.features, found.allowed, chosen)
-        return fit_logit(self._engine.xp, choices, strength)
+        return fit_logit(self._engine.xp, choices, strength, start)
 
-    def by_folds(self, found: Candidates, strength: float) -> Array:
-        """NDCG of each user [n] under the blend that the other folds say."""
+    def by_folds(
+        self, found: Candidates, strength: float, start: Array | None = None
+    ) -> tuple[Array, Array]:
+        """NDCG of each user [n] under the blend that the other folds say, and its weights.
+
+        Parameters
+        ----------
+        start : Array [folds, f] of float64
+            A first guess at the weights.
+        """
         xp = self._engine.xp
-        weights = xp.stack([self.fitted(found, strength, fold) for fold in range(self._folds)])
+        starts = [None] * self._folds if start is None else start
+        weights = xp.stack(
+            [self.fitted(found, strength, starts[fold], fold) for fold in range(self._folds)]
+        )
         mine = weights[self._fold][:, None]
-
-        def rank(some: slice) -> tuple[Array, Array]:
-            return _ranked(xp, found.take(some), mine[some], self._k)
-
-        return self._ndcg(rank)
+        ndcg = self._ndcg(lambda some: _ranked(xp, found.take(some), mine[some], self._k))
+        return ndcg, weights
 
     def alone(self, found: Candidates, place: int) -> Array:
         """NDCG of each user [n] under the lists of one expert: candidates by its rank."""

@@ -83,16 +83,15 @@ class Candidates:
         )
         return Candidates(xp.take_along_axis(self.tracks, order, 1), listed, features)
 
-    def of(self, xp: Any, experts: Sequence[int]) -> Candidates:
+    def of(self, experts: Sequence[int]) -> Candidates:
         """What they were with only some of the experts, by place."""
-        n = self.listed.shape[2] - 1
-        listed = [self.listed[:, :, each] for each in (*experts, n)]
-        features = [self.features[:, :, 2 * each : 2 * each + 2] for each in experts]
-        return Candidates(
-            self.tracks,
-            xp.stack(listed, axis=2),
-            xp.concatenate([*features, self.features[:, :, 2 * n :]], axis=2),
-        )
+        listed = self.listed[:, :, [*experts, -1]]
+        return Candidates(self.tracks, listed, self.features[:, :, self.columns_of(experts)])
+
+    def columns_of(self, experts: Sequence[int]) -> list[int]:
+        """The features that are left with only some of the experts, by place."""
+        opinions = [2 * each + column for each in experts for column in range(2)]
+        return [*opinions, *range(2 * self.listed.shape[2] - 2, self.features.shape[2])]
 
 
 def candidates(

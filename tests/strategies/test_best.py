@@ -49,6 +49,16 @@ def test_weights_are_the_most_likely(engine: Engine, strength: float, n: int) ->
     found = fit_logit(engine.xp, choices, strength)
     wanted = minimize(loss, np.zeros(4), tol=1e-10).x
     assert_allclose(engine.to_host(found), wanted, atol=1e-4)
+    again = fit_logit(engine.xp, choices, strength * 1.2, found)  # fewer steps lead as near
+    assert_allclose(
+        engine.to_host(again),
+        engine.to_host(fit_logit(engine.xp, choices, strength * 1.2)),
+        atol=1e-6,
+    )
+    # Where all odds but one are next to nothing, a whole step would lead far astray.
+    astray = np.array([30.0, -30, 30, -30])
+    back = engine.to_host(fit_logit(engine.xp, choices, strength, engine.asarray(astray)))
+    assert loss(back) <= loss(astray)
 
 
 def test_where_nobody_chose_there_are_no_weights(engine: Engine) -> None:
@@ -202,7 +212,7 @@ def test_fewer_experts_are_as_if_there_were_no_others(engine: Engine) -> None:
     experts = {name: stage.strategy(name) for name in ("popularity", "full", "semi")}
     whole = candidates(stage.context, stage.users, experts, made, K)
     for names in (("full", "semi"), ("popularity",), ()):
-        fewer = whole.of(engine.xp, [list(experts).index(name) for name in names])
+        fewer = whole.of([list(experts).index(name) for name in names])
         some = {name: experts[name] for name in names}
         wanted = candidates(stage.context, stage.users, some, made, K)
         for left in (fewer, fewer.packed(engine.xp)):
