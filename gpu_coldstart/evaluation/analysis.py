@@ -153,6 +153,9 @@ class SpaceResults:
     strategy_experts : mapping of strategy to sequence of (name, added, kept)
         Of a strategy made of others: what NDCG on the validation users lost without each, and
         whether it was kept.
+    strategy_blends : mapping of strategy to sequence of (users, ndcg, single)
+        Of such a strategy, what its NDCG came to as so many validation users taught it, and that
+        of the best of the others alone.
     segments : mapping of column to values
         As :func:`gpu_coldstart.segments.describe` has them.
     shares : csr_array [segments, tracks] of float32
@@ -170,6 +173,7 @@ class SpaceResults:
     curve: Curve
     strategy_curves: Mapping[str, Sequence[float]]
     strategy_experts: Mapping[str, Sequence[tuple[str, float, bool]]]
+    strategy_blends: Mapping[str, Sequence[tuple[int, float, float]]]
     segments: Mapping[str, Sequence[Any]]
     shares: sparse.csr_array
     lists: Mapping[str, HostArray]
@@ -236,6 +240,7 @@ def analyse(
         "calibration": lambda: _calibration(observed, spaces, **random),
         "learning": lambda: _learning(spaces),
         "experts": lambda: _experts(spaces),
+        "blends": lambda: _blends(spaces),
         "replay": lambda: _replay(observed, spaces, carousels, **random),
     }
     made = {}
@@ -350,6 +355,20 @@ def _experts(spaces: Mapping[str, SpaceResults]) -> Iterator[dict[str, Any]]:
                     "expert": expert,
                     "added": added,
                     "kept": kept,
+                }
+
+
+def _blends(spaces: Mapping[str, SpaceResults]) -> Iterator[dict[str, Any]]:
+    """How good strategies made of others are by the number of users who teach them."""
+    for space, made in spaces.items():
+        for strategy, blends in made.strategy_blends.items():
+            for users, ndcg, single in blends:
+                yield {
+                    "space": space,
+                    "strategy": strategy,
+                    "users": users,
+                    "ndcg": ndcg,
+                    "single": single,
                 }
 
 

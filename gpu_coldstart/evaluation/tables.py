@@ -73,6 +73,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "kept": pa.bool_(),
     },
     "experts": {**_of(_TEXT, "space strategy expert"), "added": _REAL, "kept": pa.bool_()},
+    "blends": {**_of(_TEXT, "space strategy"), "users": _INT, **_of(_REAL, "ndcg single")},
     "replay": {
         **_of(_TEXT, "space design measure arm"),
         **_of(_INT, "users displays successes"),

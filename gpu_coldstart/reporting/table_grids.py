@@ -365,6 +365,34 @@ def _experts(table: Table) -> Iterator[Block]:
     )
 
 
+def _blends(table: Table) -> Iterator[Block]:
+    lines = lines_of(table)
+    if not lines:
+        return
+    yield Text(
+        "A strategy made of others is taught by validation users. With fewer of them it is worse; "
+        "as long as it is no better than the best of the others alone, it is not worth having. "
+        "NDCG of users by whom it was not taught."
+    )
+    yield Grid(
+        "blends-table",
+        "NDCG in per cent by the number of users who taught it",
+        ["space", "strategy", "users", "NDCG", "best of the others alone"],
+        [
+            [
+                space_name(line["space"]),
+                strategy_name(line["strategy"]),
+                str(line["users"]),
+                percent(line["ndcg"]),
+                percent(line["single"]),
+            ]
+            for line in lines
+        ],
+        frozenset({0, 1}),
+        paths.csv("blends"),
+    )
+
+
 SECTIONS: dict[str, tuple[str, Callable[[Table], Iterator[Block]]]] = {
     "comparisons": ("Comparison of strategies", _comparisons),
     "strata": ("Quality by user group", _strata),
@@ -374,5 +402,6 @@ SECTIONS: dict[str, tuple[str, Callable[[Table], Iterator[Block]]]] = {
     "calibration": ("Accuracy of predictions", _calibration),
     "learning": ("Training", _learning),
     "experts": ("What experts add", _experts),
+    "blends": ("How many validation users it takes", _blends),
 }
 """Heading and blocks of each table's section, in the order of the page."""

@@ -64,6 +64,13 @@ def space_results(
             for strategy, state in states.items()
             if _has(state, "tried", "added", "experts")
         },
+        strategy_blends={
+            strategy: [
+                (*each, state.single) for each in zip(state.users, state.reached, strict=True)
+            ]
+            for strategy, state in states.items()
+            if _has(state, "users", "reached", "single")
+        },
         segments=given[learned.descriptions][paths.descriptions(name)],
         shares=sparse.csr_array(shares, shape=cut.shares.shape),
         lists={

@@ -200,7 +200,9 @@ class Strategy(ABC):
     :attr:`Past.score` after each epoch or trial, of which the first best was kept: it is shown
     with the curves of the networks. That of a strategy made of others may have the fields
     ``tried``, their names, ``added``, what :attr:`Past.score` lost without each, and ``experts``,
-    the names of those kept, which are shown too.
+    the names of those kept, which are shown too; and ``users``, numbers of validation users,
+    ``reached``, what :attr:`Past.score` came to as so many taught it, and ``single``, what the
+    best of the others alone comes to.
 
     Parameters
     ----------

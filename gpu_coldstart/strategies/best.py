@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ __all__ = ["Best"]
 
 _BATCH = 512  # users whose candidates are held at once
 _LISTED = 50  # length of the validation users' lists, as in the paper
+_FEWEST = 10  # validation users that are worth learning from in the curve
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,12 @@ class Blend:
         The strategies that could be blended, the first to be tried without in front.
     added : tuple of float
         What NDCG on the folds lost without each of them, when its turn came.
+    users : tuple of int
+        Numbers of validation users that the blend was also learned from.
+    reached : tuple of float
+        NDCG on the folds that it came to with each.
+    single : float
+        That of the best expert alone, which learns nothing from them here.
     """
 
     weights: Array
@@ -52,6 +60,9 @@ class Blend:
     curve: tuple[float, ...] = ()
     tried: tuple[str, ...] = ()
     added: tuple[float, ...] = ()
+    users: tuple[int, ...] = ()
+    reached: tuple[float, ...] = ()
+    single: float = 0.0
 
 
 class Best(Strategy):
@@ -97,44 +108,39 @@ class Best(Strategy):
         rows = engine.asarray(chosen)
         users, wanted = past.validation.take(rows), engine.take_rows(past.wanted, rows)
         made, k = makers(engine, past.logs), min(_LISTED, context.n_tracks)
-        steps = len(parameters.strengths) + len(experts) + 1
-        progress(0, steps, "candidates")
+        told = count()
+        steps = len(parameters.strengths) + len(experts) + 2
+
+        def say(words: str) -> None:
+            progress(next(told), steps, words)
+
+        say("candidates")
         found = candidates(context, users, experts, made, k).packed(engine.xp)
         judge = _Judge(context, found, wanted, folds=parameters.folds, k=k)
-        trials, curve, weights = [], list[float](), None
-        for done, strength in enumerate(parameters.strengths, start=1):
-            ndcg, weights = judge.by_folds(found, strength, weights)
-            trials.append((strength, ndcg, weights))
-            curve.append(float(ndcg.mean()))
-            progress(done, steps, f"strength {strength:g}: NDCG {curve[-1]:.4f}")
-        strength, ndcg, weights = trials[curve.index(max(curve))]
-
         single = {name: judge.alone(found, place) for place, name in enumerate(experts)}
         means = {name: float(each.mean()) for name, each in single.items()}
-        kept, added = list(experts), {}
-        for done, name in enumerate(sorted(means, key=means.__getitem__), start=len(curve) + 1):
-            rest = [place for place, other in enumerate(kept) if other != name]
-            fewer, start = found.of(rest), weights[:, found.columns_of(rest)]
-            without, lighter = judge.by_folds(fewer, strength, start)
-            added[name], helps = _gain(ndcg, without)
-            if not helps:
-                kept = [kept[place] for place in rest]
-                found, ndcg, weights = fewer, without, lighter
-            verdict = "kept" if helps else "left out"
-            progress(done, steps, f"{name} adds {added[name]:+.4f}: {verdict}")
-
-        blend = judge.fitted(found, strength, weights.mean(axis=0))
+        trials = _trials(judge, found, parameters.strengths, say)
+        curve = tuple(float(each.ndcg.mean()) for each in trials)
+        best = curve.index(max(curve))
+        strength = parameters.strengths[best]
+        kept, added, blend = _thinned(judge, trials[best], strength, means, say)
+        say("number of validation users")
+        learned = judge.learning(blend, strength)
+        weights = judge.fitted(blend.found, strength, blend.weights.mean(axis=0))
         strongest = max(means, key=means.__getitem__)
-        _, helps = _gain(ndcg, single[strongest])
+        _, helps = _gain(blend.ndcg, single[strongest])
         return Blend(
-            blend.astype(engine.xp.float32),
+            weights.astype(engine.xp.float32),
             made.artists,
             made.albums,
-            experts=tuple(kept) if helps else (strongest,),
+            experts=kept if helps else (strongest,),
             alone=not helps,
-            curve=tuple(curve),
+            curve=curve,
             tried=tuple(added),
             added=tuple(added.values()),
+            users=tuple(learned),
+            reached=tuple(learned.values()),
+            single=means[strongest],
         )
 
     def recommend(self, users: Users, k: int) -> Ranking:
@@ -158,6 +164,52 @@ def _ranked(xp: Any, found: Candidates, weights: Array, k: int) -> tuple[Array, 
     scores = xp.where(found.allowed, scores, -xp.inf)
     order = xp.argsort(-scores, axis=1, kind="stable")[:, :k]
     return xp.take_along_axis(found.tracks, order, 1), xp.take_along_axis(scores, order, 1)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A blend as the folds see it: candidates, NDCG of each user [n], weights [folds, f]."""
+
+    found: Candidates
+    ndcg: Array
+    weights: Array
+
+
+def _trials(
+    judge: _Judge, found: Candidates, strengths: Sequence[float], say: Callable[[str], None]
+) -> list[_Judged]:
+    """The blend by each strength, each from the weights of the one before."""
+    trials: list[_Judged] = []
+    for strength in strengths:
+        trials.append(judge.by_folds(found, strength, trials[-1].weights if trials else None))
+        say(f"strength {strength:g}: NDCG {float(trials[-1].ndcg.mean()):.4f}")
+    return trials
+
+
+def _thinned(
+    judge: _Judge,
+    blend: _Judged,
+    strength: float,
+    single: Mapping[str, float],
+    say: Callable[[str], None],
+) -> tuple[tuple[str, ...], dict[str, float], _Judged]:
+    """The experts that are kept, what each of all added, and the blend of the former.
+
+    Parameters
+    ----------
+    single : dict of name to float
+        NDCG of each expert alone, in the order of the candidates' features.
+    """
+    kept, added = list(single), {}
+    for name in sorted(single, key=single.__getitem__):
+        rest = [place for place, other in enumerate(kept) if other != name]
+        weights = blend.weights[:, blend.found.columns_of(rest)]
+        without = judge.by_folds(blend.found.of(rest), strength, weights)
+        added[name], helps = _gain(blend.ndcg, without.ndcg)
+        if not helps:
+            kept, blend = [kept[place] for place in rest], without
+        say(f"{name} adds {added[name]:+.4f}: {'kept' if helps else 'left out'}")
+    return tuple(kept), added, blend
 
 
 def _gain(ndcg: Array, other: Array) -> tuple[float, bool]:
@@ -186,17 +238,30 @@ class _Judge:
         self._streamed = hit.reshape(n, m)
 
     def fitted(
-        self, found: Candidates, strength: float, start: Array | None = None, but: int = -1
+        self,
+        found: Candidates,
+        strength: float,
+        start: Array | None = None,
+        *,
+        but: int = -1,
+        most: int | None = None,
     ) -> Array:
-        """Weights [f] of float64 by all users but those of one fold, from a first guess at them."""
-        chosen = self._streamed & found.allowed & (self._fold != but)[:, None]
+        """Weights [f] of float64 from a first guess, by all users, or ``most`` not of one fold."""
+        mine = self._fold != but
+        if most is not None:
+            mine &= mine.cumsum() <= most
+        chosen = self._streamed & found.allowed & mine[:, None]
         choices = Choices(found.features, found.allowed, chosen)
         return fit_logit(self._engine.xp, choices, strength, start)
 
     def by_folds(
-        self, found: Candidates, strength: float, start: Array | None = None
-    ) -> tuple[Array, Array]:
-        """NDCG of each user [n] under the blend that the other folds say, and its weights.
+        self,
+        found: Candidates,
+        strength: float,
+        start: Array | None = None,
+        most: int | None = None,
+    ) -> _Judged:
+        """The blend by which each fold is ranked as ``most`` users of the others say, or all.
 
         Parameters
         ----------
@@ -206,11 +271,27 @@ class _Judge:
         xp = self._engine.xp
         starts = [None] * self._folds if start is None else start
         weights = xp.stack(
-            [self.fitted(found, strength, starts[fold], fold) for fold in range(self._folds)]
+            [
+                self.fitted(found, strength, starts[fold], but=fold, most=most)
+                for fold in range(self._folds)
+            ]
         )
         mine = weights[self._fold][:, None]
         ndcg = self._ndcg(lambda some: _ranked(xp, found.take(some), mine[some], self._k))
-        return ndcg, weights
+        return _Judged(found, ndcg, weights)
+
+    def learning(self, blend: _Judged, strength: float) -> dict[int, float]:
+        """NDCG by the number of users that a blend was learned from: all, half of them and so on.
+
+        The strength is that of all, which is more than few users would ask for.
+        """
+        n = len(self._fold)
+        most = n - n // self._folds
+        reached = {most: float(blend.ndcg.mean())}
+        while (most := most // 2) >= _FEWEST:
+            fewer = self.by_folds(blend.found, strength, most=most)
+            reached[most] = float(fewer.ndcg.mean())
+        return dict(sorted(reached.items()))
 
     def alone(self, found: Candidates, place: int) -> Array:
         """NDCG of each user [n] under the lists of one expert: candidates by its rank."""

@@ -251,6 +251,42 @@ def test_the_strength_is_the_best_on_folds(engine: Engine) -> None:
     assert_allclose(engine.to_host(strategy.state.weights), engine.to_host(kept.weights), atol=1e-4)
 
 
+def test_the_curve_is_over_users_who_teach_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(best, "_FEWEST", 1)
+    stage, strategy = fitted(replaying(), engine, folds=3)
+    state, validation = strategy.state, stage.past.validation
+    assert state.users == (1, 2, 4)  # of 6, those that are not of one fold
+    k = N_TRACKS  # lists are of 50 where there are as many
+    alone = [
+        engine.rank_metrics(
+            stage.strategy(name).recommend(validation, k).tracks, stage.past.wanted, [k]
+        ).ndcg[0]
+        for name in EXPERTS
+    ]
+    assert state.single == pytest.approx(max(float(each.mean()) for each in alone))
+
+
+def test_a_fold_is_ranked_as_the_first_of_the_others_say(engine: Engine) -> None:
+    world = replaying()
+    stage = world.stage(engine)
+    experts = {name: stage.strategy(name) for name in EXPERTS}
+    found = candidates(stage.context, stage.users, experts, makers(engine, stage.past.logs), K)
+    judge = best._Judge(stage.context, found, sparse(engine, world.wanted), folds=3, k=K)
+    for most in (1, 2, None):
+        blend = judge.by_folds(found, 0.1, most=most)
+        for fold in range(3):
+            rows = [user for user in range(N_COLD) if user % 3 != fold][:most]
+            some = found.take(rows)
+            wanted = np.take_along_axis(world.wanted[rows], engine.to_host(some.tracks), 1) > 0
+            chosen = engine.asarray(wanted) & some.allowed
+            weights = fit_logit(engine.xp, Choices(some.features, some.allowed, chosen), 0.1)
+            assert_allclose(
+                engine.to_host(blend.weights[fold]), engine.to_host(weights), rtol=1e-6, atol=1e-9
+            )
+
+
 def test_batches_change_nothing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     stage, strategy = fitted(replaying(), engine)
     whole, scores = lists(engine, strategy.recommend(stage.users, K))

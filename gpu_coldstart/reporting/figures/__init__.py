@@ -13,7 +13,7 @@ from gpu_coldstart.evaluation.tables import Table
 from gpu_coldstart.reporting.figures.common import Drawing
 from gpu_coldstart.reporting.figures.quality import results, strata
 from gpu_coldstart.reporting.figures.shown import exposure, replay
-from gpu_coldstart.reporting.figures.training import calibration, learning
+from gpu_coldstart.reporting.figures.training import blends, calibration, learning
 from gpu_coldstart.reporting.rows import Line, lines_of
 
 __all__ = ["Drawing", "drawings"]
@@ -25,6 +25,7 @@ _FIGURES: dict[str, Callable[[list[Line]], Iterator[Drawing]]] = {
     "replay": replay,
     "calibration": calibration,
     "learning": learning,
+    "blends": blends,
 }
 """Keyed by the table that each is drawn from."""
 

@@ -28,7 +28,7 @@ from gpu_coldstart.reporting.style import (
     tidy,
 )
 
-__all__ = ["calibration", "learning"]
+__all__ = ["blends", "calibration", "learning"]
 
 _OF_STRATEGIES = (
     " For a strategy with a state of its own, NDCG over the validation users after each of its "
@@ -100,5 +100,35 @@ def learning(lines: list[Line]) -> Iterator[Drawing]:
         "How training went",
         "Loss over the warm users and cosine over the validation users after each epoch; the "
         "marker is the epoch whose network is kept." + (_OF_STRATEGIES if len(shown) > 1 else ""),
+        figure,
+    )
+
+
+def blends(lines: list[Line]) -> Iterator[Drawing]:
+    """How good strategies made of others are by the number of users who teach them."""
+    strategies, marks = distinct(lines, "strategy"), space_marks(lines)
+    figure, (panels,) = grid_of_panels(1, len(strategies), (3.6, 1.9), gaps=(0.65, 0))
+    for strategy, axes in zip(strategies, panels, strict=True):
+        tidy(axes, strategy_name(strategy), x="validation users", y="NDCG in per cent")
+        for space, look in marks.items():
+            mine = where(lines, space=space, strategy=strategy)
+            xs = [line["users"] for line in mine]
+            axes.plot(
+                xs, [100 * line["ndcg"] for line in mine],
+                color=look.color, marker=look.marker, linestyle=look.line,
+            )  # fmt: skip
+            axes.plot(xs, [100 * line["single"] for line in mine], color=look.color, linewidth=0.7)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(plain_numbers())
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_locator(round_ticks(5))
+    legend_of(figure, handles(marks, space_name, line=True), len(marks))
+    yield Drawing(
+        "blends",
+        "blends",
+        "How many validation users it takes",
+        "NDCG of validation users whose lists were blended as so many others teach, and, as a thin "
+        "line, that of the best of the blended strategies alone.",
         figure,
     )
