@@ -200,7 +200,9 @@ class Strategy(ABC):
     :attr:`Past.score` after each epoch or trial, of which the first best was kept: it is shown
     with the curves of the networks. That of a strategy made of others may have the fields
     ``tried``, their names, ``added``, what :attr:`Past.score` lost without each, and ``experts``,
-    the names of those kept, which are shown too.
+    the names of those kept, which are shown too. Where a setting trades accuracy for discovery, the
+    field ``trade_off`` has what validation users get at several values of it
+    (:class:`~gpu_coldstart.strategies.discovery.TradeOff`).
 
     Parameters
     ----------
@@ -224,6 +226,9 @@ class Strategy(ABC):
 
     State: ClassVar[type[Any] | None] = None
 
+    unlearned: ClassVar[frozenset[str]] = frozenset()
+    """Settings that :meth:`fit` does not read, so that other values learn nothing again."""
+
     uses_prediction: ClassVar[bool] = True
     """Whether lists follow from where the network puts a user, so that signals explain them."""
 
@@ -243,6 +248,11 @@ class Strategy(ABC):
         """Learn the state; None for a strategy without one."""
         del context, parameters, past, progress
         return None
+
+    @classmethod
+    def served(cls, state: Any) -> Any:
+        """What of the state it takes to recommend, which is all that a saved model holds."""
+        return state
 
     @abstractmethod
     def recommend(self, users: Users, k: int) -> Ranking:

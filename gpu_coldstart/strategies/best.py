@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from gpu_coldstart.engine.base import Array, Csr
 from gpu_coldstart.spaces import Progress
 from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
 from gpu_coldstart.strategies.candidates import Candidates, Makers, candidates, makers
+from gpu_coldstart.strategies.discovery import DIALS, TradeOff, by_rank, turned
 from gpu_coldstart.strategies.logit import Choices, fit_logit
 
 __all__ = ["Best"]
@@ -32,10 +33,13 @@ class Blend:
         Of each feature of :class:`~gpu_coldstart.strategies.candidates.Candidates`.
     artists, albums : Array [tracks] of int32
         Who made each track, as :class:`~gpu_coldstart.strategies.candidates.Makers` has it.
+    trade_off : TradeOff
+        What validation users get for more discovery; of nobody in a saved model.
     experts : tuple of str
         Those that are blended.
     alone : bool
-        Whether there is one, whose lists are taken as they are, as no blend was better.
+        Whether there is one, whose lists are taken as they are, as no blend was better. The weights
+        are then those of :func:`~gpu_coldstart.strategies.discovery.by_rank`.
     curve : tuple of float
         NDCG on folds of the validation users for each strength tried.
     tried : tuple of str
@@ -47,6 +51,7 @@ class Blend:
     weights: Array
     artists: Array
     albums: Array
+    trade_off: TradeOff
     experts: tuple[str, ...] = ()
     alone: bool = False
     curve: tuple[float, ...] = ()
@@ -64,12 +69,16 @@ class Best(Strategy):
     is chosen by folds of them. Then each expert, the worst first, is left out if on these folds the
     others do as well without it, within the standard error of the difference. If the blend does
     not beat the best single expert by more than that, this expert's lists are taken.
+
+    ``strategies.best_discovery`` adds as many times the logarithm of the popularity rank to a
+    candidate's score. A single expert's is then the logarithm of ``101 / rank``.
     """
 
     name = "best"
     label = "Best"
     uses_prediction = False
     State = Blend
+    unlearned = frozenset({"strategies.best_discovery"})
 
     Parameters = BestConfig
 
@@ -122,33 +131,48 @@ class Best(Strategy):
             verdict = "kept" if helps else "left out"
             progress(done, steps, f"{name} adds {added[name]:+.4f}: {verdict}")
 
-        weights = judge.fitted(found.of(engine.xp, tuple(places.values())), strength)
         strongest = max(means, key=means.__getitem__)
         _, helps = _gain(ndcg, single[strongest])
+        if not helps:
+            places = {strongest: list(means).index(strongest)}
+        kept = found.of(engine.xp, tuple(places.values()))
+        weights, of_folds = judge.weights(kept, strength if helps else None)
         return Blend(
             weights.astype(engine.xp.float32),
             made.artists,
             made.albums,
-            experts=tuple(places) if helps else (strongest,),
+            TradeOff(rows, *judge.turned(kept, of_folds)),
+            experts=tuple(places),
             alone=not helps,
             curve=curve,
             tried=tuple(added),
             added=tuple(added.values()),
         )
 
+    @classmethod
+    def served(cls, state: Blend) -> Blend:
+        """See :meth:`Strategy.served`."""
+        return replace(state, trade_off=state.trade_off.of_nobody())
+
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
-        state = self.state
-        experts = {name: self._experts[name] for name in state.experts}
-        if state.alone:
-            return next(iter(experts.values())).recommend(users, k)
-        made = Makers(state.artists, state.albums)
+        if self.state.alone and not self.parameters.discovery:
+            return self._experts[self.state.experts[0]].recommend(users, k)
 
         def ranked(some: slice) -> tuple[Array, Array]:
-            found = candidates(self.context, users.take(some), experts, made, k)
-            return _ranked(self.context.engine.xp, found, state.weights, k)
+            found = self._candidates(users.take(some), k)
+            return _ranked(self.context.engine.xp, found, self._weights(), k)
 
         return Ranking(*by_batches(self.context.engine.xp, len(users), ranked, size=_BATCH))
+
+    def _candidates(self, users: Users, k: int) -> Candidates:
+        state = self.state
+        experts = {name: self._experts[name] for name in state.experts}
+        return candidates(self.context, users, experts, Makers(state.artists, state.albums), k)
+
+    def _weights(self) -> Array:
+        """Of the features [f] of float32, as the dial is turned."""
+        return turned(self.state.weights, len(self.state.experts), self.parameters.discovery)
 
 
 def _ranked(xp: Any, found: Candidates, weights: Array, k: int) -> tuple[Array, Array]:
@@ -201,15 +225,43 @@ class _Judge:
 
         return self._ndcg(rank)
 
+    def weights(self, found: Candidates, strength: float | None) -> tuple[Array, Array]:
+        """Weights [f] by all users, and [folds, f] by all but a fold; without strength, by rank."""
+        xp = self._engine.xp
+        if strength is None:
+            weights = by_rank(xp, found.features.shape[2])
+            return weights, xp.tile(weights, (self._folds, 1))
+        of_folds = [self.fitted(found, strength, fold) for fold in range(self._folds)]
+        return self.fitted(found, strength), xp.stack(of_folds)
+
+    def turned(self, found: Candidates, weights: Array) -> tuple[Array, Array]:
+        """Lists [dials, n, k] of the users, and their NDCG [dials, n], at each of ``DIALS``.
+
+        Parameters
+        ----------
+        weights : Array [folds, f] of float64
+            By which each fold is ranked.
+        """
+        xp, n_experts = self._engine.xp, found.listed.shape[2] - 1
+
+        def listed(dial: float) -> tuple[Array, Array]:
+            mine = turned(weights, n_experts, dial)[self._fold][:, None]
+            return self._listed(lambda some: _ranked(xp, found.take(some), mine[some], self._k))
+
+        tracks, ndcg = zip(*map(listed, DIALS), strict=True)
+        return xp.stack(tracks), xp.stack(ndcg)
+
     def alone(self, found: Candidates, place: int) -> Array:
         """NDCG of each user [n] under the lists of one expert: candidates by its rank."""
         xp = self._engine.xp
-        weights = xp.zeros(found.features.shape[2])
-        weights[2 * place + 1] = 1
+        weights = by_rank(xp, found.features.shape[2], place)
         return self._ndcg(lambda some: _ranked(xp, found.take(some), weights, self._k))
 
     def _ndcg(self, rank: Callable[[slice], tuple[Array, Array]]) -> Array:
+        return self._listed(rank)[1]
+
+    def _listed(self, rank: Callable[[slice], tuple[Array, Array]]) -> tuple[Array, Array]:
+        """Lists [n, k] of the users, ranked batch by batch, and their NDCG [n]."""
         engine = self._engine
         tracks, _ = by_batches(engine.xp, len(self._fold), rank, size=_BATCH)
-        measured: Array = engine.rank_metrics(tracks, self._wanted, [self._k]).ndcg[0]
-        return measured
+        return tracks, engine.rank_metrics(tracks, self._wanted, [self._k]).ndcg[0]

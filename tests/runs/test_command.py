@@ -338,8 +338,8 @@ def test_a_seed_changes_world_and_method(done: Done, tmp_path: Path) -> None:
     assert command(*synthetic(), "--seed", "1", "--out", out).status == 0
     one, other = learned(done[0]), learned(out)
     assert set(one) == set(other)
-    # No strategy made of others takes part, so the tables of what these add are empty.
-    assert {name for name in one if one[name] == other[name]} == tabled("experts")
+    # No strategy made of others takes part, so the tables about these are empty.
+    assert {name for name in one if one[name] == other[name]} == tabled("discovery", "experts")
     assert results(out)["seed"] == 1
 
 
