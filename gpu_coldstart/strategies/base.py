@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from gpu_coldstart.batches import by_batches
 from gpu_coldstart.config.base import Parameters
@@ -19,6 +19,7 @@ from gpu_coldstart.spaces import Progress, Space, unit_rows
 
 __all__ = [
     "Context",
+    "Part",
     "Past",
     "Ranking",
     "Retriever",
@@ -191,6 +192,13 @@ class Past:
     experts: Mapping[str, Strategy] = field(default_factory=dict)
 
 
+class Part(NamedTuple):
+    """What scores are made of, by ``kind`` and ``name``: an expert, popularity, a signal."""
+
+    kind: str
+    name: str
+
+
 class Strategy(ABC):
     """A way to recommend. Making one does all the work that does not depend on the user.
 
@@ -268,6 +276,23 @@ class Strategy(ABC):
             Rows add up to 1.
         """
         del users
+        return None
+
+    def parts_of(self, users: Users, tracks: Array) -> tuple[tuple[Part, ...], Array] | None:
+        """What lifts a user's list above other candidates, if scores are sums of parts.
+
+        Parameters
+        ----------
+        tracks : Array [users, k] of int32
+            The lists.
+
+        Returns
+        -------
+        parts : tuple of Part
+        shares : Array [users, parts] of float64
+            Rows add up to 1, or are null. What pulls the list down has a negative share.
+        """
+        del users, tracks
         return None
 
 

@@ -12,10 +12,11 @@ from gpu_coldstart.batches import by_batches
 from gpu_coldstart.config.components import BestConfig
 from gpu_coldstart.engine.base import Array, Csr
 from gpu_coldstart.spaces import Progress
-from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
+from gpu_coldstart.strategies.base import Context, Part, Past, Ranking, Strategy, Users
 from gpu_coldstart.strategies.candidates import Candidates, Makers, candidates, makers
 from gpu_coldstart.strategies.discovery import DIALS, TradeOff, by_rank, turned
 from gpu_coldstart.strategies.logit import Choices, fit_logit
+from gpu_coldstart.strategies.parts import parts, shares_of_parts
 
 __all__ = ["Best"]
 
@@ -164,6 +165,25 @@ class Best(Strategy):
             return _ranked(self.context.engine.xp, found, self._weights(), k)
 
         return Ranking(*by_batches(self.context.engine.xp, len(users), ranked, size=_BATCH))
+
+    def segments_of(self, users: Users) -> tuple[Array, Array] | None:
+        """Those of the expert that added the most, of the experts whose lists are made of some."""
+        added = dict(zip(self.state.tried, self.state.added, strict=True))
+        for name in sorted(self.state.experts, key=added.__getitem__, reverse=True):
+            if (found := self._experts[name].segments_of(users)) is not None:
+                return found
+        return None
+
+    def parts_of(self, users: Users, tracks: Array) -> tuple[tuple[Part, ...], Array]:
+        """See :meth:`Strategy.parts_of`."""
+        xp, n_tracks = self.context.engine.xp, self.context.n_tracks
+
+        def shares(some: slice) -> tuple[Array]:
+            found = self._candidates(users.take(some), tracks.shape[1])
+            return (shares_of_parts(xp, found, self._weights(), tracks[some], n_tracks),)
+
+        labels = (self._experts[name].label for name in self.state.experts)
+        return parts(labels), *by_batches(xp, len(users), shares, size=_BATCH)
 
     def _candidates(self, users: Users, k: int) -> Candidates:
         state = self.state
