@@ -168,9 +168,10 @@ class ColdStart:
             ``track_id``, ``title`` and ``artist_name`` where the model has them, ``score``,
             ``segment`` (nearest to the prediction) and, where asked for,
             ``reasons``: a struct of ``segments`` (those the list is made of, with their ``share``
-            in it and a ``description``) and ``signals`` (what moved the prediction, with its
-            ``share``, for strategies that use it; see :mod:`gpu_coldstart.serving.reasons`).
-            Shares add up to 1. The metadata
+            in it and a ``description``), ``signals`` (what moved the prediction, with its
+            ``share``, for strategies that use it) and ``parts`` (what lifts the list's scores
+            above those of other candidates, with ``kind``, ``name`` and ``share``, for ``best``);
+            see :mod:`gpu_coldstart.serving.reasons`. Shares add up to 1. The metadata
             entry ``notes`` is a JSON list of what was not understood, such as unknown tracks,
             which is logged as well.
 
@@ -189,7 +190,7 @@ class ColdStart:
         nearest, _ = self._engine.nearest(batch.predicted, fitted.context.centroids, 1)
         columns = self._columns(newcomers, ranking, self._engine.to_host(nearest[:, 0]))
         if explain:
-            reasons = reasons_of(fitted, chosen, batch)
+            reasons = reasons_of(fitted, chosen, batch, ranking.tracks)
             columns["reasons"] = reasons.take(pa.array(np.repeat(np.arange(len(batch)), k)))
         return pa.table(columns).replace_schema_metadata(
             {"notes": json.dumps([*newcomers.unknown, *newcomers.left_out])}

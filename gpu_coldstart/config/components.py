@@ -299,6 +299,9 @@ class BestConfig(Parameters):
         Parts of the validation users, each blended as the others say.
     users : int
         Validation users who take part at most.
+    discovery : float
+        How much a track's score gains by being less popular, in units of the logarithm of its
+        popularity rank; 0 is accuracy alone.
     """
 
     experts: Annotated[Distinct[StrategyName], AfterValidator(_others)] = (
@@ -307,6 +310,7 @@ class BestConfig(Parameters):
     strengths: Distinct[Positive] = (0.1, 0.01, 0.001)
     folds: Annotated[int, Field(ge=2, le=100)] = 3
     users: Count = 2000
+    discovery: NonNegative = 0.0
 
 
 class RidgeConfig(Parameters):

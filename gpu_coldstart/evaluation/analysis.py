@@ -21,6 +21,7 @@ from gpu_coldstart.engine.base import Csr, Engine, HostArray
 from gpu_coldstart.evaluation import tables
 from gpu_coldstart.evaluation.calibration import calibration, cosines, heard
 from gpu_coldstart.evaluation.comparisons import comparisons
+from gpu_coldstart.evaluation.discovery import discovery
 from gpu_coldstart.evaluation.exposure import exposure, ranks_of
 from gpu_coldstart.evaluation.groups import interaction_groups
 from gpu_coldstart.evaluation.measures import TEXTBOOK, hits_of, user_measures
@@ -30,6 +31,7 @@ from gpu_coldstart.evaluation.segment_table import segment_table
 from gpu_coldstart.evaluation.strata import groupings, strata
 from gpu_coldstart.features import age_class_names, age_classes
 from gpu_coldstart.spaces import Progress
+from gpu_coldstart.strategies.discovery import TradeOff
 
 __all__ = ["Curve", "Observed", "RunResults", "SpaceResults", "analyse", "observe"]
 
@@ -156,6 +158,8 @@ class SpaceResults:
     strategy_blends : mapping of strategy to sequence of (users, ndcg, single)
         Of such a strategy, what its NDCG came to as so many validation users taught it, and that
         of the best of the others alone.
+    trade_offs : mapping of strategy to TradeOff
+        Of a strategy with a dial between accuracy and discovery.
     segments : mapping of column to values
         As :func:`gpu_coldstart.segments.describe` has them.
     shares : csr_array [segments, tracks] of float32
@@ -174,6 +178,7 @@ class SpaceResults:
     strategy_curves: Mapping[str, Sequence[float]]
     strategy_experts: Mapping[str, Sequence[tuple[str, float, bool]]]
     strategy_blends: Mapping[str, Sequence[tuple[int, float, float]]]
+    trade_offs: Mapping[str, TradeOff]
     segments: Mapping[str, Sequence[Any]]
     shares: sparse.csr_array
     lists: Mapping[str, HostArray]
@@ -236,6 +241,7 @@ def analyse(
         "comparisons": lambda: comparisons(results.sample),
         "strata": lambda: strata(results.sample, among, **random),
         "exposure": lambda: _exposure(observed, spaces),
+        "discovery": lambda: _discovery(observed, spaces),
         "segments": lambda: _segments(observed, spaces, carousels.least_tracks),
         "calibration": lambda: _calibration(observed, spaces, **random),
         "learning": lambda: _learning(spaces),
@@ -278,6 +284,16 @@ def _exposure(observed: Observed, spaces: Mapping[str, SpaceResults]) -> Iterato
             head = {"space": space, "strategy": strategy, "k": ranks.shape[1]}
             for row in exposure(ranks, observed.popularity, warm.stop - warm.start, country):
                 yield head | row
+
+
+def _discovery(observed: Observed, spaces: Mapping[str, SpaceResults]) -> Iterator[dict[str, Any]]:
+    """The trade-off of every strategy that has a dial, on validation users."""
+    country = observed.of(observed.country, "validation")
+    warm = observed.cohorts["warm"]
+    for space, made in spaces.items():
+        for strategy, each in made.trade_offs.items():
+            for row in discovery(each, observed.popularity, warm.stop - warm.start, country):
+                yield {"space": space, "strategy": strategy} | row
 
 
 def _segments(

@@ -34,6 +34,10 @@ def _of(kind: Any, names: str) -> dict[str, Any]:
 _TEXT, _INT, _REAL = pa.string(), pa.int64(), pa.float64()
 _IDS = pa.list_(pa.int64())
 _MEASURED = {**_of(_TEXT, "space strategy"), "k": _INT, "measure": _TEXT}
+_EXPOSED = {
+    **_of(_REAL, "p5 p25 p50 p75 p95 mean share_top_100 share_top_1000 share_top_5000"),
+    **_of(_REAL, "coverage gini novelty"),
+}
 _GROUP = {"group": _TEXT, **_of(_INT, "order users"), **_of(_REAL, "mean low high")}
 
 SCHEMAS: dict[str, dict[str, Any]] = {
@@ -50,8 +54,16 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "k": _INT,
         "country": _TEXT,
         "users": _INT,
-        **_of(_REAL, "p5 p25 p50 p75 p95 mean share_top_100 share_top_1000 share_top_5000"),
-        **_of(_REAL, "coverage gini novelty"),
+        **_EXPOSED,
+    },
+    "discovery": {
+        **_of(_TEXT, "space strategy"),
+        "discovery": _REAL,
+        "k": _INT,
+        "country": _TEXT,
+        "users": _INT,
+        "ndcg": _REAL,
+        **_EXPOSED,
     },
     "segments": {
         "space": _TEXT,

@@ -19,6 +19,7 @@ from gpu_coldstart.reporting.blocks import (
     p_value,
     percent,
 )
+from gpu_coldstart.reporting.discovery_grids import discovery
 from gpu_coldstart.reporting.labels import (
     MEASURE_LABELS,
     RATE_LABELS,
@@ -397,6 +398,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Table], Iterator[Block]]]] = {
     "comparisons": ("Comparison of strategies", _comparisons),
     "strata": ("Quality by user group", _strata),
     "exposure": ("What is recommended", _exposure),
+    "discovery": ("Accuracy against discovery", discovery),
     "replay": ("Carousel replay", _replay),
     "segments": ("Segments", _segments),
     "calibration": ("Accuracy of predictions", _calibration),

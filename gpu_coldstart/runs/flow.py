@@ -355,7 +355,7 @@ class Flow:
             make,
             self._arrays(paths.state(space, name), kind.State),
             (prepared, *learned.values()),
-            self._of_strategy(name),
+            tuple(key for key in self._of_strategy(name) if key not in kind.unlearned),
         )
 
     def _recommending(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,14 @@ def space_results(
             ]
             for strategy, state in states.items()
             if _has(state, "users", "reached", "single")
+        },
+        trade_offs={
+            strategy: replace(
+                each, users=host(each.users), tracks=host(each.tracks), ndcg=host(each.ndcg)
+            )
+            for strategy, state in states.items()
+            if _has(state, "trade_off")
+            for each in [state.trade_off]
         },
         segments=given[learned.descriptions][paths.descriptions(name)],
         shares=sparse.csr_array(shares, shape=cut.shares.shape),

@@ -14,6 +14,7 @@ from gpu_coldstart.data.newcomers import Entities
 from gpu_coldstart.engine.base import Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.models import Network
+from gpu_coldstart.registry import STRATEGIES
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.flow import Flow
 from gpu_coldstart.runs.stages import InMemory
@@ -48,7 +49,9 @@ def fit(engine: Engine, dataset: Dataset, config: Config, progress: Progress) ->
         given[learned.prepared],
     )
     context = prepared.context
-    states = {name: given[stage] for name, stage in learned.states.items()}
+    states = {
+        name: STRATEGIES.get(name).served(given[stage]) for name, stage in learned.states.items()
+    }
     made = {
         name: strategies.made(name, config, context, states) for name in config.strategies.names
     }

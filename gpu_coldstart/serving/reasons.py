@@ -44,17 +44,29 @@ REASONS = pa.struct(
             ),
         ),
         ("signals", pa.list_(pa.struct([("signal", pa.string()), ("share", pa.float32())]))),
+        (
+            "parts",
+            pa.list_(
+                pa.struct([("kind", pa.string()), ("name", pa.string()), ("share", pa.float64())])
+            ),
+        ),
     ]
 )
-"""Of each user: segments and signals, each with shares that add up to 1, the largest first."""
+"""Of each user: segments, signals and parts, each with shares of sum 1, the largest first."""
 
 
-def reasons_of(fitted: Fitted, strategy: Strategy, users: Users) -> pa.Array:
+def reasons_of(fitted: Fitted, strategy: Strategy, users: Users, tracks: Array) -> pa.Array:
     """Why each user gets the list that they get.
 
     A list not made from segments (the chart, or the nearest tracks) has none. A list not made from
     the prediction has no signals, nor has a user about whom nothing is known, so that none moved
-    it.
+    it. A list whose scores are not sums has no parts, nor has one that holds all candidates. The
+    share of a part is negative if it speaks for other tracks than those that are listed.
+
+    Parameters
+    ----------
+    tracks : Array [users, k] of int32
+        The lists.
 
     Returns
     -------
@@ -78,10 +90,28 @@ def reasons_of(fitted: Fitted, strategy: Strategy, users: Users) -> pa.Array:
             ]
             for row in zip(labels, weights, strict=True)
         ]
-    return pa.array(
-        [{"segments": of, "signals": by} for of, by in zip(segments, signals, strict=True)],
-        REASONS,
-    )
+    parts = _parts(engine, strategy, users, tracks)
+    names = [field.name for field in REASONS]
+    rows = zip(segments, signals, parts, strict=True)
+    return pa.array([dict(zip(names, row, strict=True)) for row in rows], REASONS)
+
+
+def _parts(
+    engine: Engine, strategy: Strategy, users: Users, tracks: Array
+) -> list[list[dict[str, Any]]]:
+    """The parts of each user's list, those that lift it most first."""
+    found = strategy.parts_of(users, tracks)
+    if found is None:
+        return [[] for _ in range(len(users))]
+    parts, shares = found
+    return [
+        [
+            {**parts[place]._asdict(), "share": float(row[place])}
+            for place in np.argsort(-row, kind="stable")
+            if row[place]
+        ]
+        for row in engine.to_host(shares)
+    ]
 
 
 def _ranked(shares: HostArray) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from gpu_coldstart.batches import by_batches
 from gpu_coldstart.config.base import Parameters
@@ -19,6 +19,7 @@ from gpu_coldstart.spaces import Progress, Space, unit_rows
 
 __all__ = [
     "Context",
+    "Part",
     "Past",
     "Ranking",
     "Retriever",
@@ -191,6 +192,13 @@ class Past:
     experts: Mapping[str, Strategy] = field(default_factory=dict)
 
 
+class Part(NamedTuple):
+    """What scores are made of, by ``kind`` and ``name``: an expert, popularity, a signal."""
+
+    kind: str
+    name: str
+
+
 class Strategy(ABC):
     """A way to recommend. Making one does all the work that does not depend on the user.
 
@@ -202,7 +210,9 @@ class Strategy(ABC):
     ``tried``, their names, ``added``, what :attr:`Past.score` lost without each, and ``experts``,
     the names of those kept, which are shown too; and ``users``, numbers of validation users,
     ``reached``, what :attr:`Past.score` came to as so many taught it, and ``single``, what the
-    best of the others alone comes to.
+    best of the others alone comes to. Where a setting trades accuracy for discovery, the field
+    ``trade_off`` has what validation users get at several values of it
+    (:class:`~gpu_coldstart.strategies.discovery.TradeOff`).
 
     Parameters
     ----------
@@ -226,6 +236,9 @@ class Strategy(ABC):
 
     State: ClassVar[type[Any] | None] = None
 
+    unlearned: ClassVar[frozenset[str]] = frozenset()
+    """Settings that :meth:`fit` does not read, so that other values learn nothing again."""
+
     uses_prediction: ClassVar[bool] = True
     """Whether lists follow from where the network puts a user, so that signals explain them."""
 
@@ -246,6 +259,11 @@ class Strategy(ABC):
         del context, parameters, past, progress
         return None
 
+    @classmethod
+    def served(cls, state: Any) -> Any:
+        """What of the state it takes to recommend, which is all that a saved model holds."""
+        return state
+
     @abstractmethod
     def recommend(self, users: Users, k: int) -> Ranking:
         """Rank ``k`` tracks for each user. A user's list must not depend on the other users."""
@@ -260,6 +278,23 @@ class Strategy(ABC):
             Rows add up to 1.
         """
         del users
+        return None
+
+    def parts_of(self, users: Users, tracks: Array) -> tuple[tuple[Part, ...], Array] | None:
+        """What lifts a user's list above other candidates, if scores are sums of parts.
+
+        Parameters
+        ----------
+        tracks : Array [users, k] of int32
+            The lists.
+
+        Returns
+        -------
+        parts : tuple of Part
+        shares : Array [users, parts] of float64
+            Rows add up to 1, or are null. What pulls the list down has a negative share.
+        """
+        del users, tracks
         return None
 
 

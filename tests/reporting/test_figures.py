@@ -140,6 +140,23 @@ def test_calibration_and_learning(drawn: dict[str, Drawing], tables: Tables) -> 
         assert points == {*one(line[column] for line in lines)}
 
 
+def test_discovery_shows_every_setting() -> None:
+    known = dict.fromkeys(SCHEMAS["discovery"], 0.25) | {"strategy": "best", "k": 5, "users": 7}
+    rows = [
+        known
+        | {"space": space, "discovery": dial, "country": country}
+        | {"ndcg": ndcg, "share_top_1000": ndcg / 2}
+        for space in ("tt-svd", "ut-als")
+        for dial, ndcg in ((0.0, 0.5), (0.1, 0.375))
+        for country in ("all", "FR")
+    ]
+    with styled():
+        (found,) = drawings({"discovery": assemble("discovery", rows)})
+    (axes,) = found.figure.axes
+    assert marked(axes) == {(75.0, 50.0), (81.25, 37.5)}
+    assert [text.get_text() for text in axes.texts] == ["0", "0.1"] * 2
+
+
 # -- odd tables --------------------------------------------------------------------------------
 
 

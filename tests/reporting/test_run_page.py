@@ -140,6 +140,25 @@ def test_experts_are_shown_with_what_they_add() -> None:
     ]
 
 
+def test_discovery_is_shown_with_what_it_costs() -> None:
+    known = dict.fromkeys(SCHEMAS["discovery"], 0.25) | {"space": "ut-als", "strategy": "best"}
+    rows = [
+        known | {"discovery": dial, "k": 5, "users": 7, "country": country, "ndcg": ndcg}
+        for dial, ndcg in ((0.0, 0.5), (0.1, 0.375))
+        for country in ("all", "FR")
+    ]
+    read = page(tables=EMPTY | {"discovery": assemble("discovery", rows)})
+    assert read.cells("discovery-table") == [
+        ["dial", "strategy", "space", "NDCG@5", "outside", "coverage", "Gini", "novelty"],
+        ["0", "Best", "UT-ALS", "50.00", "75.00", "25.00", "0.250", "0.25"],
+        ["0.1", "Best", "UT-ALS", "37.50", "75.00", "25.00", "0.250", "0.25"],
+    ]
+    assert read.cells("discovery-countries")[2] == [
+        *("0.1", "Best", "UT-ALS", "37.50", "75.00", "FR", "7")
+    ]
+    assert "discovery" not in {e.attributes.get("id") for e in page(tables=EMPTY).elements}
+
+
 @pytest.mark.parametrize("name", ["strata", "exposure", "segments", "calibration", "learning"])
 def test_the_tables_have_their_sections(read: Read, name: str) -> None:
     assert name in {e.attributes["id"] for e in read.all("h2")}

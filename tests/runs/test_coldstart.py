@@ -21,6 +21,8 @@ import pytest
 from gpu_coldstart import ColdStart, Dataset
 from gpu_coldstart.data.signals import BLOCKS
 from gpu_coldstart.errors import UserError
+from gpu_coldstart.registry import STRATEGIES
+from gpu_coldstart.strategies.candidates import OWN
 from tests.builtin import EVERY_STRATEGY
 from tests.rehearsal.install import rehearsed
 from tests.runs.helpers import SIZES, Tables, command, events, one_thread, write
@@ -146,6 +148,9 @@ def test_only_the_day_of_registration_counts_where_moments_are_given(
     assert loaded.recommend(users.drop_columns(["registered_at"]), undated, k=5).equals(whole)
 
 
+KINDS = ("expert", "popularity", "signal")
+
+
 def shares(rows: list[dict[str, Any]]) -> float:
     return sum(float(row["share"]) for row in rows)
 
@@ -157,6 +162,7 @@ def test_reasons_add_up(loaded: ColdStart, tables: Tables, strategy: str) -> Non
     described = loaded.segments["description"].to_pylist()
     for row in answer.to_pylist():
         signals, segments = row["reasons"]["signals"], row["reasons"]["segments"]
+        assert row["reasons"]["parts"] == []
         if strategy in {"popularity", "registration-day"}:
             assert (signals, segments) == ([], [])
             continue
@@ -165,6 +171,28 @@ def test_reasons_add_up(loaded: ColdStart, tables: Tables, strategy: str) -> Non
         assert shares(segments) == pytest.approx(1, abs=1e-5)
         assert segments[0]["segment"] == row["segment"]
         assert all(part["description"] == described[part["segment"]] for part in segments)
+
+
+@pytest.mark.parametrize("exclude_seen", [False, True])
+def test_what_lifts_a_list_of_best_adds_up(
+    loaded: ColdStart, tables: Tables, *, exclude_seen: bool
+) -> None:
+    users, played = first_day(tables, "test")
+    answer = loaded.recommend(
+        users, played, k=9, strategy="best", explain=True, exclude_seen=exclude_seen
+    )
+    state = loaded.fitted.states["best"]
+    labels = {STRATEGIES.get(name).label for name in state.experts}
+    for reasons in answer["reasons"].to_pylist():
+        parts = reasons["parts"]
+        assert shares(parts) == pytest.approx(1, abs=1e-9)
+        assert sorted(parts, key=lambda part: -float(part["share"])) == parts
+        named = {kind: {p["name"] for p in parts if p["kind"] == kind} for kind in KINDS}
+        assert named["expert"] <= labels
+        assert named["popularity"] <= {"popularity"}
+        assert named["signal"] <= set(OWN)
+        assert sum(map(len, named.values())) == len(parts)
+        assert reasons["signals"] == []
 
 
 def test_only_what_a_user_did_is_a_reason(loaded: ColdStart, tables: Tables) -> None:
@@ -183,6 +211,9 @@ def test_only_what_a_user_did_is_a_reason(loaded: ColdStart, tables: Tables) -> 
         "streamed_artists",
         "streamed_albums",
     }
+    parts = loaded.recommend(one, streamed, k=9, strategy="best", explain=True)["reasons"][0]
+    signals = {part["name"] for part in parts.as_py()["parts"] if part["kind"] == "signal"}
+    assert signals <= {"streamed_songs", "streamed_artists", "streamed_albums"}
     del played
 
 

@@ -168,6 +168,7 @@ CASES: dict[str, Case] = {
     "strategies.best_strengths": Case("100.0", LISTS, NETWORK, **only("best")),
     "strategies.best_folds": Case("7", BEST, NETWORK, **only("best")),
     "strategies.best_users": Case("5", BEST, NETWORK, **only("best")),
+    "strategies.best_discovery": Case("2.0", LISTS, BEST, **only("best")),
     "strategies.ridge_components": Case("2", LISTS, NETWORK, **only("ridge")),
     "strategies.ridge_strengths": Case("100.0", LISTS, NETWORK, **only("ridge")),
     "strategies.gate_segments": gate("4"),

@@ -61,21 +61,22 @@ def people(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
 
 
 @pytest.mark.parametrize("explain", [False, True])
+@pytest.mark.parametrize("strategy", ["soft", "best"])
 def test_it_writes_what_the_model_recommends(
-    bundle: Path, people: tuple[Path, Path], tmp_path: Path, *, explain: bool
+    bundle: Path, people: tuple[Path, Path], tmp_path: Path, strategy: str, *, explain: bool
 ) -> None:
     users, events = people
     out = tmp_path / "lists.parquet"
     result = recommending(
         *(bundle, "--users", users, "--interactions", events, "--out", out),
-        *("--k", 7, "--engine", "cpu", "--strategy", "soft", "--exclude-seen"),
+        *("--k", 7, "--engine", "cpu", "--strategy", strategy, "--exclude-seen"),
         *(["--explain"] if explain else []),
     )
     assert (result.status, result.err) == (0, "")
     n = pq.read_metadata(users).num_rows
     assert result.out.splitlines()[-1] == f"{n} users, 7 tracks each: written to {out}"
     wanted = ColdStart.load(bundle, engine="cpu").recommend(
-        pq.read_table(users), pq.read_table(events), k=7, strategy="soft", explain=explain,
+        pq.read_table(users), pq.read_table(events), k=7, strategy=strategy, explain=explain,
         exclude_seen=True,
     )  # fmt: skip
     assert pq.read_table(out).equals(wanted)

@@ -14,7 +14,7 @@ from gpu_coldstart.data.registrations import Registrations
 from gpu_coldstart.data.signals import SIGNALS
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
-from gpu_coldstart.strategies import Strategy, best
+from gpu_coldstart.strategies import Strategy, best, judge
 from gpu_coldstart.strategies.candidates import OWN, Makers, candidates, makers
 from gpu_coldstart.strategies.logit import Choices, fit_logit
 from tests.strategies.contexts import N_COLD, N_TRACKS, N_WARM, Stage, World, lists
@@ -254,7 +254,7 @@ def test_the_strength_is_the_best_on_folds(engine: Engine) -> None:
 def test_the_curve_is_over_users_who_teach_it(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(best, "_FEWEST", 1)
+    monkeypatch.setattr(judge, "_FEWEST", 1)
     stage, strategy = fitted(replaying(), engine, folds=3)
     state, validation = strategy.state, stage.past.validation
     assert state.users == (1, 2, 4)  # of 6, those that are not of one fold
@@ -273,9 +273,9 @@ def test_a_fold_is_ranked_as_the_first_of_the_others_say(engine: Engine) -> None
     stage = world.stage(engine)
     experts = {name: stage.strategy(name) for name in EXPERTS}
     found = candidates(stage.context, stage.users, experts, makers(engine, stage.past.logs), K)
-    judge = best._Judge(stage.context, found, sparse(engine, world.wanted), folds=3, k=K)
+    teacher = judge.Judge(engine, found, sparse(engine, world.wanted), folds=3, k=K)
     for most in (1, 2, None):
-        blend = judge.by_folds(found, 0.1, most=most)
+        blend = teacher.by_folds(found, 0.1, most=most)
         for fold in range(3):
             rows = [user for user in range(N_COLD) if user % 3 != fold][:most]
             some = found.take(rows)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from gpu_coldstart.evaluation.tables import Table
 from gpu_coldstart.reporting.figures.common import Drawing
 from gpu_coldstart.reporting.figures.quality import results, strata
-from gpu_coldstart.reporting.figures.shown import exposure, replay
+from gpu_coldstart.reporting.figures.shown import discovery, exposure, replay
 from gpu_coldstart.reporting.figures.training import blends, calibration, learning
 from gpu_coldstart.reporting.rows import Line, lines_of
 
@@ -22,6 +22,7 @@ _FIGURES: dict[str, Callable[[list[Line]], Iterator[Drawing]]] = {
     "results": results,
     "strata": strata,
     "exposure": exposure,
+    "discovery": discovery,
     "replay": replay,
     "calibration": calibration,
     "learning": learning,

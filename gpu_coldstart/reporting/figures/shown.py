@@ -14,6 +14,7 @@ from gpu_coldstart.reporting.figures.common import (
     handles,
     plain_numbers,
     shortened,
+    space_marks,
     strategy_marks,
 )
 from gpu_coldstart.reporting.labels import (
@@ -26,7 +27,7 @@ from gpu_coldstart.reporting.palette import LIGHT
 from gpu_coldstart.reporting.rows import Line, distinct, where
 from gpu_coldstart.reporting.style import Mark, grid_of_panels, legend_of, mark, round_ticks, tidy
 
-__all__ = ["exposure", "replay"]
+__all__ = ["discovery", "exposure", "replay"]
 
 _COUNTRIES = 5
 """Countries in Figure 5, as in the paper."""
@@ -90,6 +91,40 @@ def _spread(axes: Axes, ys: Sequence[float], lines: Sequence[Line], look: Mark) 
         ranks["p50"], ys, color=look.color, marker=look.marker, linestyle="",
         markeredgecolor=paper, markeredgewidth=0.6,
     )  # fmt: skip
+
+
+def discovery(lines: list[Line]) -> Iterator[Drawing]:
+    """Accuracy against how much lies beyond the hits: a panel for each strategy with a dial."""
+    strategies, marks = distinct(lines, "strategy"), space_marks(lines)
+    k = lines[0]["k"]
+    figure, (panels,) = grid_of_panels(1, len(strategies), (4.2, 2.4))
+    for strategy, axes in zip(strategies, panels, strict=True):
+        tidy(axes, strategy_name(strategy), x="per cent of tracks outside the 1000 most popular")
+        for place, (space, look) in enumerate(marks.items()):
+            mine = where(lines, space=space, strategy=strategy, country=EVERYWHERE)
+            side = 1 - 2 * (place % 2)  # labels above the first line and below the next
+            xs = [100 * (1 - line["share_top_1000"]) for line in mine]
+            ys = [100 * line["ndcg"] for line in mine]
+            axes.plot(xs, ys, color=look.color, marker=look.marker, linestyle=look.line)
+            for x, y, line in zip(xs, ys, mine, strict=True):
+                axes.annotate(
+                    f"{line['discovery']:g}", (x, y), xytext=(7 * side, 8 * side),
+                    textcoords="offset points", color=look.color, fontsize=8,
+                    horizontalalignment="center", verticalalignment="center",
+                )  # fmt: skip
+        axes.xaxis.set_major_locator(round_ticks(6))
+        axes.yaxis.set_major_locator(round_ticks(5))
+    panels[0].set_ylabel(f"NDCG@{k}, per cent")
+    legend_of(figure, handles(marks, space_name, line=True), len(marks))
+    yield Drawing(
+        "discovery",
+        "discovery",
+        "Accuracy against discovery",
+        f"NDCG of the {k} tracks recommended to each validation user, against the share of these "
+        "outside the 1000 most popular. Each point is a value of strategies.best_discovery, which "
+        "stands beside it.",
+        figure,
+    )
 
 
 def replay(lines: list[Line]) -> Iterator[Drawing]:
