@@ -154,8 +154,8 @@ class ColdStart:
         k : int
             Length of the lists.
         strategy : str, or None
-            One of the strategies the model was made with; None for the paper's ``"semi"``, or the
-            first where that is not one of them.
+            One of the strategies the model was made with; None for ``"best"``, the paper's
+            ``"semi"`` or the first, whichever of these comes first and is there.
         explain : bool
             Add the column ``reasons``.
         exclude_seen : bool, or None
@@ -264,7 +264,7 @@ class ColdStart:
     def _strategy(self, name: str | None) -> Strategy:
         there = self.fitted.strategies
         if name is None:
-            name = "semi" if "semi" in there else next(iter(there))
+            name = next((name for name in ("best", "semi") if name in there), next(iter(there)))
         if name not in there:
             raise UserError(
                 f"strategy '{name}' is none of this model's, which are {', '.join(there)}"

@@ -52,7 +52,7 @@ def recommend(
     k: Annotated[int, options.integer("--k", "K", "Length of the lists (default: 50).")] = 50,
     strategy: Annotated[
         str | None,
-        options.text("--strategy", "NAME", "Way to recommend (default: semi, if it was fitted)."),
+        options.text("--strategy", "NAME", "Way to recommend (default: best, else semi)."),
     ] = None,
     explain: Annotated[bool, options.flag("--explain", "Add the reasons (.parquet only).")] = False,
     exclude_seen: Annotated[
