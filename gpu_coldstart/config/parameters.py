@@ -57,6 +57,7 @@ __all__ = [
     "Config",
     "EvaluationConfig",
     "FeaturesConfig",
+    "NewReleasesConfig",
     "SegmentsConfig",
     "SplitConfig",
     "StrategiesConfig",
@@ -121,6 +122,22 @@ class SegmentsConfig(Parameters):
     seeding_points: Natural = 20
     popularity: Literal["members", "listens"] = "members"
     popularity_days: Natural = 0
+
+
+class NewReleasesConfig(Parameters):
+    """Tracks without history: none in the space, and no warm user streamed or liked them.
+
+    Attributes
+    ----------
+    place : bool
+        Give each the mean place of the tracks that share its album, else its artist, else its
+        genre, so that it can be recommended at once.
+    sources : tuple of {"album", "artist", "genre"}
+        Which of these to take, in this order.
+    """
+
+    place: bool = True
+    sources: Distinct[Literal["album", "artist", "genre"]] = ("album", "artist", "genre")
 
 
 def _ascending(ages: tuple[int, ...]) -> tuple[int, ...]:
@@ -316,6 +333,7 @@ class Config(Parameters):
     split: SplitConfig = SplitConfig()
     ut_als: UtAlsConfig = UtAlsConfig()
     tt_svd: TtSvdConfig = TtSvdConfig()
+    new_releases: NewReleasesConfig = NewReleasesConfig()
     segments: SegmentsConfig = SegmentsConfig()
     features: FeaturesConfig = FeaturesConfig()
     mlp: MlpConfig = MlpConfig()
