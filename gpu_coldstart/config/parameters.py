@@ -125,7 +125,7 @@ class SegmentsConfig(Parameters):
 
 
 class NewReleasesConfig(Parameters):
-    """Tracks without history: none in the space, and no warm user streamed or liked them.
+    """Tracks without history, which no warm user streamed or liked (spaces/new_releases.py).
 
     Attributes
     ----------
@@ -134,10 +134,14 @@ class NewReleasesConfig(Parameters):
         genre, so that it can be recommended at once.
     sources : tuple of {"album", "artist", "genre"}
         Which of these to take, in this order.
+    held_out : float
+        Share of the tracks with history that the analysis places in the same way, to compare
+        with the places that they have; 0 leaves that out.
     """
 
     place: bool = True
     sources: Distinct[Literal["album", "artist", "genre"]] = ("album", "artist", "genre")
+    held_out: Annotated[float, Field(ge=0, lt=1)] = 0.05
 
 
 def _ascending(ages: tuple[int, ...]) -> tuple[int, ...]:

@@ -73,6 +73,12 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "kept": pa.bool_(),
     },
     "experts": {**_of(_TEXT, "space strategy expert"), "added": _REAL, "kept": pa.bool_()},
+    "new-releases": {
+        **_of(_TEXT, "space new source"),
+        **_of(_INT, "tracks wanted k"),
+        "ranked_by": _TEXT,
+        **_of(_REAL, "cosine recall among listed"),
+    },
     "replay": {
         **_of(_TEXT, "space design measure arm"),
         **_of(_INT, "users displays successes"),

@@ -63,15 +63,21 @@ def _groups(engine: Engine, logs: Logs, kind: str) -> tuple[Array, int]:
 
 
 def with_new_releases(engine: Engine, logs: Logs, space: Space, sources: Sequence[str]) -> Space:
-    """The space, with a place for tracks that have none and that no warm user ever played or liked.
+    """The space, with tracks without history placed by others; a note says how many.
 
-    Places of users stay, and a note says how many tracks were placed by what.
+    Such a track was never streamed or made a favourite by a warm user and is in no playlist, or in
+    none that the space learned from. What UT-ALS knows of it by a favourite artist or album is not
+    its own. Places of users stay.
     """
     xp = engine.xp
+    listed = engine.take_rows(logs.members, xp.arange(logs.members.shape[0])[logs.playlists])
+
+    def without(tracks: Array) -> Array:
+        return xp.bincount(tracks, minlength=logs.n_tracks) == 0
+
     liked = logs.favorites.indices
-    seen = xp.concatenate([logs.history.indices, liked[liked < logs.n_tracks]])
-    unheard = xp.bincount(seen, minlength=logs.n_tracks) == 0
-    new = unheard & ~(space.tracks != 0).any(axis=1)
+    new = without(logs.history.indices) & without(liked[liked < logs.n_tracks])
+    new &= without(listed.indices) | ~(space.tracks != 0).any(axis=1)
     n_new = int(new.sum())
     if not n_new:
         return space

@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gpu_coldstart.config.components import TtSvdConfig, UtAlsConfig
+from gpu_coldstart.config.components import UtAlsConfig
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.spaces import Space, silent
 from gpu_coldstart.spaces.new_releases import place, with_new_releases
-from gpu_coldstart.spaces.tt_svd import TtSvd
 from gpu_coldstart.spaces.ut_als import UtAls
-from tests.worlds import Raw, dense, hand_logs, some_world, types
+from tests.worlds import Raw, hand_logs, some_world, types
 
 SOURCES = ("album", "artist", "genre")
 
@@ -102,60 +101,61 @@ def test_columns_that_no_track_has(engine: Engine, missing: tuple[str, ...]) -> 
 
 # -- which tracks are new ----------------------------------------------------------------------
 
-# Tracks 0 to 2 were streamed, 3 is a favourite, 4 and 5 are neither, and only 5 is by an artist.
-HISTORY = [[1, 1, 0, 0, 0, 0], [1, 0, 1, 0, 0, 0]]
-MEMBERS = [[1, 0, 1, 1, 0, 1]]
-LIKED = [[0, 0, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 0, 1]]
-ROWS = np.array([[2, 0], [0, 0], [0, 4], [0, 0], [0, 0], [0, 0]], np.float32)
+# Tracks 0 to 2 were streamed, 3 is a favourite; of the others, 5 to 7 are by an artist that is one,
+# and 7 is in a playlist.
+HISTORY = [[1, 1, 0, 0, 0, 0, 0, 0], [1, 0, 1, 0, 0, 0, 0, 0]]
+MEMBERS = [[1, 0, 1, 1, 0, 1, 1, 1], [0, 0, 0, 0, 0, 0, 0, 1]]
+LIKED = [[0, 0, 0, 1, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0, 1, 0]]
+ROWS = np.array([[2, 0], [0, 0], [0, 4], [0, 0], [0, 0], [0, 0], [9, 9], [3, 5]], np.float32)
 
 
-def by_hand(engine: Engine, **more: Any) -> Logs:
+def by_hand(engine: Engine) -> Logs:
     return hand_logs(
         engine,
         HISTORY,
-        cold_day_one=[[0] * 6] * 2,
+        cold_day_one=[[0] * 8] * 2,
         n_artists=1,
         members=MEMBERS,
         favorites=LIKED,
-        **more,
     )
 
 
-def space_of(engine: Engine, rows: HostArray) -> Space:
+@pytest.mark.parametrize("learned_from_playlists", [True, False])
+def test_tracks_that_nobody_played_or_liked_get_a_place(
+    engine: Engine, learned_from_playlists: bool
+) -> None:
+    """By the artist's streamed tracks, and the one whose place comes from a playlist."""
+    rows = ROWS.copy()
+    if not learned_from_playlists:
+        rows[7] = 0
     users = engine.asarray(np.eye(2, dtype=np.float32))
-    return Space("tt-svd", engine.asarray(rows), users, notes=("before",))
-
-
-def test_null_tracks_that_nobody_played_or_liked_get_a_place(engine: Engine) -> None:
-    space = space_of(engine, ROWS)
+    space = Space("tt-svd", engine.asarray(rows), users, notes=("before",))
     found = with_new_releases(engine, by_hand(engine), space, SOURCES)
-    wanted = ROWS.copy()
-    wanted[5] = [1, 2]
-    assert_array_equal(engine.to_host(found.tracks), wanted)
-    assert found.users is space.users
+    if learned_from_playlists:
+        rows[5:7] = [5 / 3, 3]
+    else:
+        rows[5:] = [1, 2]
+    assert_allclose(engine.to_host(found.tracks), rows, rtol=1e-6)
+    assert found.users is users
+    n = 2 if learned_from_playlists else 3
     assert found.notes == (
         "before",
-        "2 tracks without history were placed in tt-svd: 0 by album, 1 by artist, 0 by genre, "
-        "1 not at all",
+        f"{n + 1} tracks without history were placed in tt-svd: 0 by album, {n} by artist, "
+        "0 by genre, 1 not at all",
     )
 
 
-def test_a_track_that_the_space_knows_is_not_new(engine: Engine) -> None:
-    """As one that is in playlists alone."""
-    rows = ROWS.copy()
-    rows[4:] = 7
-    space = space_of(engine, rows)
-    assert with_new_releases(engine, by_hand(engine), space, SOURCES) is space
+def test_a_space_without_new_tracks_is_left_alone(engine: Engine) -> None:
+    logs = hand_logs(engine, [[1, 1], [1, 0]], cold_day_one=[[0, 0]] * 2)
+    space = Space("tt-svd", engine.asarray(np.zeros((2, 2), np.float32)), logs.age)
+    assert with_new_releases(engine, logs, space, SOURCES) is space
 
 
-def test_spaces_leave_tracks_that_they_know_nothing_of_null(engine: Engine) -> None:
+def test_ut_als_leaves_tracks_null_that_nobody_is_drawn_to(engine: Engine) -> None:
     logs = by_hand(engine)
     options = UtAlsConfig(factors=2, iterations=2, favorite_artist_weight=0.0)
     space = UtAls.fit(engine, logs, options, 0, silent)
     null = ~engine.to_host(space.tracks).any(axis=1)
-    assert null.tolist() == [False] * 4 + [True] * 2
+    assert null.tolist() == [False] * 4 + [True] * 4
     liked = UtAls.fit(engine, logs, options.replace(favorite_artist_weight=0.2), 0, silent)
     assert engine.to_host(liked.tracks)[5].any()  # of a favourite artist
-    svd = TtSvd.fit(engine, logs, TtSvdConfig(dimension=2, min_count=1), 0, silent)
-    assert not engine.to_host(svd.tracks)[3:].any()
-    assert dense(engine, logs.history)[:, 3:].sum() == 0
