@@ -24,6 +24,7 @@ def test_the_paper_protocol_is_what_the_paper_states() -> None:
         assert chosen(config, *EPOCHS) == (100, 130)
         assert (config.mlp.learning_rate, config.mlp.patience) == (1e-4, 0)
         assert config.features.scalars == "raw"
+        assert not config.new_releases.place
         assert config.strategies.similarity == "cosine"
         assert config.strategies.registration_day_fallback == "popularity"
 
@@ -34,6 +35,7 @@ def test_the_release_protocol_is_what_the_released_code_does() -> None:
     assert (mlp.optimizer, mlp.learning_rate, mlp.weight_decay) == ("adam", 1e-5, 0.0)
     assert chosen(config, *EPOCHS) == (130, 130)
     assert (mlp.patience, mlp.drop_last, mlp.normalize_output) == (0, True, True)
+    assert not config.new_releases.place
     cut = config.segments
     assert (cut.iterations, cut.restarts, cut.seeding_points) == (20, 10, 0)
     assert (cut.popularity, cut.popularity_days) == ("listens", 30)

@@ -57,6 +57,7 @@ __all__ = [
     "Config",
     "EvaluationConfig",
     "FeaturesConfig",
+    "NewReleasesConfig",
     "SegmentsConfig",
     "SplitConfig",
     "StrategiesConfig",
@@ -121,6 +122,26 @@ class SegmentsConfig(Parameters):
     seeding_points: Natural = 20
     popularity: Literal["members", "listens"] = "members"
     popularity_days: Natural = 0
+
+
+class NewReleasesConfig(Parameters):
+    """Tracks without history, which no warm user streamed or liked (spaces/new_releases.py).
+
+    Attributes
+    ----------
+    place : bool
+        Give each the mean place of the tracks that share its album, else its artist, else its
+        genre, so that it can be recommended at once.
+    sources : tuple of {"album", "artist", "genre"}
+        Which of these to take, in this order.
+    held_out : float
+        Share of the tracks with history that the analysis places in the same way, to compare
+        with the places that they have; 0 leaves that out.
+    """
+
+    place: bool = True
+    sources: Distinct[Literal["album", "artist", "genre"]] = ("album", "artist", "genre")
+    held_out: Annotated[float, Field(ge=0, lt=1)] = 0.05
 
 
 def _ascending(ages: tuple[int, ...]) -> tuple[int, ...]:
@@ -316,6 +337,7 @@ class Config(Parameters):
     split: SplitConfig = SplitConfig()
     ut_als: UtAlsConfig = UtAlsConfig()
     tt_svd: TtSvdConfig = TtSvdConfig()
+    new_releases: NewReleasesConfig = NewReleasesConfig()
     segments: SegmentsConfig = SegmentsConfig()
     features: FeaturesConfig = FeaturesConfig()
     mlp: MlpConfig = MlpConfig()

@@ -104,10 +104,19 @@ class Logs:
         return int(self.track_ids.shape[0])
 
     @property
+    def artists(self) -> slice:
+        """The rows of ``members`` that are artists."""
+        return slice(self.n_tracks, self.n_tracks + int(self.artist_ids.shape[0]))
+
+    @property
+    def albums(self) -> slice:
+        """The rows of ``members`` that are albums."""
+        return slice(self.artists.stop, self.artists.stop + int(self.album_ids.shape[0]))
+
+    @property
     def playlists(self) -> slice:
         """The rows of ``members`` that are playlists."""
-        first = self.n_tracks + int(self.artist_ids.shape[0]) + int(self.album_ids.shape[0])
-        return slice(first, self.members.shape[0])
+        return slice(self.albums.stop, self.members.shape[0])
 
     @property
     def registrations(self) -> Registrations:

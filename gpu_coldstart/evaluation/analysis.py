@@ -166,6 +166,8 @@ class SpaceResults:
         Share of a segment's members who streamed the track.
     lists : mapping of strategy to HostArray [test users, K] of int64
         Ids of the recommended tracks, best first.
+    new_releases : sequence of rows
+        As :func:`gpu_coldstart.evaluation.new_releases.new_releases` has them.
     carousels : mapping of arm to HostArray [test users, L] of int64
         Ids of the playlists on display; empty where there are none. The other arms are compared
         with the first.
@@ -182,6 +184,7 @@ class SpaceResults:
     segments: Mapping[str, Sequence[Any]]
     shares: sparse.csr_array
     lists: Mapping[str, HostArray]
+    new_releases: Sequence[dict[str, Any]]
     carousels: Mapping[str, HostArray]
 
 
@@ -247,6 +250,9 @@ def analyse(
         "learning": lambda: _learning(spaces),
         "experts": lambda: _experts(spaces),
         "blends": lambda: _blends(spaces),
+        "new-releases": lambda: (
+            {"space": space} | row for space, made in spaces.items() for row in made.new_releases
+        ),
         "replay": lambda: _replay(observed, spaces, carousels, **random),
     }
     made = {}

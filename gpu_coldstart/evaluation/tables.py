@@ -86,6 +86,12 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     },
     "experts": {**_of(_TEXT, "space strategy expert"), "added": _REAL, "kept": pa.bool_()},
     "blends": {**_of(_TEXT, "space strategy"), "users": _INT, **_of(_REAL, "ndcg single")},
+    "new-releases": {
+        **_of(_TEXT, "space new source"),
+        **_of(_INT, "tracks wanted k"),
+        "ranked_by": _TEXT,
+        **_of(_REAL, "cosine recall among listed"),
+    },
     "replay": {
         **_of(_TEXT, "space design measure arm"),
         **_of(_INT, "users displays successes"),

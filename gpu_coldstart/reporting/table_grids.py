@@ -29,6 +29,7 @@ from gpu_coldstart.reporting.labels import (
     space_name,
     strategy_name,
 )
+from gpu_coldstart.reporting.new_releases import new_releases
 from gpu_coldstart.reporting.rows import Line, distinct, lines_of, where
 from gpu_coldstart.runs import paths
 
@@ -405,5 +406,6 @@ SECTIONS: dict[str, tuple[str, Callable[[Table], Iterator[Block]]]] = {
     "learning": ("Training", _learning),
     "experts": ("What experts add", _experts),
     "blends": ("How many validation users it takes", _blends),
+    "new-releases": ("New releases", new_releases),
 }
 """Heading and blocks of each table's section, in the order of the page."""

@@ -21,15 +21,13 @@ from gpu_coldstart.features import Inputs
 from gpu_coldstart.models import Checkpoint, Network
 from gpu_coldstart.registry import STRATEGIES, section
 from gpu_coldstart.runs import making, paths
-from gpu_coldstart.runs.artifacts import decode, encode, parquet_bytes, read_table
-from gpu_coldstart.runs.making import Predictions, Prepared, Recommendations
+from gpu_coldstart.runs.artifacts import decode, encode
+from gpu_coldstart.runs.making import TABLES, Predictions, Prepared, Recommendations, Tables
 from gpu_coldstart.runs.stages import Codec, Given, Stage
 
 __all__ = ["Flow", "Learned"]
 
 T = TypeVar("T")
-Tables = dict[str, dict[str, Any]]
-"""Host columns by the path of their file."""
 
 
 @dataclass(frozen=True)
@@ -218,14 +216,16 @@ class Flow:
         )
 
     def _embedding(self, name: str) -> Stage[spaces.Space]:
-        """3.1.1 and 3.1.2."""
+        """3.1.1 and 3.1.2, and places for tracks without history."""
         engine, config, data = self.engine, self.config, self.data
         return Stage(
             f"{name}/space",
-            lambda given: self._dataset.space(name, engine, given[data][0], config, self._progress),
+            lambda given: making.embed(
+                engine, config, self._dataset, name, logs=given[data][0], progress=self._progress
+            ),
             self._arrays(paths.space(name), spaces.Space),
             (data,),
-            self._section(section(name), "seed"),
+            self._section(section(name), "seed", "new_releases.place", "new_releases.sources"),
         )
 
     def _cutting(self, name: str, space: Stage[spaces.Space]) -> Stage[segments.Segments]:
@@ -317,7 +317,7 @@ class Flow:
         return Stage(
             f"{name}/descriptions",
             make,
-            _TABLES,
+            TABLES,
             (self.data, cut),
             self._section("features.age_classes", "evaluation.k"),
         )
@@ -387,14 +387,7 @@ class Flow:
                 paths.carousel(name, arm): columns
                 for arm, columns in making.show(self.config, given[prepared]).items()
             },
-            _TABLES,
+            TABLES,
             (prepared,),
             self._section("carousels.playlists", "carousels.least_tracks", "features.age_classes"),
         )
-
-
-_TABLES: Codec[Tables] = Codec(
-    lambda given, tables: {path: parquet_bytes(columns) for path, columns in tables.items()},
-    lambda files: {path: read_table(content).to_pydict() for path, content in files.items()},
-)
-"""Tables of host columns, a file each."""

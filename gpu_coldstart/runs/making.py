@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -35,15 +35,19 @@ from gpu_coldstart.runs.artifacts import json_bytes, parquet_bytes, read_json, r
 from gpu_coldstart.runs.stages import Codec, Given
 from gpu_coldstart.runs.store import Files
 from gpu_coldstart.spaces import Progress, Space
+from gpu_coldstart.spaces.new_releases import with_new_releases
 from gpu_coldstart.strategies import Context, Past, Ranking, Users, carousels
 
 __all__ = [
+    "TABLES",
     "Predictions",
     "Prepared",
     "Recommendations",
+    "Tables",
     "check_lists",
     "check_settings",
     "context_of",
+    "embed",
     "mean_ndcg",
     "network_codec",
     "past_of",
@@ -54,6 +58,16 @@ __all__ = [
     "show",
     "train_network",
 ]
+
+
+Tables: TypeAlias = dict[str, dict[str, Any]]
+"""Host columns by the path of their file."""
+
+TABLES: Codec[Tables] = Codec(
+    lambda given, tables: {path: parquet_bytes(columns) for path, columns in tables.items()},
+    lambda files: {path: read_table(content).to_pydict() for path, content in files.items()},
+)
+"""Tables of host columns, a file each."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +141,22 @@ def check_lists(engine: Engine, config: Config, logs: Logs) -> None:
         listed = engine.xp.arange(logs.n_users)[logs.users("test", "target")]
         seen = logs.registrations.streamed(engine, listed, logs.n_tracks)
         strategies.most_seen(engine, seen, longest)
+
+
+def embed(
+    engine: Engine,
+    config: Config,
+    dataset: Dataset,
+    name: str,
+    *,
+    logs: Logs,
+    progress: Progress,
+) -> Space:
+    """An embedding space, with places for tracks without history if they are to have some."""
+    space = dataset.space(name, engine, logs, config, progress)
+    if not config.new_releases.place:
+        return space
+    return with_new_releases(engine, logs, space, config.new_releases.sources)
 
 
 def train_network(

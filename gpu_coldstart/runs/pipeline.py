@@ -217,11 +217,7 @@ class Pipeline:
             logs, truth = given[flow.data]
             spaces = {
                 name: space_results(
-                    self.engine,
-                    given,
-                    name,
-                    learned,
-                    logs,
+                    self.engine, given, name, learned, data=given[flow.data], config=self.config
                 )
                 for name, learned in flow.learned.items()
             }
@@ -234,7 +230,10 @@ class Pipeline:
                 progress=self.reporter.step,
             )
 
-        sections = ("evaluation", "carousels", "features", "strategies", "spaces", "seed")
+        sections = (
+            *("evaluation", "carousels", "features", "new_releases", "strategies"),
+            *("spaces", "seed"),
+        )
         return Stage(
             "analysis",
             make,

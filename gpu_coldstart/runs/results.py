@@ -9,9 +9,12 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
+from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.data.logs import Logs
+from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Engine, HostArray
 from gpu_coldstart.evaluation.analysis import Curve, SpaceResults
+from gpu_coldstart.evaluation.new_releases import Audience, new_releases
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.flow import Learned
 from gpu_coldstart.runs.stages import Given
@@ -21,7 +24,13 @@ __all__ = ["space_results"]
 
 
 def space_results(
-    engine: Engine, given: Given, name: str, learned: Learned, logs: Logs
+    engine: Engine,
+    given: Given,
+    name: str,
+    learned: Learned,
+    *,
+    data: tuple[Logs, GroundTruth],
+    config: Config,
 ) -> SpaceResults:
     """Everything one embedding space led to, on the host, for the users who are measured.
 
@@ -32,14 +41,21 @@ def space_results(
     """
     if learned.warm is None:
         raise ValueError("the evaluation needs the predictions of warm users")
-    host = engine.to_host
+    host, (logs, truth) = engine.to_host, data
     space, cut, network = given[learned.space], given[learned.segments], given[learned.network]
     shares = tuple(map(host, (cut.shares.data, cut.shares.indices, cut.shares.indptr)))
     shown = {} if learned.carousels is None else given[learned.carousels]
 
+    tested = slice(logs.n_validation, logs.n_validation + logs.n_test)
+    audience = Audience(
+        given[learned.predictions].embeddings[tested],
+        truth.of(engine, "test"),
+        config.strategies.similarity,
+        max(config.evaluation.k),
+    )
     states = {strategy: given[stage] for strategy, stage in learned.states.items()}
 
-    def tested(columns: dict[str, Any], kind: str) -> HostArray:
+    def listed(columns: dict[str, Any], kind: str) -> HostArray:
         """Ids in the test users' lists [test users, K]; they come before the targets'."""
         k = int(np.max(columns["rank"]))
         shown = pa.array(columns[f"{kind}_id"])[: logs.n_test * k]
@@ -82,11 +98,16 @@ def space_results(
         segments=given[learned.descriptions][paths.descriptions(name)],
         shares=sparse.csr_array(shares, shape=cut.shares.shape),
         lists={
-            strategy: tested(given[stage].lists, "track")
+            strategy: listed(given[stage].lists, "track")
             for strategy, stage in learned.strategies.items()
         },
+        new_releases=[
+            *new_releases(
+                engine, logs, space.tracks, audience, config.new_releases, seed=config.seed
+            )
+        ],
         carousels={
-            arm: tested(shown[paths.carousel(name, arm)], "playlist")
+            arm: listed(shown[paths.carousel(name, arm)], "playlist")
             for arm in ARMS
             if paths.carousel(name, arm) in shown
         },

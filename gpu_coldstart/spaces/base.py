@@ -28,6 +28,8 @@ class Space:
     name : str
     tracks : Array [tracks, d] of float32
         UT-ALS: as factorised. TT-SVD: unit, or null for a track in no collection with others.
+        Tracks without history have the place that
+        :func:`gpu_coldstart.spaces.new_releases.place` gave them, if any.
     users : Array [warm users, d] of float32
         Unit, in both spaces.
     losses : tuple of float

@@ -64,6 +64,8 @@ class UtAls:
     ) -> Space:
         """Learn the space; users are made unit afterwards, tracks are left as factorised.
 
+        A track without affinity has a null row.
+
         Unit users match the public release (whose users have norm 1), and make the targets of the
         network comparable between spaces.
         """
@@ -73,8 +75,9 @@ class UtAls:
             losses.append(loss)
             progress(iteration + 1, parameters.iterations, f"loss {loss:.6g}")
 
+        drawn = affinity(engine, logs, parameters)
         users, tracks = engine.als(
-            affinity(engine, logs, parameters),
+            drawn,
             AlsOptions(
                 factors=parameters.factors,
                 iterations=parameters.iterations,
@@ -85,4 +88,6 @@ class UtAls:
             ),
             report,
         )
+        # Nobody is drawn to these: what is left of their random start would be a direction, too.
+        tracks[engine.xp.bincount(drawn.indices, minlength=logs.n_tracks) == 0] = 0
         return Space("ut-als", tracks, unit_rows(users), tuple(losses))

@@ -39,9 +39,10 @@ class Makers:
 
 def makers(engine: Engine, logs: Logs) -> Makers:
     """The artist and the album of each track."""
-    albums = logs.n_tracks + int(logs.artist_ids.shape[0])
-    ends = (logs.n_tracks, albums, logs.playlists.start)
-    return Makers(*(owners(engine, logs.members, *ends[i : i + 2]) for i in range(2)))
+    artists, albums = (
+        owners(engine, logs.members, rows.start, rows.stop) for rows in (logs.artists, logs.albums)
+    )
+    return Makers(artists, albums)
 
 
 @dataclass(frozen=True)

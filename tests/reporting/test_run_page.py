@@ -159,6 +159,34 @@ def test_discovery_is_shown_with_what_it_costs() -> None:
     assert "discovery" not in {e.attributes.get("id") for e in page(tables=EMPTY).elements}
 
 
+def test_new_releases_are_shown_a_line_for_each_source() -> None:
+    values = {"placed": 0.1, "learned": 0.2, "popularity": 0.3, "chance": 0.4}
+    rows = [
+        {
+            "space": "ut-als",
+            "new": "album",
+            "source": source,
+            "tracks": 7,
+            "wanted": wanted,
+            "k": 5,
+            "ranked_by": by,
+            "cosine": 0.1234 if by == "placed" else None,
+            "recall": value if wanted else None,
+            "among": None,
+            "listed": value / 2,
+        }
+        for source, wanted in (("artist", 30), ("none", 0))
+        for by, value in values.items()
+    ]
+    read = page(tables=EMPTY | {"new-releases": assemble("new-releases", rows)})
+    recalls, unknown = ["10.00", "20.00", "30.00", "40.00"], [NOT_KNOWN] * 3
+    listed = ["5.00", "10.00", "20.00"]
+    assert read.cells("new-releases-table")[1:] == [
+        ["UT-ALS", "its album", "artist", "7", "30", "0.123", *recalls, *unknown, *listed],
+        ["UT-ALS", "its album", "none", "7", "0", "0.123", NOT_KNOWN, *unknown, *unknown, *listed],
+    ]
+
+
 @pytest.mark.parametrize("name", ["strata", "exposure", "segments", "calibration", "learning"])
 def test_the_tables_have_their_sections(read: Read, name: str) -> None:
     assert name in {e.attributes["id"] for e in read.all("h2")}

@@ -93,6 +93,9 @@ def mlp(value: str, **under: str) -> Case:
     return Case(value, NETWORK, SEGMENTS, under={f"mlp.{key}": under[key] for key in under})
 
 
+UNHEARD = {"world.n_tracks": "900"}
+"""So many tracks that nobody streams some of them."""
+
 NOTHING = {
     "dataset": "says where the tables come from; see test_command",
     "data": "says where the tables are; see test_command",
@@ -128,6 +131,9 @@ CASES: dict[str, Case] = {
     "tt_svd.oversamples": svd("9"),
     "tt_svd.power_iterations": svd("0"),
     "tt_svd.history": svd("streams"),
+    "new_releases.place": Case("false", SPACE, LOGS, under=UNHEARD),
+    "new_releases.sources": Case("genre", SPACE, LOGS, under=UNHEARD),
+    "new_releases.held_out": Case("0.2", "tables/new-releases.csv", LISTS),
     "segments.k": Case("7", SEGMENTS, SPACE),
     "segments.iterations": Case("1", SEGMENTS, SPACE, under={"segments.k": "7"}),
     "segments.restarts": Case(
