@@ -43,6 +43,7 @@ from gpu_coldstart.config.components import (
     RidgeConfig,
     SoftConfig,
     StrategyName,
+    TrackSoftmaxConfig,
     TtSvdConfig,
     UtAlsConfig,
 )
@@ -191,6 +192,7 @@ _WithBuiltin: Any = create_model(
     **strategy_fields("als-fold-in", AlsFoldInConfig),
     **strategy_fields("ridge", RidgeConfig),
     **strategy_fields("gate", GateConfig),
+    **strategy_fields("track-softmax", TrackSoftmaxConfig),
     **strategy_fields("item-item", ItemItemConfig),
     **strategy_fields("best", BestConfig),
 )
