@@ -33,7 +33,6 @@ from gpu_coldstart.config.base import (
 from gpu_coldstart.config.components import (
     AlsFoldInConfig,
     BestConfig,
-    GateConfig,
     InputFeaturesConfig,
     ItemItemConfig,
     MixtureConfig,
@@ -43,10 +42,10 @@ from gpu_coldstart.config.components import (
     RidgeConfig,
     SoftConfig,
     StrategyName,
-    TrackSoftmaxConfig,
     TtSvdConfig,
     UtAlsConfig,
 )
+from gpu_coldstart.config.streams import GateConfig, TrackSoftmaxConfig
 from gpu_coldstart.datasets.synthetic.world import World
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.registry import section

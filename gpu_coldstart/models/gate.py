@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from gpu_coldstart.config.components import GateConfig
+from gpu_coldstart.config.streams import GateConfig
 from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.models.streams import InputLayer, Streams, StreamTraining, Tower, Weights

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from gpu_coldstart.batches import batches
-from gpu_coldstart.config.components import GateConfig, TrackSoftmaxConfig
+from gpu_coldstart.config.streams import GateConfig, TrackSoftmaxConfig
 from gpu_coldstart.data.signals import BLOCKS
 from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.features import Inputs

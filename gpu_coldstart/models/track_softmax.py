@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from gpu_coldstart.config.components import TrackSoftmaxConfig
+from gpu_coldstart.config.streams import TrackSoftmaxConfig
 from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.models.streams import InputLayer, Streams, StreamTraining, Tower, Weights

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from gpu_coldstart.config.components import GateConfig
+from gpu_coldstart.config.streams import GateConfig
 from gpu_coldstart.data.catalogue import entries
 from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.errors import UserError

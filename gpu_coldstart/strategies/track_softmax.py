@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from gpu_coldstart.config.components import TrackSoftmaxConfig
+from gpu_coldstart.config.streams import TrackSoftmaxConfig
 from gpu_coldstart.engine.base import Array
 from gpu_coldstart.models import predict_vectors
 from gpu_coldstart.models.streams import Tower, Weights, block_scale

@@ -48,7 +48,7 @@ TO_DEVICE = {
     "engine/cuda/read.py:_strings": "a code for each distinct word",
     "data/values.py:Check._choice": "a code for each distinct word",
     "models/training.py:_batches": "a permutation of the users, drawn from the seed",
-    "models/gate.py:GateTraining._draws": "what each epoch draws from the seed",
+    "models/streams.py:StreamTraining._draws": "what each epoch draws from the seed",
     "strategies/best.py:Best.fit": "a sample drawn from the seed",
     "strategies/input_features.py:InputFeatures.fit": "a sample drawn from the seed",
     "strategies/ridge.py:_principal": "random directions drawn from the seed",

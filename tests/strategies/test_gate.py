@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gpu_coldstart.config.components import GateConfig
+from gpu_coldstart.config.streams import GateConfig
 from gpu_coldstart.data.signals import BLOCKS
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array, HostArray, Kmeans

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gpu_coldstart.config.components import TrackSoftmaxConfig
+from gpu_coldstart.config.streams import TrackSoftmaxConfig
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.models.streams import Streams
