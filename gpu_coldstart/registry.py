@@ -186,6 +186,7 @@ STRATEGIES = Registry(
         "als-fold-in": "gpu_coldstart.strategies.als_fold_in:AlsFoldIn",
         "ridge": "gpu_coldstart.strategies.ridge:Ridge",
         "gate": "gpu_coldstart.strategies.gate:Gate",
+        "track-softmax": "gpu_coldstart.strategies.track_softmax:TrackSoftmax",
         "item-item": "gpu_coldstart.strategies.item_item:ItemItem",
         "best": "gpu_coldstart.strategies.best:Best",
     },

@@ -26,7 +26,6 @@ from gpu_coldstart.registry import SPACES, STRATEGIES, section
 __all__ = [
     "AlsFoldInConfig",
     "BestConfig",
-    "GateConfig",
     "InputFeaturesConfig",
     "ItemItemConfig",
     "MixtureConfig",
@@ -327,44 +326,6 @@ class RidgeConfig(Parameters):
 
     components: Count = 600
     strengths: Distinct[Positive] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-
-
-class GateConfig(Parameters):
-    """Settings of Gate.
-
-    Attributes
-    ----------
-    segments : tuple of int
-        Numbers of segments; the mixtures over each are averaged.
-    smoothing : float
-        How many average warm users join each segment, so that no track is impossible there.
-    hidden : int
-        Width of the hidden layer.
-    dropout : float
-        Share of the blocks of an input vector that are hidden from the network in training, so that
-        it does not lean on one signal.
-    tracks : int
-        Of a user with more, so many in each epoch are trained on.
-    learning_rate, weight_decay : float
-        Of Adam.
-    batch_size : int
-    epochs : int
-        Maximum number of passes over the warm users.
-    patience : int
-        Stop after this many epochs without a better NDCG of the validation users and keep the best
-        epoch; 0 never stops early and keeps the last.
-    """
-
-    segments: Distinct[Count] = (50, 100, 200, 400)
-    smoothing: Positive = 0.2
-    hidden: Count = 256
-    dropout: Annotated[float, Field(ge=0, le=0.95)] = 0.2
-    tracks: Count = 32
-    learning_rate: Positive = 0.001
-    weight_decay: NonNegative = 0.0
-    batch_size: Count = 256
-    epochs: Count = 40
-    patience: Natural = 5
 
 
 class ItemItemConfig(Parameters):

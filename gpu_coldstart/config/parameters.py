@@ -33,7 +33,6 @@ from gpu_coldstart.config.base import (
 from gpu_coldstart.config.components import (
     AlsFoldInConfig,
     BestConfig,
-    GateConfig,
     InputFeaturesConfig,
     ItemItemConfig,
     MixtureConfig,
@@ -46,6 +45,7 @@ from gpu_coldstart.config.components import (
     TtSvdConfig,
     UtAlsConfig,
 )
+from gpu_coldstart.config.streams import GateConfig, TrackSoftmaxConfig
 from gpu_coldstart.datasets.synthetic.world import World
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.registry import section
@@ -212,6 +212,7 @@ _WithBuiltin: Any = create_model(
     **strategy_fields("als-fold-in", AlsFoldInConfig),
     **strategy_fields("ridge", RidgeConfig),
     **strategy_fields("gate", GateConfig),
+    **strategy_fields("track-softmax", TrackSoftmaxConfig),
     **strategy_fields("item-item", ItemItemConfig),
     **strategy_fields("best", BestConfig),
 )

@@ -7,28 +7,25 @@ becomes as likely as it can.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
-from gpu_coldstart.batches import batches
-from gpu_coldstart.config.components import GateConfig
+from gpu_coldstart.config.streams import GateConfig
 from gpu_coldstart.data.catalogue import entries
-from gpu_coldstart.data.signals import BLOCKS
 from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.features import Inputs
 from gpu_coldstart.models import predict_vectors
 from gpu_coldstart.models.gate import Gates, GateTraining
+from gpu_coldstart.models.streams import Weights, block_scale
 from gpu_coldstart.segments import cluster
 from gpu_coldstart.spaces import Progress
 from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
+from gpu_coldstart.strategies.tuning import best_epoch
 
 __all__ = ["Gate"]
-
-_BATCH = 4096
-_LISTED = 50  # length of the validation users' lists, as in the paper
 
 
 @dataclass(frozen=True)
@@ -76,16 +73,11 @@ class Gate(Strategy):
 
     def __init__(self, context: Context, parameters: Any = None, state: Any = None):
         super().__init__(context, parameters, state)
-        to_torch = context.engine.to_torch
+        width, hidden = state.first.shape
         with torch.device("meta"):
-            self._gates = Gates(len(state.first), len(state.first_offset), state.sizes)
-        weights = {
-            "first.weight": to_torch(state.first).T,
-            "first.bias": to_torch(state.first_offset),
-            "last.weight": to_torch(state.last).T,
-            "last.bias": to_torch(state.last_offset),
-        }
-        self._gates.load_state_dict(weights, assign=True)
+            self._gates = Gates(width, hidden, state.sizes)
+        weights = state.first, state.first_offset, state.last, state.last_offset
+        self._gates.assign(context.engine, Weights(*weights))
 
     @classmethod
     def fit(cls, context: Context, parameters: Any, past: Past, progress: Progress) -> Gated:
@@ -100,29 +92,19 @@ class Gate(Strategy):
         training = GateTraining(
             engine,
             past.inputs,
-            _scale(engine, past.inputs, logs.n_warm),
+            block_scale(engine, past.inputs, logs.n_warm),
             plays=logs.plays,
             popularity=popularity,
             sizes=sizes,
             options=parameters,
             seed=context.seed,
         )
-        best, best_epoch, curve = None, 0, list[float]()
-        for epoch in range(parameters.epochs):
+
+        def trained(epoch: int) -> tuple[Gated, str]:
             loss = training.epoch(epoch)
-            state = Gated(*training.weights(), sizes, popularity)
-            ranking = cls(context, parameters, state).recommend(
-                past.validation, min(_LISTED, context.n_tracks)
-            )
-            curve.append(past.score(ranking))
-            words = f"loss {loss:.4f}, validation NDCG {curve[-1]:.4f}"
-            progress(epoch + 1, parameters.epochs, words)
-            if best is None or not parameters.patience or curve[-1] > curve[best_epoch]:
-                best, best_epoch = state, epoch
-            elif epoch - best_epoch >= parameters.patience:
-                break
-        assert best is not None  # there is at least one epoch
-        return replace(best, curve=tuple(curve))
+            return Gated(*training.weights(), sizes, popularity), f"loss {loss:.4f}"
+
+        return best_epoch(partial(cls, context, parameters), trained, past, progress)
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
@@ -156,19 +138,3 @@ def _popularity(context: Context, past: Past, k: int, smoothing: float) -> Array
     joining = smoothing / past.logs.n_warm
     made += (joining * past.logs.popularity).astype(xp.float32)[:, None]
     return made / xp.maximum(made.sum(axis=0, dtype=xp.float64), 1).astype(xp.float32)
-
-
-def _scale(engine: Engine, inputs: Inputs, n: int) -> Array:
-    """Factors [width] by which the numbers of each block have a mean square of 1; of each scalar.
-
-    Nothing is centred, so that the block of a signal which a user did not give stays null.
-    """
-    xp, width = engine.xp, inputs.width
-    squares = xp.zeros(width)
-    for some in batches(n, _BATCH):
-        vectors = inputs.batch(xp.arange(some.start, some.stop))
-        squares += xp.square(vectors, dtype=xp.float64).sum(axis=0)
-    squares /= n
-    blocks = squares[: width - inputs.scalars.shape[1]].reshape(len(BLOCKS), -1)
-    blocks[:] = blocks.mean(axis=1, keepdims=True)
-    return xp.where(squares > 0, xp.where(squares > 0, squares, 1) ** -0.5, 0).astype(xp.float32)

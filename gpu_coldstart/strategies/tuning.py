@@ -1,4 +1,4 @@
-"""What strategies that learn share: trials on the validation users, and blends of popularities."""
+"""What strategies that learn share: choices by the validation users, and blends of popularities."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.spaces import Progress
 from gpu_coldstart.strategies.base import Past, Ranking, Strategy
 
-__all__ = ["blended", "nearest_square", "softmax", "tuned"]
+__all__ = ["best_epoch", "blended", "nearest_square", "softmax", "tuned"]
 
 T = TypeVar("T")
 
@@ -48,6 +48,40 @@ def tuned(
     assert best is not None  # there is at least one trial
     found: T = replace(cast("Any", best), curve=tuple(curve))
     return found
+
+
+def best_epoch(
+    make: Callable[[Any], Strategy],
+    trained: Callable[[int], tuple[T, str]],
+    past: Past,
+    progress: Progress,
+) -> T:
+    """Train until the NDCG of the validation users stops rising; the first best epoch's state.
+
+    Parameters
+    ----------
+    make : callable
+        From a state to its strategy, whose parameters ``epochs`` and ``patience`` say when to stop.
+    trained : callable
+        From the number of an epoch to the state after it, a dataclass with a field ``curve``, and
+        words for people.
+    progress : callable
+        Hears of every epoch.
+    """
+    best, best_at, curve = None, 0, list[float]()
+    while True:
+        state, words = trained(len(curve))
+        strategy = make(state)
+        epochs, patience = strategy.parameters.epochs, strategy.parameters.patience
+        k = min(_LISTED, strategy.context.n_tracks)
+        curve.append(past.score(strategy.recommend(past.validation, k)))
+        progress(len(curve), epochs, f"{words}, validation NDCG {curve[-1]:.4f}")
+        if best is None or not patience or curve[-1] > curve[best_at]:
+            best, best_at = state, len(curve) - 1
+        stale = bool(patience) and len(curve) - 1 - best_at >= patience
+        if stale or len(curve) == epochs:
+            found: T = replace(cast("Any", best), curve=tuple(curve))
+            return found
 
 
 def nearest_square(engine: Engine, places: Array, points: Array) -> float:

@@ -48,6 +48,8 @@ SIZES: dict[str, str] = {
     "strategies.gate_segments": "3,6",
     "strategies.gate_hidden": "8",
     "strategies.gate_epochs": "2",
+    "strategies.track_softmax_hidden": "8",
+    "strategies.track_softmax_epochs": "2",
     "segments.k": "6",
 }
 """Settings under which a run takes a fraction of a second."""

@@ -16,6 +16,7 @@ from gpu_coldstart.config import Config, flat
 from gpu_coldstart.datasets.synthetic import generate as synthetic_world
 from gpu_coldstart.datasets.synthetic.world import World
 from gpu_coldstart.errors import UserError
+from gpu_coldstart.registry import section
 from tests.runs.helpers import (
     Tables,
     command,
@@ -75,10 +76,21 @@ def only(strategy: str) -> dict[str, Any]:
     return {"strategy": strategy, "under": {"strategies.names": strategy}}
 
 
-def gate(value: str, **under: str) -> Case:
-    case = only("gate")
-    case["under"] |= {f"strategies.gate_{name}": other for name, other in under.items()}
+def learning(strategy: str, value: str, under: dict[str, str]) -> Case:
+    """Of a strategy that trains a network; ``under`` are its own settings."""
+    case = only(strategy)
+    case["under"] |= {
+        f"strategies.{section(strategy)}_{name}": other for name, other in under.items()
+    }
     return Case(value, LISTS, NETWORK, **case)
+
+
+def gate(value: str, **under: str) -> Case:
+    return learning("gate", value, under)
+
+
+def softmax(value: str, **under: str) -> Case:
+    return learning("track-softmax", value, under)
 
 
 def als(value: str) -> Case:
@@ -187,6 +199,17 @@ CASES: dict[str, Case] = {
     "strategies.gate_batch_size": gate("32"),
     "strategies.gate_epochs": gate("3", patience="0"),
     "strategies.gate_patience": gate("0", learning_rate="1.0", epochs="20"),
+    "strategies.track_softmax_hidden": softmax("9"),
+    "strategies.track_softmax_dropout": softmax("0.5"),
+    "strategies.track_softmax_tracks": softmax("3"),
+    "strategies.track_softmax_full_up_to": softmax("100"),
+    "strategies.track_softmax_negatives": softmax("30", full_up_to="0"),
+    "strategies.track_softmax_negatives_power": softmax("0.2", full_up_to="0", negatives="50"),
+    "strategies.track_softmax_learning_rate": softmax("0.01"),
+    "strategies.track_softmax_weight_decay": softmax("0.1"),
+    "strategies.track_softmax_batch_size": softmax("32"),
+    "strategies.track_softmax_epochs": softmax("3", patience="0"),
+    "strategies.track_softmax_patience": softmax("0", learning_rate="1.0", epochs="20"),
     "strategies.item_item_kept": Case("1", LISTS, NETWORK, **only("item-item")),
     "strategies.item_item_shrinkages": Case("1e4", LISTS, NETWORK, **only("item-item")),
     "strategies.input_features_k": Case("9", LISTS, NETWORK, strategy="input-features"),

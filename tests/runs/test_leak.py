@@ -49,7 +49,7 @@ PER_USER = re.compile(r"/predictions\.safetensors$")
 """Files, besides recommendations, with a row for each target user."""
 
 Row = dict[str, Any]
-TUNED = ("mixture", "neighbours", "ridge", "gate", "item-item")
+TUNED = ("mixture", "neighbours", "ridge", "gate", "track-softmax", "item-item")
 """Strategies that choose among settings, or epochs, by the validation users."""
 CURVES = {
     f"artifacts/{space}/{name}"
@@ -63,6 +63,7 @@ UNTAUGHT = ("--strategies", ",".join(name for name in EVERY_STRATEGY if name != 
 PATIENT: dict[str, Any] = {
     "mlp__patience": 0,
     "strategies__gate_patience": 0,
+    "strategies__track_softmax_patience": 0,
     "strategies__ridge_strengths": 0.1,
     "strategies__mixture_sharpnesses": 1.0,
     "strategies__neighbours_sharpnesses": 1.0,

@@ -9,12 +9,13 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gpu_coldstart.config.components import GateConfig
+from gpu_coldstart.config.streams import GateConfig
 from gpu_coldstart.data.signals import BLOCKS
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array, HostArray, Kmeans
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.models.gate import GateTraining, Likelihood
+from gpu_coldstart.models.streams import block_scale
 from gpu_coldstart.segments import cluster
 from gpu_coldstart.strategies import Ranking, gate
 from tests.strategies.contexts import N_COLD, N_TRACKS, N_WARM, D, Stage, World, lists
@@ -161,7 +162,7 @@ def test_users_without_a_stream_that_counts_take_no_part(engine: Engine) -> None
 def test_blocks_are_scaled_to_one(engine: Engine) -> None:
     _, stage = staged(engine)
     vectors = engine.to_host(stage.past.inputs.batch(engine.xp.arange(N_WARM))).astype(float)
-    scale = engine.to_host(gate._scale(engine, stage.past.inputs, N_WARM))
+    scale = engine.to_host(block_scale(engine, stage.past.inputs, N_WARM))
     squares = ((vectors * scale) ** 2).mean(axis=0)
     blocks = squares[:-19].reshape(len(BLOCKS), D)
     for part, raw in ((blocks.mean(axis=1), vectors[:, :-19]), (squares[-19:], vectors[:, -19:])):

@@ -1,0 +1,90 @@
+"""Parameters of the strategies whose networks are fitted to the tracks that users streamed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from gpu_coldstart.config.base import Count, Distinct, Natural, NonNegative, Parameters, Positive
+
+__all__ = ["GateConfig", "TrackSoftmaxConfig"]
+
+
+class GateConfig(Parameters):
+    """Settings of Gate.
+
+    Attributes
+    ----------
+    segments : tuple of int
+        Numbers of segments; the mixtures over each are averaged.
+    smoothing : float
+        How many average warm users join each segment, so that no track is impossible there.
+    hidden : int
+        Width of the hidden layer.
+    dropout : float
+        Share of the blocks of an input vector that are hidden from the network in training, so that
+        it does not lean on one signal.
+    tracks : int
+        Of a user with more, so many in each epoch are trained on.
+    learning_rate, weight_decay : float
+        Of Adam.
+    batch_size : int
+    epochs : int
+        Maximum number of passes over the warm users.
+    patience : int
+        Stop after this many epochs without a better NDCG of the validation users and keep the best
+        epoch; 0 never stops early and keeps the last.
+    """
+
+    segments: Distinct[Count] = (50, 100, 200, 400)
+    smoothing: Positive = 0.2
+    hidden: Count = 256
+    dropout: Annotated[float, Field(ge=0, le=0.95)] = 0.2
+    tracks: Count = 32
+    learning_rate: Positive = 0.001
+    weight_decay: NonNegative = 0.0
+    batch_size: Count = 256
+    epochs: Count = 40
+    patience: Natural = 5
+
+
+class TrackSoftmaxConfig(Parameters):
+    """Settings of Track Softmax.
+
+    Attributes
+    ----------
+    hidden : int
+        Width of the hidden layer.
+    dropout : float
+        Share of the blocks of an input vector that are hidden from the network in training, so that
+        it does not lean on one signal.
+    tracks : int
+        Of a user with more, so many in each epoch are trained on.
+    full_up_to : int
+        With more tracks than this the sum over all of them is estimated from a sample.
+    negatives : int
+        Size of the sample, the same for all users of a batch.
+    negatives_power : float
+        It is drawn by popularity to this power; 0 draws all tracks alike.
+    learning_rate, weight_decay : float
+        Of Adam.
+    batch_size : int
+    epochs : int
+        Maximum number of passes over the warm users.
+    patience : int
+        Stop after this many epochs without a better NDCG of the validation users and keep the best
+        epoch; 0 never stops early and keeps the last.
+    """
+
+    hidden: Count = 256
+    dropout: Annotated[float, Field(ge=0, le=0.95)] = 0.2
+    tracks: Count = 64
+    full_up_to: Natural = 50_000
+    negatives: Count = 8192
+    negatives_power: Annotated[float, Field(ge=0, le=1)] = 0.75
+    learning_rate: Positive = 0.001
+    weight_decay: NonNegative = 0.0
+    batch_size: Count = 256
+    epochs: Count = 40
+    patience: Natural = 5
