@@ -8,6 +8,7 @@ from typing import Any
 from gpu_coldstart.evaluation.groups import EVERYWHERE
 from gpu_coldstart.evaluation.protocol import MEASURES
 from gpu_coldstart.evaluation.tables import Table
+from gpu_coldstart.reporting.blend_grids import blends, discovery, experts
 from gpu_coldstart.reporting.blocks import (
     Block,
     Fold,
@@ -19,7 +20,6 @@ from gpu_coldstart.reporting.blocks import (
     p_value,
     percent,
 )
-from gpu_coldstart.reporting.discovery_grids import discovery
 from gpu_coldstart.reporting.labels import (
     MEASURE_LABELS,
     RATE_LABELS,
@@ -339,62 +339,6 @@ def _learning(table: Table) -> Iterator[Block]:
     yield Fold("The numbers", [grid])
 
 
-def _experts(table: Table) -> Iterator[Block]:
-    lines = lines_of(table)
-    if not lines:
-        return
-    yield Text(
-        "Some strategies are made of others. Which of them help is judged on validation users: by "
-        "how many points of NDCG the lists were better with an expert than without, and whether "
-        "that is beyond the standard error."
-    )
-    yield Grid(
-        "experts-table",
-        "Experts in the order in which they were tried",
-        ["space", "strategy", "expert", "NDCG added", "kept"],
-        [
-            [
-                space_name(line["space"]),
-                strategy_name(line["strategy"]),
-                strategy_name(line["expert"]),
-                percent(line["added"], sign=True),
-                "kept" if line["kept"] else "",
-            ]
-            for line in lines
-        ],
-        frozenset({0, 1, 2, 4}),
-        paths.csv("experts"),
-    )
-
-
-def _blends(table: Table) -> Iterator[Block]:
-    lines = lines_of(table)
-    if not lines:
-        return
-    yield Text(
-        "A strategy made of others is taught by validation users. With fewer of them it is worse; "
-        "as long as it is no better than the best of the others alone, it is not worth having. "
-        "NDCG of users by whom it was not taught."
-    )
-    yield Grid(
-        "blends-table",
-        "NDCG in per cent by the number of users who taught it",
-        ["space", "strategy", "users", "NDCG", "best of the others alone"],
-        [
-            [
-                space_name(line["space"]),
-                strategy_name(line["strategy"]),
-                str(line["users"]),
-                percent(line["ndcg"]),
-                percent(line["single"]),
-            ]
-            for line in lines
-        ],
-        frozenset({0, 1}),
-        paths.csv("blends"),
-    )
-
-
 SECTIONS: dict[str, tuple[str, Callable[[Table], Iterator[Block]]]] = {
     "comparisons": ("Comparison of strategies", _comparisons),
     "strata": ("Quality by user group", _strata),
@@ -404,8 +348,8 @@ SECTIONS: dict[str, tuple[str, Callable[[Table], Iterator[Block]]]] = {
     "segments": ("Segments", _segments),
     "calibration": ("Accuracy of predictions", _calibration),
     "learning": ("Training", _learning),
-    "experts": ("What experts add", _experts),
-    "blends": ("How many validation users it takes", _blends),
+    "experts": ("What experts add", experts),
+    "blends": ("How many validation users it takes", blends),
     "new-releases": ("New releases", new_releases),
 }
 """Heading and blocks of each table's section, in the order of the page."""

@@ -20,7 +20,8 @@ from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Engine, HostArray
-from gpu_coldstart.evaluation.analysis import RunResults, analyse, observe
+from gpu_coldstart.evaluation.analysis import RunResults, analyse
+from gpu_coldstart.evaluation.observed import observe
 from gpu_coldstart.evaluation.protocol import MEASURES, Protocol, Row, Sample
 from gpu_coldstart.evaluation.replay import notes as replay_notes
 from gpu_coldstart.evaluation.tables import Table

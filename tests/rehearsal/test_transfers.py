@@ -40,8 +40,8 @@ TO_HOST = {
     "evaluation/new_releases.py:_units": "the album and artist of each track, to be drawn from",
     "evaluation/new_releases.py:_Trial.__init__": "which of the held-out tracks users wanted",
     "evaluation/new_releases.py:_Trial.by_space": "which of them are in the lists",
-    "evaluation/analysis.py:observe": "what the tables of the evaluation group by",
-    "evaluation/analysis.py:observe.<locals>.rows": "playlists and truth, for the same tables",
+    "evaluation/observed.py:observe": "what the tables of the evaluation group by",
+    "evaluation/observed.py:observe.<locals>.rows": "playlists and truth, for the same tables",
     "engine/cuda/read.py:_strings": "the distinct words of a column, which are names",
     "data/extent.py:extent": "how much there is on each day",
 }

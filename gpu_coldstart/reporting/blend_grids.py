@@ -1,4 +1,4 @@
-"""The trade-off between accuracy and discovery for readers."""
+"""What is known of blends, for readers: their experts, their teachers, their dial."""
 
 from __future__ import annotations
 
@@ -11,7 +11,65 @@ from gpu_coldstart.reporting.labels import space_name, strategy_name
 from gpu_coldstart.reporting.rows import Line, lines_of
 from gpu_coldstart.runs import paths
 
-__all__ = ["discovery"]
+__all__ = ["blends", "discovery", "experts"]
+
+
+def experts(table: Table) -> Iterator[Block]:
+    """What each expert added; nothing without a strategy made of others."""
+    lines = lines_of(table)
+    if not lines:
+        return
+    yield Text(
+        "Some strategies are made of others. Which of them help is judged on validation users: by "
+        "how many points of NDCG the lists were better with an expert than without, and whether "
+        "that is beyond the standard error."
+    )
+    yield Grid(
+        "experts-table",
+        "Experts in the order in which they were tried",
+        ["space", "strategy", "expert", "NDCG added", "kept"],
+        [
+            [
+                space_name(line["space"]),
+                strategy_name(line["strategy"]),
+                strategy_name(line["expert"]),
+                percent(line["added"], sign=True),
+                "kept" if line["kept"] else "",
+            ]
+            for line in lines
+        ],
+        frozenset({0, 1, 2, 4}),
+        paths.csv("experts"),
+    )
+
+
+def blends(table: Table) -> Iterator[Block]:
+    """NDCG by the number of users who taught a blend; nothing without one."""
+    lines = lines_of(table)
+    if not lines:
+        return
+    yield Text(
+        "A strategy made of others is taught by validation users. With fewer of them it is worse; "
+        "as long as it is no better than the best of the others alone, it is not worth having. "
+        "NDCG of users by whom it was not taught."
+    )
+    yield Grid(
+        "blends-table",
+        "NDCG in per cent by the number of users who taught it",
+        ["space", "strategy", "users", "NDCG", "best of the others alone"],
+        [
+            [
+                space_name(line["space"]),
+                strategy_name(line["strategy"]),
+                str(line["users"]),
+                percent(line["ndcg"]),
+                percent(line["single"]),
+            ]
+            for line in lines
+        ],
+        frozenset({0, 1}),
+        paths.csv("blends"),
+    )
 
 
 def discovery(table: Table) -> Iterator[Block]:
