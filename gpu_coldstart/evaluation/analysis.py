@@ -24,6 +24,7 @@ from gpu_coldstart.evaluation.replay import replay
 from gpu_coldstart.evaluation.segment_table import segment_table
 from gpu_coldstart.evaluation.strata import groupings, strata
 from gpu_coldstart.spaces import Progress
+from gpu_coldstart.strategies.base import Weighed
 from gpu_coldstart.strategies.discovery import TradeOff
 
 __all__ = ["Curve", "RunResults", "SpaceResults", "analyse"]
@@ -66,6 +67,8 @@ class SpaceResults:
     strategy_blends : mapping of strategy to sequence of (users, ndcg, single)
         Of such a strategy, what its NDCG came to as so many validation users taught it, and that
         of the best of the others alone.
+    strategy_weights : mapping of strategy to sequence of (Weighed, float)
+        What its lists are ordered by, and how much each counts.
     trade_offs : mapping of strategy to TradeOff
         Of a strategy with a dial between accuracy and discovery.
     segments : mapping of column to values
@@ -88,6 +91,7 @@ class SpaceResults:
     strategy_curves: Mapping[str, Sequence[float]]
     strategy_experts: Mapping[str, Sequence[tuple[str, float, bool]]]
     strategy_blends: Mapping[str, Sequence[tuple[int, float, float]]]
+    strategy_weights: Mapping[str, Sequence[tuple[Weighed, float]]]
     trade_offs: Mapping[str, TradeOff]
     segments: Mapping[str, Sequence[Any]]
     shares: sparse.csr_array
@@ -158,6 +162,7 @@ def analyse(
         "learning": lambda: _learning(spaces),
         "experts": lambda: _experts(spaces),
         "blends": lambda: _blends(spaces),
+        "weights": lambda: _weights(spaces),
         "new-releases": lambda: (
             {"space": space} | row for space, made in spaces.items() for row in made.new_releases
         ),
@@ -299,6 +304,21 @@ def _blends(spaces: Mapping[str, SpaceResults]) -> Iterator[dict[str, Any]]:
                     "users": users,
                     "ndcg": ndcg,
                     "single": single,
+                }
+
+
+def _weights(spaces: Mapping[str, SpaceResults]) -> Iterator[dict[str, Any]]:
+    """What strategies made of others order their lists by."""
+    for space, made in spaces.items():
+        for strategy, weights in made.strategy_weights.items():
+            for (part, feature), weight in weights:
+                yield {
+                    "space": space,
+                    "strategy": strategy,
+                    "kind": part.kind,
+                    "name": part.name,
+                    "feature": feature,
+                    "weight": weight,
                 }
 
 

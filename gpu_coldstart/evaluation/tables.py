@@ -86,6 +86,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     },
     "experts": {**_of(_TEXT, "space strategy expert"), "added": _REAL, "kept": pa.bool_()},
     "blends": {**_of(_TEXT, "space strategy"), "users": _INT, **_of(_REAL, "ndcg single")},
+    "weights": {**_of(_TEXT, "space strategy kind name feature"), "weight": _REAL},
     "new-releases": {
         **_of(_TEXT, "space new source"),
         **_of(_INT, "tracks wanted k"),

@@ -8,10 +8,10 @@ from gpu_coldstart.evaluation.groups import EVERYWHERE
 from gpu_coldstart.evaluation.tables import Table
 from gpu_coldstart.reporting.blocks import Block, Fold, Grid, Text, number, percent
 from gpu_coldstart.reporting.labels import space_name, strategy_name
-from gpu_coldstart.reporting.rows import Line, lines_of
+from gpu_coldstart.reporting.rows import Line, lines_of, where
 from gpu_coldstart.runs import paths
 
-__all__ = ["blends", "discovery", "experts"]
+__all__ = ["blends", "discovery", "experts", "weights"]
 
 
 def experts(table: Table) -> Iterator[Block]:
@@ -70,6 +70,48 @@ def blends(table: Table) -> Iterator[Block]:
         frozenset({0, 1}),
         paths.csv("blends"),
     )
+
+
+def weights(table: Table) -> Iterator[Block]:
+    """What lists are ordered by, and whether a track may come again; nothing without a blend."""
+    lines = lines_of(table)
+    if not lines:
+        return
+    yield Text("What people come back to differs between data sets, so validation users decide.")
+    for line in where(lines, name="streamed_songs"):
+        yield Text(
+            f"{strategy_name(line['strategy'])} in {space_name(line['space'])} "
+            f"{_again(line['weight'])}."
+        )
+    grid = Grid(
+        "weights-table",
+        "Weights of the logarithm of 101 / rank (rank) and of the nearness to the best score "
+        "(score) with each strategy, of the logarithm of one by popularity rank, and of that of "
+        "1 + the number of events of a signal (count)",
+        ["space", "strategy", "kind", "what", "of", "weight"],
+        [
+            [
+                space_name(line["space"]),
+                strategy_name(line["strategy"]),
+                line["kind"],
+                line["name"],
+                line["feature"],
+                number(line["weight"], 3),
+            ]
+            for line in lines
+        ],
+        frozenset({0, 1, 2, 3, 4}),
+        paths.csv("weights"),
+    )
+    yield Fold("The numbers", [grid])
+
+
+def _again(weight: float) -> str:
+    """Whether a list may repeat what was streamed on registration day, by the weight of that."""
+    if not weight:
+        return "takes the lists of one strategy as they are"
+    verb = "lifts" if weight > 0 else "pushes down"
+    return f"{verb} what the user streamed that day, beside other tracks of its artist and album"
 
 
 def discovery(table: Table) -> Iterator[Block]:

@@ -8,7 +8,7 @@ from typing import Any
 from gpu_coldstart.evaluation.groups import EVERYWHERE
 from gpu_coldstart.evaluation.protocol import MEASURES
 from gpu_coldstart.evaluation.tables import Table
-from gpu_coldstart.reporting.blend_grids import blends, discovery, experts
+from gpu_coldstart.reporting.blend_grids import blends, discovery, experts, weights
 from gpu_coldstart.reporting.blocks import (
     Block,
     Fold,
@@ -350,6 +350,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Table], Iterator[Block]]]] = {
     "learning": ("Training", _learning),
     "experts": ("What experts add", experts),
     "blends": ("How many validation users it takes", blends),
+    "weights": ("What Best goes by", weights),
     "new-releases": ("New releases", new_releases),
 }
 """Heading and blocks of each table's section, in the order of the page."""

@@ -15,6 +15,7 @@ from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Engine, HostArray
 from gpu_coldstart.evaluation.analysis import Curve, SpaceResults
 from gpu_coldstart.evaluation.new_releases import Audience, new_releases
+from gpu_coldstart.registry import STRATEGIES
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.flow import Learned
 from gpu_coldstart.runs.stages import Given
@@ -86,6 +87,11 @@ def space_results(
             ]
             for strategy, state in states.items()
             if _has(state, "users", "reached", "single")
+        },
+        strategy_weights={
+            strategy: [*zip(weighed, host(state.weights).tolist(), strict=True)]
+            for strategy, state in states.items()
+            if (weighed := STRATEGIES.get(strategy).weighed(state))
         },
         trade_offs={
             strategy: replace(

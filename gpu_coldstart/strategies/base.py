@@ -25,6 +25,7 @@ __all__ = [
     "Retriever",
     "Strategy",
     "Users",
+    "Weighed",
     "favourites",
 ]
 
@@ -199,6 +200,13 @@ class Part(NamedTuple):
     name: str
 
 
+class Weighed(NamedTuple):
+    """A number that lists are ordered by, of a part: of its score, of its rank or a count."""
+
+    part: Part
+    feature: str
+
+
 class Strategy(ABC):
     """A way to recommend. Making one does all the work that does not depend on the user.
 
@@ -263,6 +271,12 @@ class Strategy(ABC):
     def served(cls, state: Any) -> Any:
         """What of the state it takes to recommend, which is all that a saved model holds."""
         return state
+
+    @classmethod
+    def weighed(cls, state: Any) -> tuple[Weighed, ...]:
+        """What the field ``weights`` [f] of the state weighs, for one that is to be shown."""
+        del state
+        return ()
 
     @abstractmethod
     def recommend(self, users: Users, k: int) -> Ranking:

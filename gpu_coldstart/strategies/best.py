@@ -12,12 +12,21 @@ import numpy as np
 from gpu_coldstart.batches import by_batches
 from gpu_coldstart.config.components import BestConfig
 from gpu_coldstart.engine.base import Array
+from gpu_coldstart.registry import STRATEGIES
 from gpu_coldstart.spaces import Progress
-from gpu_coldstart.strategies.base import Context, Part, Past, Ranking, Strategy, Users
+from gpu_coldstart.strategies.base import (
+    Context,
+    Part,
+    Past,
+    Ranking,
+    Strategy,
+    Users,
+    Weighed,
+)
 from gpu_coldstart.strategies.candidates import Candidates, Makers, candidates, makers
 from gpu_coldstart.strategies.discovery import TradeOff, turned
 from gpu_coldstart.strategies.judge import Judge, gain, ranked
-from gpu_coldstart.strategies.parts import parts, shares_of_parts
+from gpu_coldstart.strategies.parts import parts, shares_of_parts, weighed
 
 __all__ = ["Best"]
 
@@ -161,6 +170,11 @@ class Best(Strategy):
     def served(cls, state: Blend) -> Blend:
         """See :meth:`Strategy.served`."""
         return replace(state, trade_off=state.trade_off.of_nobody())
+
+    @classmethod
+    def weighed(cls, state: Blend) -> tuple[Weighed, ...]:
+        """See :meth:`Strategy.weighed`."""
+        return weighed(STRATEGIES.label(name) for name in state.experts)
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from gpu_coldstart.engine.base import Array
-from gpu_coldstart.strategies.base import Part
+from gpu_coldstart.strategies.base import Part, Weighed
 from gpu_coldstart.strategies.candidates import OWN, Candidates
 
-__all__ = ["parts", "shares_of_parts"]
+__all__ = ["parts", "shares_of_parts", "weighed"]
 
 _NOTHING = 1e-6
 """A lift below this share of its parts is but rounding."""
@@ -21,6 +21,20 @@ def parts(experts: Iterable[str]) -> tuple[Part, ...]:
         *(Part("expert", label) for label in experts),
         Part("popularity", "popularity"),
         *(Part("signal", name) for name in OWN),
+    )
+
+
+def weighed(experts: Iterable[str]) -> tuple[Weighed, ...]:
+    """What the features of candidates are, as in :class:`Candidates`, of experts of these labels.
+
+    Examples
+    --------
+    >>> [f"{part.name} {feature}" for part, feature in weighed(["Ridge"])][:4]
+    ['Ridge score', 'Ridge rank', 'popularity rank', 'favorite_songs count']
+    """
+    features = {"expert": ("score", "rank"), "popularity": ("rank",), "signal": ("count",)}
+    return tuple(
+        Weighed(part, feature) for part in parts(experts) for feature in features[part.kind]
     )
 
 

@@ -140,6 +140,29 @@ def test_experts_are_shown_with_what_they_add() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("weight", "verdict"),
+    [(0.5, "lifts what"), (-0.5, "pushes down what"), (0.0, "takes the lists of one strategy")],
+)
+def test_whether_a_track_may_come_again_is_said(weight: float, verdict: str) -> None:
+    rows = [
+        {
+            "space": "ut-als",
+            "strategy": "best",
+            "kind": "signal",
+            "name": name,
+            "feature": "count",
+            "weight": value,
+        }
+        for name, value in (("streamed_songs", weight), ("streamed_artists", 2.0))
+    ]
+    read = page(tables=EMPTY | {"weights": assemble("weights", rows)})
+    assert any(f"Best in UT-ALS {verdict}" in e.text for e in read.all("p"))
+    assert read.cells("weights-table")[2] == [
+        *("UT-ALS", "Best", "signal", "streamed_artists", "count", "2.000")
+    ]
+
+
 def test_discovery_is_shown_with_what_it_costs() -> None:
     known = dict.fromkeys(SCHEMAS["discovery"], 0.25) | {"space": "ut-als", "strategy": "best"}
     rows = [

@@ -28,8 +28,10 @@ from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.evaluation import evaluate
 from gpu_coldstart.evaluation.measures import TEXTBOOK
 from gpu_coldstart.evaluation.tables import SCHEMAS
+from gpu_coldstart.reporting.labels import strategy_name
 from gpu_coldstart.runs.artifacts import decode
 from gpu_coldstart.strategies.best import Blend
+from gpu_coldstart.strategies.candidates import OWN
 from tests.builtin import SPACES, STRATEGIES
 from tests.runs.helpers import (
     SIZES,
@@ -280,7 +282,7 @@ def test_calibration_is_of_the_predictions(done: Done, logs: Logs) -> None:
 
 def test_learning_is_the_saved_curve(done: Done) -> None:
     for space in SPACES:
-        rows = chosen(table(done[0], "learning"), space=space)
+        rows = chosen(table(done[0], "learning"), space=space, trained="network")
         curve = json.loads((done[0] / f"artifacts/{space}/network.json").read_bytes())
         assert [row["epoch"] for row in rows] == [1, 2]
         for name in ("train_loss", "validation_cosine"):
@@ -304,7 +306,7 @@ def test_made_from_what_an_earlier_run_saved(done: Done, tmp_path: Path) -> None
         (out / name).unlink()
     result = command(*synthetic(), "--out", out, "--resume")
     assert result.status == 0, result.err
-    assert result.out.count("kept from before") == 29
+    assert result.out.count("kept from before") == 35
     assert listed(out) == listed(done[0])
 
 
@@ -312,7 +314,7 @@ def test_left_out_it_leaves_the_rest_as_it_is(done: Done, tmp_path: Path) -> Non
     out = tmp_path / "run"
     result = command(*synthetic(evaluation__analysis="false"), "--out", out)
     assert result.status == 0, result.err
-    assert "[28/28] evaluation" in result.out
+    assert "[34/34] evaluation" in result.out
     assert "tables/" not in result.out
     warm = {f"artifacts/{space}/predictions.warm.safetensors" for space in SPACES}
     whole = learned(done[0])
@@ -383,5 +385,11 @@ def test_what_experts_add_is_told(tmp_path: Path) -> None:
     assert [(row["users"], row["ndcg"], row["single"]) for row in table(out, "blends")] == [
         (*each, state.single) for each in zip(state.users, state.reached, strict=True)
     ]
+    weights = table(out, "weights")
+    assert_allclose([row["weight"] for row in weights], state.weights, rtol=1e-6)
+    assert [row["name"] for row in weights if row["kind"] == "expert"] == [
+        strategy_name(name) for name in state.experts for _ in ("score", "rank")
+    ]
+    assert [row["name"] for row in weights if row["kind"] == "signal"] == list(OWN)
     page = (out / "report.html").read_text("utf-8")
-    assert all(f'id="{name}-table"' in page for name in ("experts", "blends"))
+    assert all(f'id="{name}-table"' in page for name in ("experts", "blends", "weights"))
