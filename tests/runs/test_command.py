@@ -99,8 +99,8 @@ def test_an_option_that_is_none_is_refused(arguments: list[str]) -> None:
 def test_it_says_which_engine_and_why_and_every_stage(done: Done) -> None:
     lines = done[1].out.splitlines()
     assert lines[0].startswith(f"gpu_coldstart {__version__}: engine cpu: ")
-    stages = [line for line in lines if re.match(r"\[ *\d+/31\] ", line)]
-    assert len(stages) == 31
+    stages = [line for line in lines if re.match(r"\[ *\d+/37\] ", line)]
+    assert len(stages) == 37
     assert all(re.search(r" \d+\.\d s$", line) for line in stages)
     assert not done[1].err
 
