@@ -131,7 +131,8 @@ class NewReleasesConfig(Parameters):
     ----------
     place : bool
         Give each the mean place of the tracks that share its album, else its artist, else its
-        genre, so that it can be recommended at once.
+        genre, so that it can be recommended at once. Not unless asked for: most tracks without
+        history may be old ones that nobody wants, and they would crowd the lists.
     sources : tuple of {"album", "artist", "genre"}
         Which of these to take, in this order.
     held_out : float
@@ -139,7 +140,7 @@ class NewReleasesConfig(Parameters):
         with the places that they have; 0 leaves that out.
     """
 
-    place: bool = True
+    place: bool = False
     sources: Distinct[Literal["album", "artist", "genre"]] = ("album", "artist", "genre")
     held_out: Annotated[float, Field(ge=0, lt=1)] = 0.05
 

@@ -45,7 +45,6 @@ _PROTOCOL_VALUES: dict[str, dict[str, Any]] = {
     "own": {},
     # What the paper states; where it is silent, ours.
     "paper": {
-        "new_releases.place": False,
         "features.scalars": "raw",
         "mlp.learning_rate": 1e-4,
         "mlp.epochs": 100,
@@ -55,7 +54,6 @@ _PROTOCOL_VALUES: dict[str, dict[str, Any]] = {
     },
     # What its released code does, but for defects.
     "release": {
-        "new_releases.place": False,
         "segments.iterations": 20,
         "segments.restarts": 10,
         "segments.seeding_points": 0,

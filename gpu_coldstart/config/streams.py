@@ -79,12 +79,12 @@ class TrackSoftmaxConfig(Parameters):
 
     hidden: Count = 256
     dropout: Annotated[float, Field(ge=0, le=0.95)] = 0.2
-    tracks: Count = 64
+    tracks: Count = 256
     full_up_to: Natural = 50_000
     negatives: Count = 8192
     negatives_power: Annotated[float, Field(ge=0, le=1)] = 0.75
-    learning_rate: Positive = 0.001
+    learning_rate: Positive = 0.0005
     weight_decay: NonNegative = 0.0
     batch_size: Count = 256
-    epochs: Count = 40
-    patience: Natural = 5
+    epochs: Count = 20
+    patience: Natural = 3

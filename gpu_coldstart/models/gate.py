@@ -90,7 +90,8 @@ class Likelihood:
         mixed = torch.split(weights, self._sizes, dim=1)
         total = torch.zeros((), device=users.device)
         for popularity, mine in zip(known, mixed, strict=True):
-            found = len(known) * torch.bmm(popularity, mine[:, :, None])[:, :, 0]
+            # A row by a matrix: the matrix by a column takes more than twice as long on a CPU.
+            found = len(known) * torch.bmm(mine[:, None], popularity.transpose(1, 2))[:, 0]
             total = total - (shares * (found + _TINY).log()).sum(dim=1).mean()
         return total / len(known)
 

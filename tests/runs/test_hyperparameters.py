@@ -143,8 +143,10 @@ CASES: dict[str, Case] = {
     "tt_svd.oversamples": svd("9"),
     "tt_svd.power_iterations": svd("0"),
     "tt_svd.history": svd("streams"),
-    "new_releases.place": Case("false", SPACE, LOGS, under=UNHEARD),
-    "new_releases.sources": Case("genre", SPACE, LOGS, under=UNHEARD),
+    "new_releases.place": Case("true", SPACE, LOGS, under=UNHEARD),
+    "new_releases.sources": Case(
+        "genre", SPACE, LOGS, under=UNHEARD | {"new_releases.place": "true"}
+    ),
     "new_releases.held_out": Case("0.2", "tables/new-releases.csv", LISTS),
     "segments.k": Case("7", SEGMENTS, SPACE),
     "segments.iterations": Case("1", SEGMENTS, SPACE, under={"segments.k": "7"}),

@@ -59,7 +59,6 @@ def test_a_new_track_of_a_streamed_album_is_recommended_at_once(
 ) -> None:
     """It lies exactly where the user is: at the mean of the album's others."""
     without, new, others = latest(tables)
-    placed = recommended(without, others, tmp_path / "placed", space=space)
-    assert placed[0] == new
-    off: dict[str, Any] = {"new_releases": {"place": False}}
-    assert new not in recommended(without, others, tmp_path / "off", space=space, **off)
+    on: dict[str, Any] = {"new_releases": {"place": True}}
+    assert recommended(without, others, tmp_path / "on", space=space, **on)[0] == new
+    assert new not in recommended(without, others, tmp_path / "off", space=space)
