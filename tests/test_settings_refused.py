@@ -178,7 +178,10 @@ def test_python_is_checked_as_well(make: Any) -> None:
         ({"mlp.drop_last": "5"}, "'mlp.drop_last' is 5, but true or false is needed"),
         ({"segments.k": "true"}, "'segments.k' is true, but a whole number like 0 is needed"),
         ({"mlp.hidden": "x"}, "'mlp.hidden' needs a list of whole numbers like [400, 300, 200]"),
-        ({"strategies.names": "1"}, "'strategies.names' needs a list of texts like ['popularity'"),
+        (
+            {"strategies.names": "1"},
+            "'strategies.names' needs a list of texts like ['best'",
+        ),
         ({"seed": "99999999999"}, "'seed' is 99999999999: it must be at most 2147483647"),
         ({"split.cold_share": "1.5"}, "'split.cold_share' is 1.5: it must be less than 1"),
         *(

@@ -84,15 +84,19 @@ class Candidates:
         )
         return Candidates(xp.take_along_axis(self.tracks, order, 1), listed, features)
 
-    def of(self, experts: Sequence[int]) -> Candidates:
+    def of(self, xp: Any, experts: Sequence[int]) -> Candidates:
         """What they were with only some of the experts, by place."""
-        listed = self.listed[:, :, [*experts, -1]]
-        return Candidates(self.tracks, listed, self.features[:, :, self.columns_of(experts)])
+        own = self.listed[:, :, -1:]
+        listed = [*(self.listed[:, :, place : place + 1] for place in experts), own]
+        return Candidates(
+            self.tracks, xp.concatenate(listed, axis=2), self.only(xp, self.features, experts)
+        )
 
-    def columns_of(self, experts: Sequence[int]) -> list[int]:
-        """The features that are left with only some of the experts, by place."""
-        opinions = [2 * each + column for each in experts for column in range(2)]
-        return [*opinions, *range(2 * self.listed.shape[2] - 2, self.features.shape[2])]
+    def only(self, xp: Any, features: Array, experts: Sequence[int]) -> Array:
+        """Of something for each feature [..., f], what is left with only some of the experts."""
+        opinions = [features[..., 2 * place : 2 * place + 2] for place in experts]
+        rest = features[..., 2 * self.listed.shape[2] - 2 :]
+        return xp.concatenate([*opinions, rest], axis=-1)
 
 
 def candidates(

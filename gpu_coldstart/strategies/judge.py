@@ -15,7 +15,7 @@ from gpu_coldstart.strategies.logit import Choices, fit_logit
 __all__ = ["Judge", "Judged", "gain", "ranked"]
 
 _BATCH = 512  # users whose candidates are ranked at once
-_FEWEST = 10  # validation users that are worth learning from
+_PARTS = (4, 16, 64)  # of the users who teach, how many may do with one
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,8 @@ class Judge:
 
     def alone(self, found: Candidates, place: int) -> Judged:
         """The lists of one expert, by place."""
-        xp, mine = self._engine.xp, found.of([place])
+        xp = self._engine.xp
+        mine = found.of(xp, [place])
         return self._judged(mine, xp.tile(by_rank(xp, mine.features.shape[2]), (self._folds, 1)))
 
     def trials(
@@ -172,11 +173,11 @@ class Judge:
         blend : Judged
             Of those that are kept.
         """
-        kept, added = tuple(single), {}
+        xp, kept, added = self._engine.xp, tuple(single), dict[str, float]()
         for name in sorted(single, key=single.__getitem__):
             rest = [place for place, other in enumerate(kept) if other != name]
-            start = blend.weights[:, blend.found.columns_of(rest)]
-            without = self.by_folds(blend.found.of(rest), strength, start)
+            start = blend.found.only(xp, blend.weights, rest)
+            without = self.by_folds(blend.found.of(xp, rest), strength, start)
             added[name], helps = gain(blend.ndcg, without.ndcg)
             if not helps:
                 kept, blend = tuple(kept[place] for place in rest), without
@@ -184,14 +185,15 @@ class Judge:
         return kept, added, blend
 
     def learning(self, blend: Judged, strength: float) -> dict[int, float]:
-        """NDCG by the number of users who taught a blend: all outside a fold, half of them, ...
+        """NDCG by the number of users who taught a blend: all outside a fold, a quarter, and so on.
 
         The strength is that of all, which is less than few users would ask for.
         """
         most = len(self._fold) - len(self._fold) // self._folds
         reached = {most: blend.mean}
-        while (most := most // 2) >= _FEWEST:
-            reached[most] = self.by_folds(blend.found, strength, most=most).mean
+        for part in _PARTS:
+            fewer = max(1, most // part)
+            reached[fewer] = self.by_folds(blend.found, strength, most=fewer).mean
         return dict(sorted(reached.items()))
 
     def turned(self, blend: Judged) -> tuple[Array, Array]:

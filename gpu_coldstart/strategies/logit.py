@@ -61,7 +61,7 @@ def fit_logit(xp: Any, choices: Choices, strength: float, start: Array | None = 
         y = choices.chosen[mine] / choices.chosen[mine].sum(axis=1, keepdims=True)
         chosen += (y[:, None] @ x).sum(axis=(0, 1)) / n
     tried = weights = xp.zeros(f) if start is None else start
-    least, step, size = xp.asarray(xp.inf), xp.zeros(f), xp.ones(())
+    least, step, size = xp.full((), xp.inf), xp.zeros(f), xp.ones(())
     for _ in range(_STEPS if start is None else _FEWER):
         loss = strength / 2 * (tried @ tried) - tried @ chosen
         gradient, hessian = strength * tried - chosen, strength * xp.eye(f)

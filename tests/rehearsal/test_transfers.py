@@ -111,6 +111,11 @@ class _Fetches(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
+def world(**changes: str) -> list[str]:
+    """A run with every strategy; Best has one expert, as it asks those alone that it kept."""
+    return [*synthetic(strategies__best_experts="popularity", **changes), *EVERY]
+
+
 @contextmanager
 def told(stage: Stage) -> Iterator[None]:
     """Note what crosses by way of tensors too, and who asked the engine to move an array."""
@@ -153,7 +158,7 @@ def _one_thread() -> Iterator[None]:
 def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Stage]:
     """A whole run on the shrunken world."""
     with rehearsed() as stage, told(stage):
-        return run(tmp_path_factory.mktemp("transfers") / "run", *synthetic(), *EVERY), stage
+        return run(tmp_path_factory.mktemp("transfers") / "run", *world()), stage
 
 
 def test_arrays_come_to_the_host_only_to_be_saved(rehearsal: tuple[Path, Stage]) -> None:
@@ -170,7 +175,7 @@ def test_arrays_come_to_the_device_only_from_tables_and_seeds(
 
 def test_what_was_saved_comes_back_once(rehearsal: tuple[Path, Stage]) -> None:
     with rehearsed() as stage, told(stage):
-        run(rehearsal[0], *synthetic(), *EVERY, "--resume")
+        run(rehearsal[0], *world(), "--resume")
     assert arrays(stage.transfers, "host-to-device").keys() == RESUMED.keys()
     assert not arrays(stage.transfers, "device-to-host")
 
@@ -181,9 +186,9 @@ def test_more_users_make_no_more_crossings(rehearsal: tuple[Path, Stage], tmp_pa
     Two loops go by batches of users, and do not come round twice here: input vectors are made
     for 4096 at once, lists for 8192.
     """
-    larger = {f"world.{key}": value for key, value in LARGER.items()}
+    larger = {f"world__{key}": str(value) for key, value in LARGER.items()}
     with rehearsed() as stage, told(stage):
-        run(tmp_path / "run", *synthetic(**larger), *EVERY)
+        run(tmp_path / "run", *world(**larger))
     one, other = (
         Counter((moved.kind, moved.where) for moved in found.transfers)
         for found in (rehearsal[1], stage)

@@ -10,15 +10,26 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.registry import STRATEGIES as KINDS
+from gpu_coldstart.strategies import experts_of
 from tests.builtin import SPACES, STRATEGIES
 from tests.runs.helpers import Result, manifest
 
 LEARNED = ("space", "segments", "descriptions", "network", "predictions", "predictions.warm")
 WAYS = tuple(
-    part
-    for name in STRATEGIES
-    for part in ([f"{name}.state", name] if KINDS.get(name).State is not None else [name])
+    dict.fromkeys(
+        part
+        for name in STRATEGIES
+        for part in (
+            *(
+                f"{each}.state"
+                for each in (*experts_of(name, Config()), name)
+                if KINDS.get(each).State is not None
+            ),
+            name,
+        )
+    )
 )
 PARTS = (*LEARNED, *WAYS, "carousels")
 LAST = ("analysis", "results", "report")

@@ -176,7 +176,10 @@ def test_results_json_has_the_rows(done: Done) -> None:
 def test_results_json_has_the_stages(done: Done) -> None:
     stages = results(done[0])["stages"]
     learned = ("space", "segments", "descriptions", "network", "predictions", "predictions.warm")
-    states = {"input-features": ("input-features.state",)}
+    states = {
+        "input-features": ("input-features.state",),
+        "best": ("ridge.state", "best.state"),  # Ridge is an expert of Best
+    }
     ways = (part for name in STRATEGIES for part in (*states.get(name, ()), name))
     each = (*learned, *ways, "carousels")
     names = ["logs", *(f"{space}/{name}" for space in SPACES for name in each)]

@@ -12,7 +12,7 @@ from safetensors.numpy import load, save
 
 from gpu_coldstart.runs.artifacts import parquet_bytes, read_table
 from gpu_coldstart.strategies.carousels import ARMS
-from tests.builtin import STRATEGIES
+from tests.builtin import EVERY_STRATEGY
 from tests.runs.helpers import (
     command,
     differing,
@@ -92,7 +92,7 @@ def test_every_file_of_the_manifest_is_of_a_kind_tested(done: Done) -> None:
     names = {*listed(done[0])} - {"results.md"} - tabled()
     assert tabled() < set(listed(done[0]))
     tested = {Path(kind).name.replace("semi", "").replace("input-features", "") for kind in FILES}
-    strategies = sorted(STRATEGIES, key=len, reverse=True)
+    strategies = sorted(EVERY_STRATEGY, key=len, reverse=True)
     for name in names:
         plain = Path(name).name
         for strategy in strategies:

@@ -55,7 +55,11 @@ def test_it_gives_the_results_of_the_tables_it_was_made_of(release: Path, tmp_pa
         *("--out", tmp_path / "tables"),
     )
     assert on_tables.status == 0, on_tables.err
-    mine, theirs = (results(tmp_path / name)["rows"] for name in ("release", "tables"))
+    mine, theirs = (
+        # Best also looks at single events of the day, which the release does not have.
+        [row for row in results(tmp_path / name)["rows"] if row["strategy"] != "best"]
+        for name in ("release", "tables")
+    )
     assert len(mine) == 12
     for one, other in zip(mine, theirs, strict=True):
         for measure in ("precision", "recall", "ndcg"):
