@@ -10,7 +10,7 @@ from gpu_coldstart.engine.base import Array
 __all__ = ["DIALS", "TradeOff", "by_rank", "turned"]
 
 DIALS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
-"""Values of ``discovery`` that are tried; in the default world popularity weighs 0.4."""
+"""Values of ``discovery`` that are tried, from accuracy alone to little of it."""
 
 
 @dataclass(frozen=True)
