@@ -8,18 +8,14 @@ from pydantic import Field
 
 from gpu_coldstart.config.base import Count, Distinct, Natural, NonNegative, Parameters, Positive
 
-__all__ = ["GateConfig", "TrackSoftmaxConfig"]
+__all__ = ["GateConfig", "StreamsConfig", "TrackSoftmaxConfig"]
 
 
-class GateConfig(Parameters):
-    """Settings of Gate.
+class StreamsConfig(Parameters):
+    """Settings of any of them.
 
     Attributes
     ----------
-    segments : tuple of int
-        Numbers of segments; the mixtures over each are averaged.
-    smoothing : float
-        How many average warm users join each segment, so that no track is impossible there.
     hidden : int
         Width of the hidden layer.
     dropout : float
@@ -37,8 +33,6 @@ class GateConfig(Parameters):
         epoch; 0 never stops early and keeps the last.
     """
 
-    segments: Distinct[Count] = (50, 100, 200, 400)
-    smoothing: Positive = 0.2
     hidden: Count = 256
     dropout: Annotated[float, Field(ge=0, le=0.95)] = 0.2
     tracks: Count = 32
@@ -49,42 +43,35 @@ class GateConfig(Parameters):
     patience: Natural = 5
 
 
-class TrackSoftmaxConfig(Parameters):
+class GateConfig(StreamsConfig):
+    """Settings of Gate.
+
+    Attributes
+    ----------
+    segments : tuple of int
+        Numbers of segments; the mixtures over each are averaged.
+    smoothing : float
+        How many average warm users join each segment, so that no track is impossible there.
+    """
+
+    segments: Distinct[Count] = (50, 100, 200, 400)
+    smoothing: Positive = 0.2
+
+
+class TrackSoftmaxConfig(StreamsConfig):
     """Settings of Track Softmax.
 
     Attributes
     ----------
-    hidden : int
-        Width of the hidden layer.
-    dropout : float
-        Share of the blocks of an input vector that are hidden from the network in training, so that
-        it does not lean on one signal.
-    tracks : int
-        Of a user with more, so many in each epoch are trained on.
     full_up_to : int
         With more tracks than this the sum over all of them is estimated from a sample.
     negatives : int
         Size of the sample, the same for all users of a batch.
     negatives_power : float
         It is drawn by popularity to this power; 0 draws all tracks alike.
-    learning_rate, weight_decay : float
-        Of Adam.
-    batch_size : int
-    epochs : int
-        Maximum number of passes over the warm users.
-    patience : int
-        Stop after this many epochs without a better NDCG of the validation users and keep the best
-        epoch; 0 never stops early and keeps the last.
     """
 
-    hidden: Count = 256
-    dropout: Annotated[float, Field(ge=0, le=0.95)] = 0.2
-    tracks: Count = 256
+    tracks: Count = 64
     full_up_to: Natural = 50_000
     negatives: Count = 8192
     negatives_power: Annotated[float, Field(ge=0, le=1)] = 0.75
-    learning_rate: Positive = 0.0005
-    weight_decay: NonNegative = 0.0
-    batch_size: Count = 256
-    epochs: Count = 20
-    patience: Natural = 3

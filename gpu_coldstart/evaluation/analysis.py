@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy import sparse
 
 from gpu_coldstart.config.parameters import CarouselsConfig, EvaluationConfig
 from gpu_coldstart.engine.base import HostArray
-from gpu_coldstart.evaluation import tables
+from gpu_coldstart.evaluation import blends, tables
 from gpu_coldstart.evaluation.calibration import calibration, cosines, heard
 from gpu_coldstart.evaluation.comparisons import comparisons
 from gpu_coldstart.evaluation.discovery import discovery
@@ -24,8 +25,7 @@ from gpu_coldstart.evaluation.replay import replay
 from gpu_coldstart.evaluation.segment_table import segment_table
 from gpu_coldstart.evaluation.strata import groupings, strata
 from gpu_coldstart.spaces import Progress
-from gpu_coldstart.strategies.base import Weighed
-from gpu_coldstart.strategies.discovery import TradeOff
+from gpu_coldstart.strategies.blending import Blending
 
 __all__ = ["Curve", "RunResults", "SpaceResults", "analyse"]
 
@@ -61,16 +61,8 @@ class SpaceResults:
     strategy_curves : mapping of strategy to sequence of float
         The ``curve`` of a strategy's state, where it has one: the validation users' NDCG after
         each of its epochs or trials, the first best of which was kept.
-    strategy_experts : mapping of strategy to sequence of (name, added, kept)
-        Of a strategy made of others: what NDCG on the validation users lost without each, and
-        whether it was kept.
-    strategy_blends : mapping of strategy to sequence of (users, ndcg, single)
-        Of such a strategy, what its NDCG came to as so many validation users taught it, and that
-        of the best of the others alone.
-    strategy_weights : mapping of strategy to sequence of (Weighed, float)
-        What its lists are ordered by, and how much each counts.
-    trade_offs : mapping of strategy to TradeOff
-        Of a strategy with a dial between accuracy and discovery.
+    blendings : mapping of strategy to Blending
+        Of those made of others.
     segments : mapping of column to values
         As :func:`gpu_coldstart.segments.describe` has them.
     shares : csr_array [segments, tracks] of float32
@@ -89,10 +81,7 @@ class SpaceResults:
     predictions: Mapping[str, HostArray]
     curve: Curve
     strategy_curves: Mapping[str, Sequence[float]]
-    strategy_experts: Mapping[str, Sequence[tuple[str, float, bool]]]
-    strategy_blends: Mapping[str, Sequence[tuple[int, float, float]]]
-    strategy_weights: Mapping[str, Sequence[tuple[Weighed, float]]]
-    trade_offs: Mapping[str, TradeOff]
+    blendings: Mapping[str, Blending]
     segments: Mapping[str, Sequence[Any]]
     shares: sparse.csr_array
     lists: Mapping[str, HostArray]
@@ -156,13 +145,13 @@ def analyse(
         "comparisons": lambda: comparisons(results.sample),
         "strata": lambda: strata(results.sample, among, **random),
         "exposure": lambda: _exposure(observed, spaces),
-        "discovery": lambda: _discovery(observed, spaces),
+        "discovery": lambda: _blended(spaces, partial(_discovery, observed)),
         "segments": lambda: _segments(observed, spaces, carousels.least_tracks),
         "calibration": lambda: _calibration(observed, spaces, **random),
         "learning": lambda: _learning(spaces),
-        "experts": lambda: _experts(spaces),
-        "blends": lambda: _blends(spaces),
-        "weights": lambda: _weights(spaces),
+        "experts": lambda: _blended(spaces, blends.experts),
+        "blends": lambda: _blended(spaces, blends.taught),
+        "weights": lambda: _blended(spaces, blends.weights),
         "new-releases": lambda: (
             {"space": space} | row for space, made in spaces.items() for row in made.new_releases
         ),
@@ -205,13 +194,20 @@ def _exposure(observed: Observed, spaces: Mapping[str, SpaceResults]) -> Iterato
                 yield head | row
 
 
-def _discovery(observed: Observed, spaces: Mapping[str, SpaceResults]) -> Iterator[dict[str, Any]]:
-    """The trade-off of every strategy that has a dial, on validation users."""
-    country = observed.of(observed.country, "validation")
+def _discovery(observed: Observed, blending: Blending) -> Iterator[dict[str, Any]]:
+    """The trade-off of a strategy that has a dial, on validation users."""
     warm = observed.cohorts["warm"]
+    country = observed.of(observed.country, "validation")
+    return discovery(blending.trade_off, observed.popularity, warm.stop - warm.start, country)
+
+
+def _blended(
+    spaces: Mapping[str, SpaceResults], rows: Callable[[Blending], Iterator[dict[str, Any]]]
+) -> Iterator[dict[str, Any]]:
+    """Rows about every strategy that is made of others."""
     for space, made in spaces.items():
-        for strategy, each in made.trade_offs.items():
-            for row in discovery(each, observed.popularity, warm.stop - warm.start, country):
+        for strategy, blending in made.blendings.items():
+            for row in rows(blending):
                 yield {"space": space, "strategy": strategy} | row
 
 
@@ -276,49 +272,6 @@ def _learning(spaces: Mapping[str, SpaceResults]) -> Iterator[dict[str, Any]]:
                     "validation_cosine": None,
                     "validation_ndcg": ndcg,
                     "kept": epoch == 1 + int(np.argmax(curve)),
-                }
-
-
-def _experts(spaces: Mapping[str, SpaceResults]) -> Iterator[dict[str, Any]]:
-    """What each part of a strategy made of others added to it."""
-    for space, made in spaces.items():
-        for strategy, experts in made.strategy_experts.items():
-            for expert, added, kept in experts:
-                yield {
-                    "space": space,
-                    "strategy": strategy,
-                    "expert": expert,
-                    "added": added,
-                    "kept": kept,
-                }
-
-
-def _blends(spaces: Mapping[str, SpaceResults]) -> Iterator[dict[str, Any]]:
-    """How good strategies made of others are by the number of users who teach them."""
-    for space, made in spaces.items():
-        for strategy, blends in made.strategy_blends.items():
-            for users, ndcg, single in blends:
-                yield {
-                    "space": space,
-                    "strategy": strategy,
-                    "users": users,
-                    "ndcg": ndcg,
-                    "single": single,
-                }
-
-
-def _weights(spaces: Mapping[str, SpaceResults]) -> Iterator[dict[str, Any]]:
-    """What strategies made of others order their lists by."""
-    for space, made in spaces.items():
-        for strategy, weights in made.strategy_weights.items():
-            for (part, feature), weight in weights:
-                yield {
-                    "space": space,
-                    "strategy": strategy,
-                    "kind": part.kind,
-                    "name": part.name,
-                    "feature": feature,
-                    "weight": weight,
                 }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.evaluation.exposure import exposure
-from gpu_coldstart.evaluation.groups import EVERYWHERE, commonest, named
+from gpu_coldstart.evaluation.groups import everywhere
 from gpu_coldstart.strategies.discovery import TradeOff
 
 __all__ = ["discovery"]
@@ -38,10 +38,9 @@ def discovery(
         The rows of :func:`~gpu_coldstart.evaluation.exposure.exposure`, with ``discovery``, and
         mean ``ndcg`` of the same users.
     """
-    codes, names = country[0][trade_off.users], country[1]
-    members = {EVERYWHERE: np.full(len(codes), fill_value=True)}
-    members |= {named(names[code]): codes == code for code in commonest(codes, names)}
+    here = country[0][trade_off.users], country[1]
+    members = dict(everywhere(*here))
     for dial, tracks, ndcg in zip(trade_off.dials, trade_off.tracks, trade_off.ndcg, strict=True):
-        for row in exposure(tracks + 1, popularity, n_warm, (codes, names)):
+        for row in exposure(tracks + 1, popularity, n_warm, here):
             mean = float(ndcg[members[row["country"]]].mean(dtype=np.float64))
             yield {"discovery": dial, "k": tracks.shape[1], "ndcg": mean} | row

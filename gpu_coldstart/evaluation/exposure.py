@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gpu_coldstart.engine.base import HostArray
-from gpu_coldstart.evaluation.groups import EVERYWHERE, commonest, named
+from gpu_coldstart.evaluation.groups import EVERYWHERE, everywhere
 
 __all__ = ["exposure", "gini", "novelty", "ranks_of"]
 
@@ -93,18 +93,15 @@ def exposure(
         A row for all users, with ``coverage``, ``gini`` and ``novelty``, and one for each of the
         ten commonest countries, where these are None.
     """
-    codes, names = country
     counts = np.bincount(ranks.ravel() - 1, minlength=len(popularity))
-    yield {
-        "country": EVERYWHERE,
-        **_popularity_of(ranks),
+    whole = {
         "coverage": float((counts > 0).mean()),
         "gini": gini(counts),
         "novelty": novelty(counts, popularity, n_warm),
     }
-    nothing = dict.fromkeys(("coverage", "gini", "novelty"))
-    for code in commonest(codes, names):
-        yield {"country": named(names[code]), **_popularity_of(ranks[codes == code]), **nothing}
+    for name, members in everywhere(*country):
+        rest = whole if name == EVERYWHERE else dict.fromkeys(whole)
+        yield {"country": name, **_popularity_of(ranks[members]), **rest}
 
 
 def _popularity_of(ranks: HostArray) -> dict[str, Any]:

@@ -22,6 +22,7 @@ __all__ = [
     "by_country",
     "commonest",
     "event_counts",
+    "everywhere",
     "group_means",
     "interaction_groups",
     "interactions",
@@ -144,6 +145,19 @@ def named(country: str) -> str:
     ('BR', '"Other"', '""Other""')
     """
     return f'"{country}"' if country.strip('"').casefold() in _OURS else country
+
+
+def everywhere(codes: HostArray, names: tuple[str, ...]) -> Iterator[tuple[str, HostArray]]:
+    """All users [users] of bool, then those of each of the ten commonest countries.
+
+    Parameters
+    ----------
+    codes : HostArray [users] of integers
+        Index into ``names``; -1 where unknown.
+    """
+    yield EVERYWHERE, np.full(len(codes), fill_value=True)
+    for code in commonest(codes, names):
+        yield named(names[code]), codes == code
 
 
 def by_country(codes: HostArray, names: tuple[str, ...]) -> Grouping:

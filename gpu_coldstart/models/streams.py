@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from gpu_coldstart.batches import batches
-from gpu_coldstart.config.streams import GateConfig, TrackSoftmaxConfig
+from gpu_coldstart.config.streams import StreamsConfig
 from gpu_coldstart.data.signals import BLOCKS
 from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.features import Inputs
@@ -144,7 +144,7 @@ class StreamTraining(ABC, Generic[Network]):
         What users streamed; those who streamed nothing take no part.
     make : callable
         From what makes the first layer to the network, with fresh weights.
-    options : GateConfig or TrackSoftmaxConfig
+    options : StreamsConfig
     seed : int
         Of the first weights, the order of the users, the tracks and the blocks looked at.
     """
@@ -157,7 +157,7 @@ class StreamTraining(ABC, Generic[Network]):
         *,
         plays: Csr,
         make: Callable[[InputLayer], Network],
-        options: GateConfig | TrackSoftmaxConfig,
+        options: StreamsConfig,
         seed: int,
     ):
         self._engine, self._options, self._seed = engine, options, seed

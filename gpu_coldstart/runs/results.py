@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -46,80 +46,50 @@ def space_results(
     space, cut, network = given[learned.space], given[learned.segments], given[learned.network]
     shares = tuple(map(host, (cut.shares.data, cut.shares.indices, cut.shares.indptr)))
     shown = {} if learned.carousels is None else given[learned.carousels]
-
-    tested = slice(logs.n_validation, logs.n_validation + logs.n_test)
+    states = {strategy: given[stage] for strategy, stage in learned.states.items()}
+    predicted = given[learned.predictions].embeddings
     audience = Audience(
-        given[learned.predictions].embeddings[tested],
+        predicted[logs.n_validation : logs.n_validation + logs.n_test],
         truth.of(engine, "test"),
         config.strategies.similarity,
         max(config.evaluation.k),
     )
-    states = {strategy: given[stage] for strategy, stage in learned.states.items()}
-
-    def listed(columns: dict[str, Any], kind: str) -> HostArray:
-        """Ids in the test users' lists [test users, K]; they come before the targets'."""
-        k = int(np.max(columns["rank"]))
-        shown = pa.array(columns[f"{kind}_id"])[: logs.n_test * k]
-        return logs.ids.codes(kind, shown).reshape(logs.n_test, k)
-
+    held_out = new_releases(
+        engine, logs, space.tracks, audience, config.new_releases, seed=config.seed
+    )
     return SpaceResults(
         users=host(space.users),
         tracks=host(space.tracks),
         predictions={
             "warm": host(given[learned.warm].embeddings),
-            "validation": host(given[learned.predictions].embeddings[: logs.n_validation]),
+            "validation": host(predicted[: logs.n_validation]),
         },
         curve=Curve(network.train_loss, network.validation_cosine, network.best_epoch),
         strategy_curves={
-            strategy: state.curve for strategy, state in states.items() if _has(state, "curve")
+            strategy: state.curve for strategy, state in states.items() if hasattr(state, "curve")
         },
-        strategy_experts={
-            strategy: [
-                (name, added, name in state.experts)
-                for name, added in zip(state.tried, state.added, strict=True)
-            ]
+        blendings={
+            strategy: blending.on(host)
             for strategy, state in states.items()
-            if _has(state, "tried", "added", "experts")
-        },
-        strategy_blends={
-            strategy: [
-                (*each, state.single) for each in zip(state.users, state.reached, strict=True)
-            ]
-            for strategy, state in states.items()
-            if _has(state, "users", "reached", "single")
-        },
-        strategy_weights={
-            strategy: [*zip(weighed, host(state.weights).tolist(), strict=True)]
-            for strategy, state in states.items()
-            if (weighed := STRATEGIES.get(strategy).weighed(state))
-        },
-        trade_offs={
-            strategy: replace(
-                each, users=host(each.users), tracks=host(each.tracks), ndcg=host(each.ndcg)
-            )
-            for strategy, state in states.items()
-            if _has(state, "trade_off")
-            for each in [state.trade_off]
+            if (blending := STRATEGIES.get(strategy).blending(state)) is not None
         },
         segments=given[learned.descriptions][paths.descriptions(name)],
         shares=sparse.csr_array(shares, shape=cut.shares.shape),
         lists={
-            strategy: listed(given[stage].lists, "track")
+            strategy: _tested(logs, given[stage].lists, "track")
             for strategy, stage in learned.strategies.items()
         },
-        new_releases=[
-            *new_releases(
-                engine, logs, space.tracks, audience, config.new_releases, seed=config.seed
-            )
-        ],
+        new_releases=list(held_out),
         carousels={
-            arm: listed(shown[paths.carousel(name, arm)], "playlist")
+            arm: _tested(logs, shown[paths.carousel(name, arm)], "playlist")
             for arm in ARMS
             if paths.carousel(name, arm) in shown
         },
     )
 
 
-def _has(state: Any, *names: str) -> bool:
-    """Whether a strategy's state has fields of these names."""
-    return set(names) <= {field.name for field in fields(state)}
+def _tested(logs: Logs, columns: Mapping[str, Any], kind: str) -> HostArray:
+    """Ids in the test users' lists [test users, K]; they come before the targets'."""
+    k = int(np.max(columns["rank"]))
+    ids = pa.array(columns[f"{kind}_id"])[: logs.n_test * k]
+    return logs.ids.codes(kind, ids).reshape(logs.n_test, k)

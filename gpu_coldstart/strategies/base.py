@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from gpu_coldstart.batches import by_batches
 from gpu_coldstart.config.base import Parameters
@@ -16,16 +16,15 @@ from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.segments import Segments
 from gpu_coldstart.spaces import Progress, Space, unit_rows
+from gpu_coldstart.strategies.blending import Blending, Part
 
 __all__ = [
     "Context",
-    "Part",
     "Past",
     "Ranking",
     "Retriever",
     "Strategy",
     "Users",
-    "Weighed",
     "favourites",
 ]
 
@@ -193,20 +192,6 @@ class Past:
     experts: Mapping[str, Strategy] = field(default_factory=dict)
 
 
-class Part(NamedTuple):
-    """What scores are made of, by ``kind`` and ``name``: an expert, popularity, a signal."""
-
-    kind: str
-    name: str
-
-
-class Weighed(NamedTuple):
-    """A number that lists are ordered by, of a part: of its score, of its rank or a count."""
-
-    part: Part
-    feature: str
-
-
 class Strategy(ABC):
     """A way to recommend. Making one does all the work that does not depend on the user.
 
@@ -214,13 +199,7 @@ class Strategy(ABC):
     arrays, matrices, numbers and names, as ``State``, and learns it in :meth:`fit`; the state is
     saved with the run and in the model. A state may have a field ``curve``, a tuple of
     :attr:`Past.score` after each epoch or trial, of which the first best was kept: it is shown
-    with the curves of the networks. That of a strategy made of others may have the fields
-    ``tried``, their names, ``added``, what :attr:`Past.score` lost without each, and ``experts``,
-    the names of those kept, which are shown too; and ``users``, numbers of validation users,
-    ``reached``, what :attr:`Past.score` came to as so many taught it, and ``single``, what the
-    best of the others alone comes to. Where a setting trades accuracy for discovery, the field
-    ``trade_off`` has what validation users get at several values of it
-    (:class:`~gpu_coldstart.strategies.discovery.TradeOff`).
+    with the curves of the networks.
 
     Parameters
     ----------
@@ -273,10 +252,10 @@ class Strategy(ABC):
         return state
 
     @classmethod
-    def weighed(cls, state: Any) -> tuple[Weighed, ...]:
-        """What the field ``weights`` [f] of the state weighs, for one that is to be shown."""
+    def blending(cls, state: Any) -> Blending | None:
+        """What a strategy made of others has learned, to be shown."""
         del state
-        return ()
+        return None
 
     @abstractmethod
     def recommend(self, users: Users, k: int) -> Ranking:

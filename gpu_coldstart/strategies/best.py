@@ -14,24 +14,17 @@ from gpu_coldstart.config.components import BestConfig
 from gpu_coldstart.engine.base import Array
 from gpu_coldstart.registry import STRATEGIES
 from gpu_coldstart.spaces import Progress
-from gpu_coldstart.strategies.base import (
-    Context,
-    Part,
-    Past,
-    Ranking,
-    Strategy,
-    Users,
-    Weighed,
-)
+from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
+from gpu_coldstart.strategies.blending import Blending, Expert, Part
 from gpu_coldstart.strategies.candidates import Candidates, Makers, candidates, makers
 from gpu_coldstart.strategies.discovery import TradeOff, turned
 from gpu_coldstart.strategies.judge import Judge, gain, ranked
 from gpu_coldstart.strategies.parts import parts, shares_of_parts, weighed
+from gpu_coldstart.strategies.tuning import LISTED
 
 __all__ = ["Best"]
 
 _BATCH = 512  # users whose candidates are held at once
-_LISTED = 50  # length of the validation users' lists, as in the paper
 
 
 @dataclass(frozen=True)
@@ -125,7 +118,7 @@ class Best(Strategy):
         chosen = generator.permutation(len(past.validation))[: parameters.users]
         rows = engine.asarray(chosen)
         users, wanted = past.validation.take(rows), engine.take_rows(past.wanted, rows)
-        made, k = makers(engine, past.logs), min(_LISTED, context.n_tracks)
+        made, k = makers(engine, past.logs), min(LISTED, context.n_tracks)
         told = count()
         steps = len(parameters.strengths) + len(experts) + 2
 
@@ -172,9 +165,17 @@ class Best(Strategy):
         return replace(state, trade_off=state.trade_off.of_nobody())
 
     @classmethod
-    def weighed(cls, state: Blend) -> tuple[Weighed, ...]:
-        """See :meth:`Strategy.weighed`."""
-        return weighed(STRATEGIES.label(name) for name in state.experts)
+    def blending(cls, state: Blend) -> Blending:
+        """See :meth:`Strategy.blending`."""
+        pairs = zip(state.tried, state.added, strict=True)
+        return Blending(
+            experts=tuple(Expert(name, added, name in state.experts) for name, added in pairs),
+            taught=tuple(zip(state.users, state.reached, strict=True)),
+            single=state.single,
+            weighed=weighed(STRATEGIES.label(name) for name in state.experts),
+            weights=state.weights,
+            trade_off=state.trade_off,
+        )
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""

@@ -55,11 +55,11 @@ def turned(weights: Array, n_experts: int, discovery: float) -> Array:
     return changed
 
 
-def by_rank(xp: Any, n_features: int, place: int = 0) -> Array:
-    """Weights [f] of float64 of the blend that lists what one expert lists, by place.
+def by_rank(xp: Any, n_features: int) -> Array:
+    """Weights [f] of float64 of the blend that lists what its only expert lists.
 
     The odds that the user takes a track are then as one divided by its rank.
     """
     weights = xp.zeros(n_features)
-    weights[2 * place + 1] = 1
+    weights[1] = 1
     return weights

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gpu_coldstart.engine.base import Array
-from gpu_coldstart.strategies.base import Part, Weighed
+from gpu_coldstart.strategies.blending import Part, Weighed
 from gpu_coldstart.strategies.candidates import OWN, Candidates
 
 __all__ = ["parts", "shares_of_parts", "weighed"]

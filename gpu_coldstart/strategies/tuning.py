@@ -11,11 +11,13 @@ from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.spaces import Progress
 from gpu_coldstart.strategies.base import Past, Ranking, Strategy
 
-__all__ = ["best_epoch", "blended", "nearest_square", "softmax", "tuned"]
+__all__ = ["LISTED", "best_epoch", "blended", "nearest_square", "softmax", "tuned"]
 
 T = TypeVar("T")
 
-_LISTED = 50  # length of the validation users' lists, as in the paper
+LISTED = 50
+"""Length of the validation users' lists, as in the paper."""
+
 _BATCH = 512  # users whose blends of all tracks are held at once
 
 
@@ -40,7 +42,7 @@ def tuned(
     for done, (words, state_of) in enumerate(trials.items(), start=1):
         state = state_of()
         strategy = make(state)
-        k = min(_LISTED, strategy.context.n_tracks)
+        k = min(LISTED, strategy.context.n_tracks)
         curve.append(past.score(strategy.recommend(past.validation, k)))
         if best is None or curve[-1] > max(curve[:-1]):
             best = state
@@ -73,7 +75,7 @@ def best_epoch(
         state, words = trained(len(curve))
         strategy = make(state)
         epochs, patience = strategy.parameters.epochs, strategy.parameters.patience
-        k = min(_LISTED, strategy.context.n_tracks)
+        k = min(LISTED, strategy.context.n_tracks)
         curve.append(past.score(strategy.recommend(past.validation, k)))
         progress(len(curve), epochs, f"{words}, validation NDCG {curve[-1]:.4f}")
         if best is None or not patience or curve[-1] > curve[best_at]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gpu_coldstart.engine import Engine
-from gpu_coldstart.strategies.base import Part
+from gpu_coldstart.strategies.blending import Part
 from gpu_coldstart.strategies.candidates import OWN, Candidates
 from gpu_coldstart.strategies.parts import parts, shares_of_parts
 from tests.strategies.contexts import N_COLD, N_TRACKS, World, lists
