@@ -36,6 +36,7 @@ TO_HOST = {
     "runs/making.py:network_codec.<locals>.encoded": "the network's weights, to be saved",
     "strategies/carousels.py:columns": "the carousels, to be saved",
     "runs/results.py:space_results": "what the evaluation looks at",
+    "strategies/blending.py:Blending.on": "what a blend learned, for the tables of the evaluation",
     "evaluation/new_releases.py:new_releases": "how far held-out tracks are from where they were",
     "evaluation/new_releases.py:_units": "the album and artist of each track, to be drawn from",
     "evaluation/new_releases.py:_Trial.__init__": "which of the held-out tracks users wanted",
