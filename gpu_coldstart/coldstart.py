@@ -21,7 +21,7 @@ from gpu_coldstart.engine import Engine, choose
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import InputVectors
-from gpu_coldstart.models import predict
+from gpu_coldstart.predicting import predict
 from gpu_coldstart.runs.artifacts import guarded
 from gpu_coldstart.serving import bundle
 from gpu_coldstart.serving.model import CONFIG, Fitted, decoded, encoded

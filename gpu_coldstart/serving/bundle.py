@@ -9,9 +9,11 @@ A bundle is a directory:
 ``model.safetensors``
     Embeddings, segments, popularity, demographic means, scaler, ids.
 ``network.safetensors``
-    Weights of the network.
+    Weights of the network, batch normalisation folded into them.
 ``strategies/NAME.safetensors``
     The state of each strategy that has one.
+``onnx/network.onnx``, ``onnx/NAME.onnx``
+    The network, and those of strategies, for ONNX runtimes.
 ``segments.parquet``
     What is known of each segment.
 """
@@ -30,7 +32,7 @@ from gpu_coldstart.runs.artifacts import TEMPORARY, write_atomically
 
 __all__ = ["INDEX", "SCHEMA", "read", "write"]
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the format; bundles of other versions are refused."""
 
 INDEX = "bundle.json"

@@ -15,14 +15,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from torch import nn
 
 from gpu_coldstart.batches import by_batches
 from gpu_coldstart.data.registrations import Registrations
 from gpu_coldstart.data.signals import BLOCKS, SCALARS, SIGNALS
-from gpu_coldstart.engine.base import Array, Csr, Engine, HostArray
+from gpu_coldstart.engine.base import Array, Csr, Engine, Feedforward, HostArray
 from gpu_coldstart.features import FeatureBuilder, Inputs
-from gpu_coldstart.models import predict_vectors
 from gpu_coldstart.serving.model import Fitted
 from gpu_coldstart.strategies import Strategy, Users
 from gpu_coldstart.strategies.carousels import explanations
@@ -172,7 +170,7 @@ _USERS = 64
 
 def signal_shares(
     engine: Engine,
-    model: nn.Module,
+    network: Feedforward,
     inputs: Inputs,
     users: Array,
     unknown: Array,
@@ -181,7 +179,7 @@ def signal_shares(
 
     Parameters
     ----------
-    model : Module
+    network : Feedforward
         From input vectors to embeddings.
     inputs : Inputs
     users : Array [users] of integers
@@ -207,7 +205,7 @@ def signal_shares(
             if scalar in SCALARS:
                 column = len(BLOCKS) * dimension + SCALARS.index(scalar)
                 cases[place, :, column] = unknown[SCALARS.index(scalar)]
-        places = predict_vectors(engine, model, cases.reshape(-1, batch.shape[1]))
+        places = engine.feed_forward(network, cases.reshape(-1, batch.shape[1]))
         places = places.reshape(len(BLOCKS) + 1, len(batch), -1)
         moved = xp.linalg.norm(places[:-1] - places[-1], axis=2).T
         total = moved.sum(axis=1, keepdims=True)
