@@ -84,7 +84,7 @@ class Engine(ABC):
     It changes how long a run takes, never what it finds.
     """
 
-    predict_rows: int = 16
+    predict_rows: int = 32
     """Users whom a network is given at once; so few keep the prediction for one alone short."""
 
     device: str = ""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gpu_coldstart import strategies
 from gpu_coldstart.config.parameters import Config
-from gpu_coldstart.config.resolve import to_toml
+from gpu_coldstart.config.resolve import resolve, to_toml
 from gpu_coldstart.data.newcomers import Entities
 from gpu_coldstart.engine.base import Array, Csr, Engine, Feedforward
 from gpu_coldstart.features import FeatureBuilder
@@ -17,7 +18,7 @@ from gpu_coldstart.runs.artifacts import decode, encode, parquet_bytes, read_tab
 from gpu_coldstart.strategies import Context, Strategy
 from gpu_coldstart.strategies.carousels import Offer
 
-__all__ = ["CONFIG", "Fitted", "Model", "decoded", "encoded", "networks_of", "onnx_file"]
+__all__ = ["CONFIG", "Fitted", "Model", "encoded", "loaded", "networks_of", "onnx_file"]
 
 CONFIG = "config.toml"
 _MODEL = "model.safetensors"
@@ -121,16 +122,17 @@ def encoded(engine: Engine, fitted: Fitted, config: Config) -> dict[str, bytes]:
     }
 
 
-def decoded(
-    engine: Engine, config: Config, about: dict[str, Any], files: Mapping[str, bytes]
-) -> Fitted:
-    """What the files of a bundle hold.
+def loaded(
+    engine: Engine, directory: Path, about: dict[str, Any], files: Mapping[str, bytes]
+) -> tuple[Config, Fitted]:
+    """What a bundle holds, of which index and files were read.
 
     Raises
     ------
     KeyError, ValueError, TypeError, OSError
         When they do not fit together.
     """
+    config = resolve(files=[directory / CONFIG])
     model = decode(engine, files[_MODEL], Model)
     network = decode(engine, files[_NETWORK], Feedforward)
     context = Context(
@@ -152,4 +154,4 @@ def decoded(
         name: strategies.made(name, config, context, states) for name in config.strategies.names
     }
     described = read_table(files[_SEGMENTS]).to_pydict()
-    return Fitted(about, model, network, described, context, states, made)
+    return config, Fitted(about, model, network, described, context, states, made)

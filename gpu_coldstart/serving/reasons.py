@@ -10,7 +10,6 @@ vector: age and country count as signals here, and the 18 actions of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,14 @@ from gpu_coldstart.data.registrations import Registrations
 from gpu_coldstart.data.signals import BLOCKS, SCALARS, SIGNALS
 from gpu_coldstart.engine.base import Array, Csr, Engine, Feedforward, HostArray
 from gpu_coldstart.features import FeatureBuilder, Inputs
+from gpu_coldstart.segments import favourites
 from gpu_coldstart.serving.model import Fitted
 from gpu_coldstart.strategies import Strategy, Users
 from gpu_coldstart.strategies.carousels import explanations
 
-__all__ = ["REASONS", "reasons_of", "segment_table", "signal_shares"]
+__all__ = ["REASONS", "reasons_of", "segments_of", "signal_shares"]
+
+_SEGMENT_TRACKS = 50
 
 REASONS = pa.struct(
     [
@@ -139,22 +141,13 @@ def _unknown_scalars(engine: Engine, builder: FeatureBuilder) -> Array:
     return builder.scaler.apply(engine, nobody)[0]
 
 
-def segment_table(
-    described: Mapping[str, Any],
-    popular: Mapping[str, HostArray],
-    tracks: Mapping[str, pa.Array],
-) -> pa.Table:
-    """Descriptions and popular tracks of the segments, a row for each.
-
-    Parameters
-    ----------
-    described : mapping
-        Of :func:`gpu_coldstart.segments.describe`.
-    popular : mapping
-        Of :func:`gpu_coldstart.segments.favourites`.
-    tracks : mapping of column to pyarrow.Array
-        The same tracks in the user's own ids, and their names.
-    """
+def segments_of(fitted: Fitted) -> pa.Table:
+    """Descriptions and popular tracks of the segments: see :attr:`ColdStart.segments`."""
+    context, entities, described = fitted.context, fitted.model.entities, fitted.described
+    k = min(_SEGMENT_TRACKS, context.n_tracks)
+    popular = favourites(context.engine, entities.track_ids, fitted.model.shares, k)
+    ids = popular["track_id"]
+    tracks = {"track_id": entities.names.names("track", ids), **entities.titles.of_tracks(ids)}
     sizes = np.bincount(popular["segment"], minlength=len(described["segment"]))
     offsets = pa.array(np.concatenate([[0], np.cumsum(sizes)]), pa.int32())
     table = pa.table(dict(described))
