@@ -115,6 +115,34 @@ class ColdStart:
             _log.info("%s", note)
         return self
 
+    @classmethod
+    def from_run(
+        cls, directory: str | Path, *, space: str | None = None, engine: str | Engine = "auto"
+    ) -> ColdStart:
+        """The model that a finished run has learned; nothing is learned again.
+
+        Its bundle (:meth:`save`) also tells how good the lists were for the run's test users.
+
+        Parameters
+        ----------
+        directory : path
+            What the run left, such as ``runs/synthetic-small``.
+        space : str, or None
+            One of the run's spaces; None for its first.
+
+        Raises
+        ------
+        UserError
+            When there is no finished run, a file of it is damaged or missing, it has no such
+            space, or its data set brings input vectors ready made.
+        """
+        from gpu_coldstart.serving.fitting import of_run  # serving needs none of it
+
+        model = cls.__new__(cls)
+        model._engine = _chosen(engine)
+        model._fitted, model.config = of_run(model._engine, Path(directory), space)
+        return model
+
     @property
     def fitted(self) -> Fitted:
         """Everything that was learned.

@@ -8,7 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from gpu_coldstart.cli import bench, check, compare, console, data, options, recommend, run
+from gpu_coldstart.cli import (
+    bench,
+    check,
+    compare,
+    console,
+    data,
+    export,
+    options,
+    recommend,
+    run,
+)
 from gpu_coldstart.cli.memory import with_room
 from gpu_coldstart.cli.wording import enough_memory, sentence
 from gpu_coldstart.errors import UserError
@@ -28,6 +38,7 @@ app = typer.Typer(
 app.command("run", help=run.HELP, short_help=run.SHORT, epilog=run.EPILOG)(with_room(run.run))
 app.command("check", help=check.HELP, short_help=check.SHORT)(with_room(check.check))
 app.command("compare", help=compare.HELP, short_help=compare.SHORT)(with_room(compare.compare))
+app.command("export", help=export.HELP, short_help=export.SHORT)(with_room(export.export))
 app.command("recommend", help=recommend.HELP, short_help=recommend.SHORT)(
     with_room(recommend.recommend)
 )

@@ -3,7 +3,8 @@
 A bundle is a directory:
 
 ``bundle.json``
-    Format and schema version, what the model was fitted on, versions, and the SHA-256 of each file.
+    Format and schema version, what the model was fitted on and how good it was
+    (:mod:`gpu_coldstart.serving.about`), versions, and the SHA-256 of each file.
 ``config.toml``
     Every parameter.
 ``model.safetensors``
@@ -150,7 +151,7 @@ def _index(directory: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(
             f"{directory} holds no bundle ({INDEX}: {error.strerror}): name a directory that "
-            "ColdStart.save wrote"
+            "ColdStart.save or gpu-coldstart export wrote"
         ) from error
     try:
         index = json.loads(content)
