@@ -326,8 +326,12 @@ class ColdStart:
         UserError
             When the directory holds something else, or cannot be written.
         """
+        from gpu_coldstart.serving.card import CARD, card  # recommending needs none of it
+
         fitted = self.fitted
-        bundle.write(Path(directory), encoded(self._engine, fitted, self.config), fitted.about)
+        files = encoded(self._engine, fitted, self.config)
+        files[CARD] = card(fitted, self.config).encode()
+        bundle.write(Path(directory), files, fitted.about)
 
     @classmethod
     def load(cls, directory: str | Path, *, engine: str | Engine = "auto") -> ColdStart:

@@ -5,6 +5,8 @@ A bundle is a directory:
 ``bundle.json``
     Format and schema version, what the model was fitted on and how good it was
     (:mod:`gpu_coldstart.serving.about`), versions, and the SHA-256 of each file.
+``MODEL_CARD.md``
+    The same for people (:mod:`gpu_coldstart.serving.card`).
 ``config.toml``
     Every parameter.
 ``model.safetensors``

@@ -18,12 +18,13 @@ from gpu_coldstart import ColdStart, Dataset
 from gpu_coldstart.cli.main import main
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.serving import bundle
+from gpu_coldstart.serving.card import CARD
 from tests.builtin import EVERY_STRATEGY
 from tests.runs.helpers import Result, Tables, command, manifest, refused, results, synthetic
 from tests.runs.on_tables import CHEAP, ran
 from tests.runs.served import first_day, sections
 
-TOLD = {bundle.INDEX, "config.toml"}
+TOLD = {bundle.INDEX, CARD, "config.toml"}
 """Files that tell where a model comes from."""
 
 
