@@ -17,6 +17,7 @@ from gpu_coldstart.cli import (
     export,
     options,
     recommend,
+    refresh,
     run,
 )
 from gpu_coldstart.cli.memory import with_room
@@ -30,7 +31,8 @@ _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content
 app = typer.Typer(
     name="gpu-coldstart",
     help="Recommend tracks to users on the day they register, and measure how good that is.",
-    epilog="Exit status: 0 done, 2 a mistake in input or options, 130 interrupted, 143 terminated.",
+    epilog="Exit status: 0 done, 2 a mistake in input or options, 3 a refresh that is worse, "
+    "130 interrupted, 143 terminated.",
     add_completion=False,
     rich_markup_mode=None,
     context_settings=_SETTINGS,
@@ -41,6 +43,9 @@ app.command("compare", help=compare.HELP, short_help=compare.SHORT)(with_room(co
 app.command("export", help=export.HELP, short_help=export.SHORT)(with_room(export.export))
 app.command("recommend", help=recommend.HELP, short_help=recommend.SHORT)(
     with_room(recommend.recommend)
+)
+app.command("refresh", help=refresh.HELP, short_help=refresh.SHORT, epilog=refresh.EPILOG)(
+    with_room(refresh.refresh)
 )
 app.add_typer(data.app, name="data")
 # All its arguments, --help among them, go to the benchmarks' own parser.
