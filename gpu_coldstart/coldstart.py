@@ -136,11 +136,15 @@ class ColdStart:
             When there is no finished run, a file of it is damaged or missing, it has no such
             space, or its data set brings input vectors ready made.
         """
-        from gpu_coldstart.serving.fitting import of_run  # serving needs none of it
+        from gpu_coldstart.runs.artifacts import guarded  # serving needs none of it
+        from gpu_coldstart.serving.fitting import of_run
 
         model = cls.__new__(cls)
         model._engine = _chosen(engine)
-        model._fitted, model.config = of_run(model._engine, Path(directory), space)
+        # Hashes vouch for files, not for their fitting together: one user tells.
+        with guarded(f"what a stage left in {directory}", "do the run again with --overwrite"):
+            model._fitted, model.config = of_run(model._engine, Path(directory), space)
+            model.recommend({"user_id": [0]}, k=1, explain=True)
         return model
 
     @property

@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from contextlib import redirect_stderr, redirect_stdout
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,19 @@ def test_a_run_that_is_not_what_its_settings_make(run: Path, tmp_path: Path) -> 
     content["stages"].pop("config")
     (run / "manifest.json").write_text(json.dumps(content))
     refused(exporting(run, "--out", tmp_path / "b"), "stage config", "--resume")
+
+
+def test_files_that_do_not_fit_together(run: Path, tmp_path: Path) -> None:
+    content = manifest(run)
+    name = "artifacts/tt-svd/segments.safetensors"
+    (run / name).write_bytes((run / name).read_bytes()[:64])
+    content["stages"]["tt-svd/segments"][name] = sha256((run / name).read_bytes()).hexdigest()
+    (run / "manifest.json").write_text(json.dumps(content))
+    refused(exporting(run, "--out", tmp_path / "b"), name, "damaged")
+    content["stages"]["tt-svd/segments"] = {}
+    (run / "manifest.json").write_text(json.dumps(content))
+    refused(exporting(run, "--out", tmp_path / "b"), f"stage tt-svd/segments of {run}", "damaged")
+    assert not (tmp_path / "b").exists()
 
 
 def test_a_space_that_the_run_has_not(tmp_path: Path) -> None:
