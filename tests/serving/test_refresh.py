@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import shutil
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +18,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from gpu_coldstart import ColdStart
+from gpu_coldstart import ColdStart, Dataset
 from gpu_coldstart.cli.main import main
 from gpu_coldstart.engine import choose
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.serving import bundle as bundles
 from gpu_coldstart.serving.refresh import Verdict, judge
-from tests.runs.helpers import Result, Tables, column, refused, registration_days, results
+from tests.runs.helpers import Result, Tables, column, refused, registration_days, results, write
 from tests.runs.on_tables import ran
-from tests.runs.served import first_day
+from tests.runs.served import first_day, sections
 from tests.serving.test_export import contents
 
 K = 10
@@ -253,6 +256,37 @@ def test_tracks_that_are_new_cannot_be_in_the_old_lists(
     mine, its = (by_user(newer, at) for at in (tmp_path / "run/bundle", service["ridge"]))
     assert np.mean([*its.values()]) < np.mean([*mine.values()])
     assert f"{np.mean([*its.values()]):.2%} for the model in service" in result.out
+
+
+def week(tables: Tables, place: Path, days: int) -> Path:
+    """The logs as they were some days before their end, without a split."""
+    end = pc.max(tables["interactions"]["timestamp"]).as_py() - timedelta(days=days)
+    until = {"users": "registered_at", "interactions": "timestamp"}
+    cut = {
+        name: table.filter(pc.less(table[until[name]], pa.scalar(end, table[until[name]].type)))
+        if name in until
+        else table
+        for name, table in tables.items()
+    }
+    cut["users"] = cut["users"].drop_columns(["split"])
+    return write(cut, place)
+
+
+def test_the_next_logs_split_by_time(tables: Tables, tmp_path: Path) -> None:
+    """A bundle of ``ColdStart.fit``, and logs that go on for some days more."""
+    data = [week(tables, tmp_path / f"data{days}", days) for days in (4, 0)]
+    few = sections() | {"strategies": {"names": ["ridge"]}}
+    ColdStart(engine="cpu", **few).fit(Dataset.from_parquet(data[0])).save(tmp_path / "bundle")
+    before = contents(tmp_path / "bundle")
+    events = ("--dataset", "events", "--data", data[1])
+    result = refreshing(tmp_path / "bundle", *events, "--out", tmp_path / "run")
+    new = json.loads((tmp_path / "run/bundle/bundle.json").read_text())
+    told = re.search(r"over (\d+) test users(?: \((\d+) left out)?", result.out)
+    assert told is not None, result
+    assert int(told[1]) + int(told[2] or 0) == new["data"]["test_users"]
+    kept = tmp_path / ("bundle.previous" if result.status == 0 else "bundle")
+    assert result.status in (0, 3)
+    assert contents(kept) == before
 
 
 @pytest.mark.parametrize("at_once", [True, False])
