@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import date
 from typing import Any
 
 import pyarrow as pa
@@ -66,6 +67,16 @@ def test_it_is_what_went_in(engine: Engine, tables: Tables, cohort: str, text: b
     assert counted(interactions) == counted(wanted.filter(pa.array(known)))
     assert len(interactions) > 100
     assert pc.min(interactions["count"]).as_py() >= 1
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_when_users_registered(engine: Engine, tables: Tables, text: bool) -> None:
+    given = with_text_ids(tables) if text else tables
+    ids, days = Dataset.from_frames(**given).registered(engine)
+    found = dict(zip(ids.to_pylist(), days.tolist(), strict=True))
+    rows = given["users"].select(["user_id", "registered_at"]).to_pylist()
+    first = date(1970, 1, 1)
+    assert found == {row["user_id"]: (row["registered_at"].date() - first).days for row in rows}
 
 
 def test_a_cohort_without_users_has_no_events(engine: Engine, tables: Tables) -> None:

@@ -46,7 +46,7 @@ def first_day(engine: Engine, logs: Logs, cohort: str) -> tuple[pa.Table, pa.Tab
     if texts:  # the integers of the other kinds are their digits then
         for part in parts:
             part["entity_id"] = as_text(part["entity_id"])
-    interactions = pa.concat_tables([pa.table(part) for part in parts])
+    interactions = pa.concat_tables([pa.table(part) for part in parts]).combine_chunks()
     places = interactions.column_names.index("user_id")
     named = ids.take(interactions["user_id"].combine_chunks())
     return pa.table(users), interactions.set_column(places, "user_id", named)

@@ -21,6 +21,7 @@ from gpu_coldstart.errors import UserError
 from gpu_coldstart.serving import bundle
 from gpu_coldstart.serving.card import CARD
 from tests.builtin import EVERY_STRATEGY
+from tests.rehearsal.install import rehearsed
 from tests.runs.helpers import Result, Tables, command, manifest, refused, results, synthetic
 from tests.runs.on_tables import CHEAP, ran
 from tests.runs.served import first_day, sections
@@ -66,6 +67,17 @@ def test_it_recommends_what_the_run_did(
         assert answer.num_rows == 10 * len(users)
         assert answer["track_id"].equals(wanted["track_id"]), strategy
         np.testing.assert_allclose(answer["score"], wanted["score"], atol=1e-5)
+
+
+def test_on_the_gpu_it_recommends_the_same(plain: Path, tables: Tables, tmp_path: Path) -> None:
+    users, played = first_day(tables, "test")
+    wanted = ColdStart.from_run(plain, engine="cpu").recommend(users, played, k=10)
+    with rehearsed():
+        result = exporting(plain, "--engine", "cuda", "--out", tmp_path / "bundle")
+        assert result.status == 0, result.err
+    found = ColdStart.load(tmp_path / "bundle", engine="cpu").recommend(users, played, k=10)
+    assert found["track_id"].equals(wanted["track_id"])
+    np.testing.assert_allclose(found["score"], wanted["score"], atol=1e-5)
 
 
 def test_its_files_are_those_of_a_fitted_model(

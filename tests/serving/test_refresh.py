@@ -24,6 +24,7 @@ from gpu_coldstart.engine import choose
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.serving import bundle as bundles
 from gpu_coldstart.serving.refresh import Verdict, judge
+from tests.rehearsal.install import rehearsed
 from tests.runs.helpers import Result, Tables, column, refused, registration_days, results, write
 from tests.runs.on_tables import ran
 from tests.runs.served import first_day, sections
@@ -186,6 +187,10 @@ def test_the_figures_are_right(tables: Tables, bundles_of: dict[str, Path]) -> N
     assert verdict.low == pytest.approx(differences.mean() - 1.96 * error, abs=0.6 * error)
     assert verdict.high == pytest.approx(differences.mean() + 1.96 * error, abs=0.6 * error)
     assert verdict.p < 0.01
+    with rehearsed():
+        gpu = choose("cuda")[0]
+        there = [ColdStart.load(place, engine=gpu) for place in (new, old)]
+        assert judge(gpu, new.parent / "run", *there) == verdict
     turned = judge(ENGINE, old.parent / "run", *models[::-1])
     assert turned.difference == -verdict.difference
     assert (turned.low, turned.high) == pytest.approx((-verdict.high, -verdict.low))
@@ -287,6 +292,18 @@ def test_the_next_logs_split_by_time(tables: Tables, tmp_path: Path) -> None:
     kept = tmp_path / ("bundle.previous" if result.status == 0 else "bundle")
     assert result.status in (0, 3)
     assert contents(kept) == before
+
+
+def test_directories_change_places_at_once_or_not_at_all(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for place in (one, other):
+        place.mkdir()
+        (place / place.name).touch()
+    done = bundles._swapped(one, other)
+    assert (one / ("other" if done else "one")).exists()
+    assert (other / ("one" if done else "other")).exists()
+    assert not bundles._swapped(one, tmp_path / "none")
+    assert one.exists()
 
 
 @pytest.mark.parametrize("at_once", [True, False])
