@@ -1,7 +1,7 @@
 """``MODEL_CARD.md``: what a bundle is, for the people who answer for using it.
 
-(Model cards: Mitchell et al., FAT* 2019.) It is made of ``bundle.json`` and the settings alone, so
-the same model has the same card to the byte.
+(Model cards: Mitchell et al., FAT* 2019.) It is made of what the bundle holds, so the same model
+has the same card to the byte.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Verdict:
     k : int
         Length of the lists.
     users : int
-        Test users whom both recommended to.
+        Test users who are measured.
     left_out : int
         Test users whom the model in service may have learned from.
     names : dict of model to str
@@ -116,27 +116,22 @@ def judge(engine: Engine, path: Path, new: ColdStart, service: ColdStart) -> Ver
             "for longer"
         )
     users = users.filter(pa.array(later))
+    interactions, wanted = (
+        table.filter(pc.is_in(table["user_id"], users["user_id"]))
+        for table in (interactions, _wanted(engine, logs, truth))
+    )
     k = max(run.config.evaluation.k)
     models = {_NEW: new, _OLD: service}
     lists = {name: model.recommend(users, interactions, k=k) for name, model in models.items()}
-    wanted = _wanted(engine, logs, truth)
-    measured = evaluate(
-        lists,
-        wanted.filter(pc.is_in(wanted["user_id"], users["user_id"])),
-        k=k,
-    )
-    means = {
-        row["strategy"]: row["mean"]
-        for row in measured.summary.to_pylist()
-        if row["measure"] == _MEASURE
-    }
+    measured = evaluate(lists, wanted, k=k)
+    means = [row for row in measured.summary.to_pylist() if row["measure"] == _MEASURE]
     (tested,) = (row for row in measured.comparisons.to_pylist() if row["measure"] == _MEASURE)
     return Verdict(
         k,
-        len(users),
+        means[0]["users"],
         int((~later).sum()),
         {name: strategies.default_of(model.fitted.strategies) for name, model in models.items()},
-        means,
+        {row["strategy"]: row["mean"] for row in means},
         tested["difference"],
         tested["low"],
         tested["high"],
