@@ -102,4 +102,4 @@ def open_store(url: str, ttl_s: float, most_users: int, most_events: int) -> Sto
     """
     if url == "memory":
         return MemoryStore(ttl_s, most_users, most_events)
-    raise UserError(f"store {url!r} is none: give memory")
+    raise UserError("the store must be memory")
