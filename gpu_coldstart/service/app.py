@@ -26,7 +26,7 @@ from gpu_coldstart.service.limits import Guard, RefusedError, json_response
 from gpu_coldstart.service.schemas import EventsIn, QuestionIn, QuestionsIn
 from gpu_coldstart.service.settings import Settings
 from gpu_coldstart.service.stores import Known, Store, StoreError, StoreFull, open_store
-from gpu_coldstart.serving.recommender import Question, Recommender
+from gpu_coldstart.serving.recommender import Question, Recommender, Track
 
 __all__ = ["create_app"]
 
@@ -225,7 +225,7 @@ def _browsing(service: Service) -> APIRouter:
     ) -> Response:
         """Find tracks or artists by name."""
         found, _ = await service.call(lambda model: model.search(kind, q, limit))
-        return json_response({"found": found})
+        return json_response({"found": [{"id": each.id, "name": each.name} for each in found]})
 
     @router.get("/v1/model", **_documented(schemas.ModelOut))
     async def model() -> Response:
@@ -356,13 +356,22 @@ def _answer(user: str | int | None, answered: Answered) -> dict[str, Any]:
     answer = answered.answer
     return {
         "user_id": user,
-        "tracks": answer.tracks,
+        "tracks": [_track(track) for track in answer.tracks],
         "segment": answer.segment,
         "description": answer.description,
         "strategy": answer.strategy,
         "reasons": answer.reasons,
         "notes": answer.notes,
         "bundle": answered.bundle,
+    }
+
+
+def _track(track: Track) -> dict[str, Any]:
+    return {
+        "id": track.id,
+        "title": track.title,
+        "artist_name": track.artist_name,
+        "score": track.score,
     }
 
 
