@@ -128,7 +128,9 @@ def create_app(
         settings=settings,
         metrics=service.metrics,
         routes=[*app.openapi()["paths"], "/metrics"],
+        admit=service.admit,
         draining=lambda: service.draining,
+        direct={"/v1/recommendations": lambda body: _recommend(service, body)},
     )
     return app
 
@@ -141,9 +143,7 @@ def _asking(service: Service) -> APIRouter:
     @router.post("/v1/recommendations", **_documented(schemas.AnswerOut, QuestionIn))
     async def recommend(request: Request) -> Response:
         """Recommend tracks to a user."""
-        asked = _read(QuestionIn, await request.body(), most)
-        (answered,) = await service.recommend([asked.question()])
-        return json_response(_answer(asked.user_id, answered))
+        return await _recommend(service, await request.body())
 
     @router.post("/v1/recommendations/batch", **_documented(schemas.AnswersOut, QuestionsIn))
     async def recommend_many(request: Request) -> Response:
@@ -332,6 +332,13 @@ def _read(model: type[M], body: bytes, most_events: int) -> M:
             sentence = f"{field}: {len(events)} events, more than the {most_events} allowed"
             raise RefusedError(422, sentence, field=field)
     return read
+
+
+async def _recommend(service: Service, body: bytes) -> Response:
+    """A list for the user that a body describes."""
+    asked = _read(QuestionIn, body, service.settings.max_events)
+    (answered,) = await service.recommend([asked.question()])
+    return json_response(_answer(asked.user_id, answered))
 
 
 async def _known(service: Service, user: str) -> Question:
