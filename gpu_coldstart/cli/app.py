@@ -19,6 +19,7 @@ from gpu_coldstart.cli import (
     recommend,
     refresh,
     run,
+    serve,
 )
 from gpu_coldstart.cli.memory import with_room
 from gpu_coldstart.cli.wording import enough_memory, sentence
@@ -47,6 +48,7 @@ app.command("recommend", help=recommend.HELP, short_help=recommend.SHORT)(
 app.command("refresh", help=refresh.HELP, short_help=refresh.SHORT, epilog=refresh.EPILOG)(
     with_room(refresh.refresh)
 )
+app.command("serve", help=serve.HELP, short_help=serve.SHORT)(with_room(serve.serve))
 app.add_typer(data.app, name="data")
 # All its arguments, --help among them, go to the benchmarks' own parser.
 app.command(
