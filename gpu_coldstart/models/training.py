@@ -42,6 +42,9 @@ _log = logging.getLogger(__name__)
 
 _VALIDATION_BATCH = 2048
 
+_PREDICTED = 512
+"""Users whose input vectors are made at once to be predicted."""
+
 
 @dataclass(frozen=True)
 class Network:
@@ -347,8 +350,8 @@ def predict(
     return by_batches(
         engine.xp,
         len(users),
-        lambda some: (_placed(engine, model, inputs.batch(users[some])),),
-        size=engine.predict_rows,
+        lambda some: (predict_vectors(engine, model, inputs.batch(users[some])),),
+        size=_PREDICTED,
         progress=progress,
     )[0]
 

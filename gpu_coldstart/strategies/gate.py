@@ -22,7 +22,7 @@ from gpu_coldstart.models.gate import Gates, GateTraining
 from gpu_coldstart.models.streams import Weights, block_scale
 from gpu_coldstart.segments import cluster
 from gpu_coldstart.spaces import Progress
-from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
+from gpu_coldstart.strategies.base import Context, Past, Ranking, Retriever, Strategy, Users
 from gpu_coldstart.strategies.tuning import best_epoch
 
 __all__ = ["Gate"]
@@ -78,6 +78,7 @@ class Gate(Strategy):
             self._gates = Gates(width, hidden, state.sizes)
         weights = state.first, state.first_offset, state.last, state.last_offset
         self._gates.assign(context.engine, Weights(*weights))
+        self._retriever = Retriever(context.engine, state.popularity, "inner")
 
     @classmethod
     def fit(cls, context: Context, parameters: Any, past: Past, progress: Progress) -> Gated:
@@ -108,9 +109,8 @@ class Gate(Strategy):
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
-        engine = self.context.engine
-        weights = predict_vectors(engine, self._gates, users.vectors())
-        return Ranking(*engine.top_k(weights, self.state.popularity, k))
+        weights = predict_vectors(self.context.engine, self._gates, users.vectors())
+        return Ranking(*self._retriever.rank(weights, k))
 
 
 def _check_size(engine: Engine, n_tracks: int, sizes: tuple[int, ...]) -> None:

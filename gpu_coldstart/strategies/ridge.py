@@ -20,7 +20,7 @@ from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.models import predict_vectors
 from gpu_coldstart.spaces import Progress
-from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
+from gpu_coldstart.strategies.base import Context, Past, Ranking, Retriever, Strategy, Users
 from gpu_coldstart.strategies.tuning import tuned
 
 __all__ = ["Ridge"]
@@ -73,6 +73,7 @@ class Ridge(Strategy):
         self._query = nn.Linear(width, components, device="meta")
         self._query.weight = nn.Parameter(to_torch(state.weights.T), requires_grad=False)
         self._query.bias = nn.Parameter(to_torch(state.offset), requires_grad=False)
+        self._retriever = Retriever(context.engine, state.tracks, "inner")
 
     @classmethod
     def fit(cls, context: Context, parameters: Any, past: Past, progress: Progress) -> Regression:
@@ -104,9 +105,8 @@ class Ridge(Strategy):
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
-        engine = self.context.engine
-        queries = predict_vectors(engine, self._query, users.vectors())
-        return Ranking(*engine.top_k(queries, self.state.tracks, k))
+        queries = predict_vectors(self.context.engine, self._query, users.vectors())
+        return Ranking(*self._retriever.rank(queries, k))
 
 
 def _moments(engine: Engine, inputs: Inputs, n: int) -> tuple[Array, Array, Array]:

@@ -18,7 +18,7 @@ from gpu_coldstart.models import predict_vectors
 from gpu_coldstart.models.streams import Tower, Weights, block_scale
 from gpu_coldstart.models.track_softmax import SoftmaxTraining
 from gpu_coldstart.spaces import Progress, unit_rows
-from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
+from gpu_coldstart.strategies.base import Context, Past, Ranking, Retriever, Strategy, Users
 from gpu_coldstart.strategies.tuning import best_epoch
 
 __all__ = ["TrackSoftmax"]
@@ -70,6 +70,7 @@ class TrackSoftmax(Strategy):
             self._factors = Tower(width, hidden, len(state.last_offset))
         weights = state.first, state.first_offset, state.last, state.last_offset
         self._factors.assign(context.engine, Weights(*weights))
+        self._retriever = Retriever(context.engine, state.tracks, "inner")
 
     @classmethod
     def fit(cls, context: Context, parameters: Any, past: Past, progress: Progress) -> Factors:
@@ -95,6 +96,5 @@ class TrackSoftmax(Strategy):
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
-        engine = self.context.engine
-        queries = predict_vectors(engine, self._factors, users.vectors())
-        return Ranking(*engine.top_k(queries, self.state.tracks, k))
+        queries = predict_vectors(self.context.engine, self._factors, users.vectors())
+        return Ranking(*self._retriever.rank(queries, k))

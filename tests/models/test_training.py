@@ -16,7 +16,7 @@ from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import InputVectors
-from gpu_coldstart.models import Mlp, check_batches, mlp, predict
+from gpu_coldstart.models import Mlp, check_batches, mlp, predict, training
 from tests.models.helpers import N_WARM, OPTIONS, Inputs, fit, inputs_of, targets_of, weights
 
 
@@ -241,7 +241,8 @@ def test_predict_in_batches(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> 
     users = np.array([3, 60, 3, 11, 0, 69, 20])
     model = network.model.train()  # predicting must not depend on who called last
     before = weights(network)
-    monkeypatch.setattr(engine, "predict_rows", 3)
+    monkeypatch.setattr(engine, "predict_rows", 2)
+    monkeypatch.setattr(training, "_PREDICTED", 3)
     done: list[int] = []
     found = engine.to_host(predict(engine, inputs, model, engine.asarray(users), done.append))
     assert done == [3, 6, 7]
