@@ -6,6 +6,7 @@ from weakref import WeakKeyDictionary
 
 import onnxruntime
 
+from gpu_coldstart.engine import networks
 from gpu_coldstart.engine.base import Array, Feedforward
 from gpu_coldstart.engine.cpu.engine import CpuEngine
 
@@ -68,5 +69,7 @@ class ServingEngine(CpuEngine):
         A row's bits may depend on the others where a number lies between two of float32.
         """
         session = self._sessions[network]
+        if len(vectors) == 1:  # ONNX Runtime takes two to three times as long as NumPy here
+            return networks.fed_forward(self.xp, network, vectors, 1)
         (made,) = session.run(None, {session.get_inputs()[0].name: vectors})
         return made
