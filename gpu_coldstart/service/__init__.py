@@ -1,0 +1,1 @@
+"""A model as an HTTP service: routes, micro-batches, limits, metrics and what users did."""
