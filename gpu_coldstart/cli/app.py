@@ -8,7 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from gpu_coldstart.cli import bench, check, compare, console, data, options, recommend, run
+from gpu_coldstart.cli import (
+    bench,
+    check,
+    compare,
+    console,
+    data,
+    options,
+    recommend,
+    run,
+    serve,
+)
 from gpu_coldstart.cli.memory import with_room
 from gpu_coldstart.cli.wording import enough_memory, sentence
 from gpu_coldstart.errors import UserError
@@ -31,6 +41,7 @@ app.command("compare", help=compare.HELP, short_help=compare.SHORT)(with_room(co
 app.command("recommend", help=recommend.HELP, short_help=recommend.SHORT)(
     with_room(recommend.recommend)
 )
+app.command("serve", help=serve.HELP, short_help=serve.SHORT)(with_room(serve.serve))
 app.add_typer(data.app, name="data")
 # All its arguments, --help among them, go to the benchmarks' own parser.
 app.command(
