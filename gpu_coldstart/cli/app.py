@@ -14,6 +14,8 @@ from gpu_coldstart.cli import (
     compare,
     console,
     data,
+    demo,
+    load_store,
     options,
     recommend,
     run,
@@ -42,6 +44,8 @@ app.command("recommend", help=recommend.HELP, short_help=recommend.SHORT)(
     with_room(recommend.recommend)
 )
 app.command("serve", help=serve.HELP, short_help=serve.SHORT)(with_room(serve.serve))
+app.command("demo", help=demo.HELP, short_help=demo.SHORT)(with_room(demo.demo))
+app.command("load-store", help=load_store.HELP, short_help=load_store.SHORT)(load_store.load_store)
 app.add_typer(data.app, name="data")
 # All its arguments, --help among them, go to the benchmarks' own parser.
 app.command(
