@@ -72,11 +72,11 @@ class Batcher(Generic[Q, A]):
         self._work, self._measure = work, measure
         self._limit, self._batch, self._deadline_s = queue, batch, deadline_s
         self._queue: asyncio.Queue[_Waiting[Q, A]] = asyncio.Queue()
-        self._executor = ThreadPoolExecutor(threads, "batch")
         self._threads = threads
+        self._executor: ThreadPoolExecutor | None = None
         self._workers: list[asyncio.Task[None]] = []
         self._depth = 0
-        self._closed = False
+        self._closed = True
 
     @property
     def depth(self) -> int:
@@ -84,7 +84,9 @@ class Batcher(Generic[Q, A]):
         return self._depth
 
     def start(self) -> None:
-        """Begin to answer; needs a running event loop."""
+        """Begin to answer, also after an end; needs a running event loop."""
+        self._executor = ThreadPoolExecutor(self._threads, "batch")
+        self._queue, self._closed = asyncio.Queue(), False
         self._workers = [asyncio.create_task(self._answer()) for _ in range(self._threads)]
 
     async def close(self) -> None:
@@ -96,7 +98,8 @@ class Batcher(Generic[Q, A]):
         for worker in self._workers:
             with suppress(asyncio.CancelledError):
                 await worker
-        self._executor.shutdown()
+        if self._executor is not None:
+            self._executor.shutdown()
 
     async def ask(self, questions: Sequence[Q]) -> Sequence[A | Exception]:
         """Answers to questions that are worked on together.
@@ -108,7 +111,7 @@ class Batcher(Generic[Q, A]):
         DeadlineError
             When the time is over.
         ClosedError
-            After :meth:`close`.
+            Before :meth:`start` and after :meth:`close`.
         """
         if self._closed:
             raise ClosedError

@@ -56,7 +56,8 @@ class Service:
         self.metrics.serving(bundles.current.version)
 
     def open(self) -> None:
-        """Begin to answer; needs a running event loop."""
+        """Begin to answer, also after an end; needs a running event loop."""
+        self.draining = False
         self._questions.start()
         self._jobs.start()
 
