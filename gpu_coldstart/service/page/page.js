@@ -1,7 +1,8 @@
 // All that the newcomer says and does stays here, and goes to the service with every question.
 
 const LENGTH = 20; // of the list
-const OFFERED = 10; // artists or tracks found
+const OFFERED = { artist: 10, track: 5 }; // of those found
+const MOST_REASONS = 6; // of a kind
 const DELAY_MS = 150; // after a key, before a search begins
 const DONE = { stream: "Played", skip: "Skipped", ban: "Banned" };
 const VERBS = { stream: "Play", skip: "Skip", ban: "Ban" };
@@ -101,7 +102,7 @@ function fill(list, rows, otherwise) {
 
 // -- what is shown ----------------------------------------------------------------------------
 
-function trackRow(id, title, artist) {
+function trackRow(id, title, artist, ...more) {
   const name = called(title, id, "Track");
   const words = element("div", { className: "words" }, element("strong", {}, name));
   if (artist) words.append(element("span", { className: "by" }, artist));
@@ -110,7 +111,7 @@ function trackRow(id, title, artist) {
   const buttons = Object.keys(VERBS).map((action) =>
     button(VERBS[action], `${VERBS[action]} ${name}`, () => act(action, id, name), action),
   );
-  const row = element("li", {}, words, element("div", { className: "do" }, ...buttons));
+  const row = element("li", {}, words, ...more, element("div", { className: "do" }, ...buttons));
   row.dataset.id = `${typeof id} ${id}`;
   return row;
 }
@@ -126,11 +127,9 @@ function movement(id, rank) {
 }
 
 function showList({ tracks, segment, description, notes }) {
-  const rows = tracks.map(({ id, title, artist_name }, place) => {
-    const row = trackRow(id, title, artist_name);
-    row.querySelector(".words").prepend(movement(id, place + 1));
-    return row;
-  });
+  const rows = tracks.map(({ id, title, artist_name }, place) =>
+    trackRow(id, title, artist_name, movement(id, place + 1)),
+  );
   fill($("tracks"), rows, $("list"));
   const fresh = tracks.filter(({ id }) => !ranks?.has(id)).length;
   $("status").textContent = ranks
@@ -144,21 +143,29 @@ function showList({ tracks, segment, description, notes }) {
   $("notes").replaceChildren(...notes.map((note) => element("li", {}, note)));
 }
 
-const plain = (name) =>
-  name === "onboarding_like_artists" ? "artists you like" : name.replaceAll("_", " ");
+const plain = (signal) =>
+  signal === "onboarding_like_artists" ? "artists you like" : signal.replaceAll("_", " ");
+const PARTS = {
+  expert: (name) => `strategy ${name}`,
+  popularity: () => "how popular they are",
+  signal: (name) => `your ${plain(name)}`,
+};
 
 function showReasons(reasons) {
+  const { segments = [], parts = [], signals = [] } = reasons ?? {};
   const groups = [
-    ["The listeners it comes from", reasons?.segments, (each) => each.description],
-    ["What lifts these tracks above others", reasons?.parts, (each) => plain(each.name)],
-    ["What it noticed about you", reasons?.signals, (each) => plain(each.signal)],
+    // One alone is that which is named above the list.
+    ["The listeners they come from", segments.length > 1 ? segments : [], (each) => each.description],
+    ["What lifts them above other tracks", parts, ({ kind, name }) => PARTS[kind]?.(name) ?? name],
+    ["What was noticed about you", signals, (each) => plain(each.signal)],
   ];
-  const shown = groups.filter(([, rows]) => rows?.length).map(([title, rows, name]) => {
-    const bars = rows.slice(0, 6).map((each) => bar(name(each), each.share));
-    return element("div", {}, element("h3", {}, title), element("ul", { className: "bars" }, ...bars));
+  const shown = groups.flatMap(([title, rows, name]) => {
+    const bars = rows.filter(({ share }) => Math.abs(share) >= 0.005).slice(0, MOST_REASONS);
+    const list = bars.map((each) => bar(name(each), each.share));
+    return list.length ? [element("h3", {}, title), element("ul", { className: "bars" }, ...list)] : [];
   });
-  const none = "There is too little to go by yet.";
-  $("reasons").replaceChildren(...(shown.length ? shown : [element("p", { className: "note" }, none)]));
+  const none = element("p", { className: "note" }, "There is too little to go by yet.");
+  $("reasons").replaceChildren(...(shown.length ? shown : [none]));
 }
 
 function bar(name, share) {
@@ -221,7 +228,7 @@ function finder(kind, show, always) {
   const input = $(kind);
   const find = latest(async (signal) => {
     const q = input.value.trim();
-    const asked = new URLSearchParams({ kind, q, limit: OFFERED });
+    const asked = new URLSearchParams({ kind, q, limit: OFFERED[kind] });
     const { found } = q || always ? await ask(`v1/search?${asked}`, signal) : { found: [] };
     show(found);
     const many = `${found.length} ${kind}${found.length === 1 ? "" : "s"} found.`;
