@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,8 @@ HELP = """\
 Serve a saved model (a bundle, written by ColdStart.save) over HTTP.
 
 SIGHUP reads the bundle again, SIGTERM ends the service after it has answered what was asked. Keys
-may also come from the environment: GPU_COLDSTART_KEYS and GPU_COLDSTART_ADMIN_KEYS.
+may also come from the environment, GPU_COLDSTART_KEYS and GPU_COLDSTART_ADMIN_KEYS, and so may the
+store's URL, GPU_COLDSTART_STORE.
 """
 
 
@@ -37,11 +39,11 @@ def serve(
         int, options.integer("--port", "N", "Port (default: 8000; 0 for any free one).")
     ] = 8000,
     store: Annotated[
-        str,
+        str | None,
         options.text(
             "--store", "URL", "Where users are kept: memory or redis:// (default: memory)."
         ),
-    ] = "memory",
+    ] = None,
     ttl: Annotated[
         int, options.integer("--ttl", "S", "Seconds until a user is forgotten (default: 86400).")
     ] = 86_400,
@@ -93,12 +95,12 @@ def serve(
     """Load the model and answer until a signal comes."""
     with installed():
         from gpu_coldstart.service import server
-        from gpu_coldstart.service.settings import ADMIN_KEYS, KEYS, Settings, read_keys
+        from gpu_coldstart.service.settings import ADMIN_KEYS, KEYS, STORE, Settings, read_keys
     settings = Settings(
         bundle=bundle,
         host=host,
         port=port,
-        store=store,
+        store=store or os.environ.get(STORE) or "memory",
         ttl_s=ttl,
         most_users=most_users,
         queue=queue,

@@ -9,11 +9,14 @@ from pathlib import Path
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.regular import read_bytes
 
-__all__ = ["ADMIN_KEYS", "KEYS", "Settings", "read_keys"]
+__all__ = ["ADMIN_KEYS", "KEYS", "STORE", "Settings", "read_keys"]
 
 KEYS = "GPU_COLDSTART_KEYS"
 ADMIN_KEYS = "GPU_COLDSTART_ADMIN_KEYS"
 """Environment variables with keys, separated by white space."""
+
+STORE = "GPU_COLDSTART_STORE"
+"""Environment variable with the URL of the store."""
 
 _SHORTEST_KEY = 16
 
@@ -66,7 +69,7 @@ class Settings:
     bundle: Path
     host: str = "127.0.0.1"
     port: int = 8000
-    store: str = "memory"
+    store: str = field(default="memory", repr=False)  # its URL may have a password
     ttl_s: float = 24 * 3600.0
     most_users: int = 100_000
     queue: int = 1024

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 from pathlib import Path
@@ -66,6 +67,23 @@ def test_a_certificate_that_is_none(
     file.write_text("no certificate")
     options = ("--port", "0", "--tls-cert", str(file), "--tls-key", str(file))
     assert f"{file} and {file} are no certificate" in refused(capsys, str(bundle), *options)
+
+
+def test_a_store_that_is_none(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GPU_COLDSTART_STORE", "mysql://secret@host")
+    assert "secret" not in (told := refused(capsys, str(bundle), "--port", "0"))
+    assert "store" in told
+
+
+def test_the_documentation_has_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--help"]) == 0
+    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
+    assert len(options) > 15
+    page = (Path(__file__).parents[2] / "docs/service.md").read_text("utf-8")
+    table = page.split("## Options")[1].split("## ")[0]
+    assert options == set(re.findall(r"`(--[a-z-]+)`", table.split("**Batches")[0]))
 
 
 @pytest.mark.parametrize("missing", ["fastapi", "uvicorn", "prometheus_client"])
