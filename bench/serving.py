@@ -41,7 +41,7 @@ def serve(bundle: Path, preset: str, engine: str) -> dict[str, Any]:
 
     import numpy as np
 
-    users, days = _newcomers(preset)
+    users, days = newcomers(preset)
     everybody = _together(users), _together(days)
     answer: dict[str, Any] = {
         "import_s": round(imported - started, 3),
@@ -69,8 +69,8 @@ def serve(bundle: Path, preset: str, engine: str) -> dict[str, Any]:
     return answer
 
 
-def _newcomers(preset: str) -> tuple[list[Any], list[Any]]:
-    """Rows of users, and of their first day, a table for each user."""
+def newcomers(preset: str) -> tuple[list[Any], list[Any]]:
+    """Users of the synthetic world, at most 500, and of their first day: a table for each user."""
     import pyarrow.compute as pc
 
     from gpu_coldstart.datasets.synthetic import frames

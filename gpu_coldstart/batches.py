@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gpu_coldstart.engine.types import Array
+if TYPE_CHECKING:
+    from gpu_coldstart.engine.types import Array
 
 __all__ = ["BATCH", "batches", "by_batches"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gpu_coldstart import segments, strategies
+from gpu_coldstart import strategies
 from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.data.frames import to_arrow
@@ -21,11 +21,10 @@ from gpu_coldstart.engine import Engine, choose
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import InputVectors
-from gpu_coldstart.models import predict
-from gpu_coldstart.runs.artifacts import guarded
+from gpu_coldstart.predicting import predict
 from gpu_coldstart.serving import bundle
-from gpu_coldstart.serving.model import CONFIG, Fitted, decoded, encoded
-from gpu_coldstart.serving.reasons import reasons_of, segment_table
+from gpu_coldstart.serving.model import Fitted, encoded, loaded
+from gpu_coldstart.serving.reasons import reasons_of, segments_of
 from gpu_coldstart.spaces import Progress, silent
 from gpu_coldstart.strategies import Ranking, Strategy, Users
 from gpu_coldstart.strategies import carousels as playlists
@@ -237,18 +236,7 @@ class ColdStart:
         the lists ``track_id``, ``title`` and ``artist_name`` where the model has them, and
         ``probability``, most popular first, at most 50.
         """
-        fitted = self.fitted
-        popular = segments.favourites(
-            self._engine,
-            fitted.model.entities.track_ids,
-            fitted.model.shares,
-            min(50, fitted.context.n_tracks),
-        )
-        entities = fitted.model.entities
-        tracks = {"track_id": entities.names.names("track", popular["track_id"])}
-        return segment_table(
-            fitted.described, popular, tracks | entities.titles.of_tracks(popular["track_id"])
-        )
+        return segments_of(self.fitted)
 
     def _users(self, users: Any, interactions: Any) -> tuple[Newcomers, Users]:
         fitted, engine = self.fitted, self._engine
@@ -264,7 +252,7 @@ class ColdStart:
     def _strategy(self, name: str | None) -> Strategy:
         there = self.fitted.strategies
         if name is None:
-            name = next((name for name in ("best", "semi") if name in there), next(iter(there)))
+            name = strategies.default_of(there)
         if name not in there:
             raise UserError(
                 f"strategy '{name}' is none of this model's, which are {', '.join(there)}"
@@ -323,16 +311,12 @@ class ColdStart:
             When there is none, or it is damaged or of another version.
         """
         place = Path(directory)
-        about, files = bundle.read(place)
-        loaded = cls.__new__(cls)
-        loaded.config = resolve(files=[place / CONFIG])
-        loaded._engine = _chosen(engine)
-        # The index vouches for files, not for their fitting together: one user tells.
-        suspects = " or ".join(str(place / name) for name in (bundle.INDEX, *files))
-        with guarded(suspects, "save the bundle again"):
-            loaded._fitted = decoded(loaded._engine, loaded.config, about, files)
-            loaded.recommend({"user_id": [0]}, k=1, explain=True)
-        return loaded
+        made = cls.__new__(cls)
+        made._engine = _chosen(engine)
+        with bundle.opened(place) as (about, files):
+            made.config, made._fitted = loaded(made._engine, place, about, files)
+            made.recommend({"user_id": [0]}, k=1, explain=True)
+        return made
 
 
 def _chosen(engine: str | Engine) -> Engine:

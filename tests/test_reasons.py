@@ -13,6 +13,7 @@ from gpu_coldstart.data.signals import BLOCKS, SCALARS
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array, HostArray
 from gpu_coldstart.features import Inputs
+from gpu_coldstart.models.feedforward import feedforward
 from gpu_coldstart.serving.reasons import signal_shares
 
 D = 3
@@ -69,7 +70,7 @@ def test_shares_are_what_leaving_out_moves(engine: Engine) -> None:
     shares = engine.to_host(
         signal_shares(
             engine,
-            deepcopy(model).to(there),
+            feedforward(engine, deepcopy(model).to(there)),
             Given(engine, vectors),
             engine.asarray(users),
             engine.asarray(unknown),

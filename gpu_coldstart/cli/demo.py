@@ -86,8 +86,7 @@ def _learn(preset: str, bundle: Path) -> None:
     from gpu_coldstart.datasets.synthetic.names import named
 
     console.write(f"making up a streaming service ({preset}) ...")
-    world = frames(preset)
-    world["tracks"] = named(world["tracks"])
+    world = named(frames(preset))
     size = f"{world['users'].num_rows} users and {world['tracks'].num_rows} tracks"
     console.write(f"learning from {size} ...")
     model = ColdStart(preset=preset, engine="cpu", seed=0)

@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpu_coldstart import profiling
+from gpu_coldstart.engine import networks
 from gpu_coldstart.engine.types import (
     AlsOptions,
     Array,
     Column,
     Csr,
+    Feedforward,
     HostArray,
     Kmeans,
     KmeansOptions,
@@ -49,6 +51,7 @@ __all__ = [
     "Column",
     "Csr",
     "Engine",
+    "Feedforward",
     "HostArray",
     "Kmeans",
     "KmeansOptions",
@@ -81,12 +84,8 @@ class Engine(ABC):
     It changes how long a run takes, never what it finds.
     """
 
-    predict_rows: int = 64
-    """Users whom a network is given at once, the last of them filled up with nulls.
-
-    Libraries multiply the rows of a smaller matrix by other kernels, and nobody's prediction may
-    depend on the others. So few keep a single new user's prediction short on a CPU.
-    """
+    predict_rows: int = 32
+    """Users whom a network is given at once; so few keep the prediction for one alone short."""
 
     device: str = ""
     """What the processor is, where that is worth telling."""
@@ -170,6 +169,23 @@ class Engine(ABC):
         """
         del model, optimizer, total, size
         return step
+
+    def feed_forward(self, network: Feedforward, vectors: Array) -> Array:
+        """What a network makes of vectors.
+
+        Summed in double precision and rounded, so that libraries that add up in another order come
+        to the same, but where a number lies between two of float32 within their errors. A row's
+        result has the same bits alone as among any others.
+
+        Parameters
+        ----------
+        vectors : Array [n, inputs] of float32
+
+        Returns
+        -------
+        Array [n, outputs] of float32
+        """
+        return networks.fed_forward(self.xp, network, vectors, self.predict_rows)
 
     # -- moving data ---------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy.typing as npt
@@ -17,6 +18,8 @@ __all__ = [
     "Array",
     "Column",
     "Csr",
+    "Dense",
+    "Feedforward",
     "HostArray",
     "Kmeans",
     "KmeansOptions",
@@ -82,6 +85,55 @@ class Csr:
     def with_data(self, data: Array) -> Csr:
         """The same places holding other values, ``data`` [entries]."""
         return Csr(self.indptr, self.indices, data, self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """A layer of a network: ``x weights + offset``.
+
+    Attributes
+    ----------
+    weights : Array [inputs, outputs] of float32
+    offset : Array [outputs] of float32
+    """
+
+    weights: Array
+    offset: Array
+
+    @cached_property
+    def doubled(self) -> tuple[Array, Array]:
+        """Weights and offset in double precision."""
+        return self.weights.astype("float64"), self.offset.astype("float64")
+
+
+@dataclass(frozen=True, eq=False)
+class Feedforward:
+    """A network that has learned: what it computes, and nothing of how it was trained.
+
+    Attributes
+    ----------
+    layers : tuple of Dense
+        With a rectifier ``max(x, 0)`` between each two.
+    output : {"plain", "unit", "softmax"}
+        What becomes of the last layer's numbers: nothing, a vector of length 1, or a softmax.
+    groups : tuple of int
+        Of a softmax: how many numbers each is over, one softmax after the other. All together they
+        add up to 1.
+    """
+
+    layers: tuple[Dense, ...]
+    output: str = "plain"
+    groups: tuple[int, ...] = ()
+
+    @property
+    def inputs(self) -> int:
+        """Width of the vectors that it takes."""
+        return int(self.layers[0].weights.shape[0])
+
+    @property
+    def outputs(self) -> int:
+        """Width of the vectors that it makes."""
+        return int(self.layers[-1].weights.shape[1])
 
 
 @dataclass(frozen=True, kw_only=True)

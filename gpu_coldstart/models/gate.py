@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from gpu_coldstart.config.streams import GateConfig
-from gpu_coldstart.engine.base import Array, Csr, Engine
+from gpu_coldstart.engine.base import Array, Csr, Engine, Feedforward
 from gpu_coldstart.features import Inputs
-from gpu_coldstart.models.streams import InputLayer, Streams, StreamTraining, Tower, Weights
+from gpu_coldstart.models.streams import InputLayer, Streams, StreamTraining, Tower
 
 __all__ = ["GateTraining", "Gates", "Likelihood"]
 
@@ -135,6 +135,6 @@ class GateTraining(StreamTraining[Gates]):
         """See :meth:`StreamTraining.loss`."""
         return self._likelihood.loss(self.network(vectors), users, shift)
 
-    def weights(self) -> Weights:
-        """The network's weights now, as a copy."""
-        return self._weights(self.network)
+    def learned(self) -> Feedforward:
+        """The network now, as a copy."""
+        return Feedforward(self._layers(self.network), "softmax", tuple(self.network.sizes))

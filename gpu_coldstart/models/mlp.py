@@ -12,7 +12,15 @@ from torch import nn
 from gpu_coldstart.config.components import MlpConfig
 from gpu_coldstart.engine.base import Engine
 
-__all__ = ["Mlp", "MlpModel"]
+__all__ = ["Mlp", "MlpModel", "UnitLength"]
+
+
+class UnitLength(nn.Module):
+    """Scales vectors [n, d] to length 1."""
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Vectors of the same direction."""
+        return nn.functional.normalize(vectors, dim=1)
 
 
 class Mlp(nn.Module):
@@ -56,14 +64,13 @@ class Mlp(nn.Module):
         for before, after in pairwise((inputs, *hidden)):
             layers += [linear(before, after), nn.ReLU(), nn.BatchNorm1d(after)]
         layers.append(linear(hidden[-1] if hidden else inputs, outputs))
+        if normalize:
+            layers.append(UnitLength())
         self.layers = nn.Sequential(*layers)
-        self.normalize = normalize
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
         """Map input vectors [n, inputs] to embeddings [n, outputs]."""
         embeddings: torch.Tensor = self.layers(vectors)
-        if self.normalize:
-            embeddings = nn.functional.normalize(embeddings, dim=1)
         return embeddings
 
 

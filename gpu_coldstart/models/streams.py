@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -19,29 +19,15 @@ from gpu_coldstart.batches import batches
 from gpu_coldstart.config.streams import StreamsConfig
 from gpu_coldstart.data.signals import BLOCKS
 from gpu_coldstart.engine.base import Array, Csr, Engine
+from gpu_coldstart.engine.types import Dense
 from gpu_coldstart.features import Inputs
 
-__all__ = ["InputLayer", "StreamTraining", "Streams", "Tower", "Weights", "block_scale"]
+__all__ = ["InputLayer", "StreamTraining", "Streams", "Tower", "block_scale"]
 
 _BATCH = 4096
 
 InputLayer = Callable[[int, int], nn.Linear]
 """From the numbers of inputs and outputs to a network's first layer."""
-
-
-class Weights(NamedTuple):
-    """Those of a :class:`Tower`, for input vectors as they are: of each layer, and its offset.
-
-    Attributes
-    ----------
-    first, first_offset : Array [width, hidden], [hidden] of float32
-    last, last_offset : Array [hidden, outputs], [outputs] of float32
-    """
-
-    first: Array
-    first_offset: Array
-    last: Array
-    last_offset: Array
 
 
 class Tower(nn.Module):
@@ -69,17 +55,6 @@ class Tower(nn.Module):
         """Map input vectors [n, inputs] to [n, outputs]."""
         made: torch.Tensor = self.last(torch.relu(self.first(vectors)))
         return made
-
-    def assign(self, engine: Engine, weights: Weights) -> None:
-        """Take weights, without a copy."""
-        first, first_offset, last, last_offset = map(engine.to_torch, weights)
-        named = {
-            "first.weight": first.T,
-            "first.bias": first_offset,
-            "last.weight": last.T,
-            "last.bias": last_offset,
-        }
-        self.load_state_dict(named, assign=True)
 
 
 class Streams:
@@ -223,13 +198,14 @@ class StreamTraining(ABC, Generic[Network]):
             engine.to_torch(factors),
         )
 
-    def _weights(self, tower: Tower) -> Weights:
-        """The weights of a tower now, as a copy."""
+    def _layers(self, tower: Tower) -> tuple[Dense, Dense]:
+        """The layers of a tower now, as a copy, for input vectors as they are."""
         first, last = tower.first, tower.last
         with torch.no_grad():
             tensors = (first.weight * self._scale).T, first.bias, last.weight.T, last.bias
             copies = (each.clone(memory_format=torch.contiguous_format) for each in tensors)
-            return Weights(*map(self._engine.from_torch, copies))
+            weights, offset, last_weights, last_offset = map(self._engine.from_torch, copies)
+        return Dense(weights, offset), Dense(last_weights, last_offset)
 
 
 def block_scale(engine: Engine, inputs: Inputs, n: int) -> Array:

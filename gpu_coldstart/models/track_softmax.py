@@ -6,16 +6,15 @@ Where there are many tracks, the sum over all of them is estimated from a sample
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from torch import nn
 
 from gpu_coldstart.config.streams import TrackSoftmaxConfig
-from gpu_coldstart.engine.base import Array, Csr, Engine
+from gpu_coldstart.engine.base import Array, Csr, Engine, Feedforward
+from gpu_coldstart.engine.types import Dense
 from gpu_coldstart.features import Inputs
-from gpu_coldstart.models.streams import InputLayer, Streams, StreamTraining, Tower, Weights
+from gpu_coldstart.models.streams import InputLayer, Streams, StreamTraining, Tower
 
 __all__ = ["Sampler", "SoftmaxTraining", "TrackLogits", "sampled_loss", "softmax_loss"]
 
@@ -170,21 +169,6 @@ class Sampler:
         return sample, self._expected[sample]
 
 
-class Factors(NamedTuple):
-    """Of tracks: what the last weights of users are multiplied by.
-
-    Attributes
-    ----------
-    users : Weights
-        Their last layer has a further output that is always 1.
-    tracks : Array [tracks, factors + 1] of float32
-        The last number is the offset.
-    """
-
-    users: Weights
-    tracks: Array
-
-
 class SoftmaxTraining(StreamTraining[TrackLogits]):
     """The network in training.
 
@@ -254,18 +238,23 @@ class SoftmaxTraining(StreamTraining[TrackLogits]):
             expected=expected,
         )
 
-    def weights(self) -> Factors:
-        """The network's weights now, as a copy."""
+    def learned(self) -> tuple[Feedforward, Array]:
+        """The network of the users now, as a copy, and the factors of the tracks.
+
+        Both have one factor more, the last: 1 for every user, and the offset of a track.
+
+        Returns
+        -------
+        users : Feedforward
+        tracks : Array [tracks, factors + 1] of float32
+        """
         xp, network = self._engine.xp, self.network
-        users = self._weights(network.users)
-        hidden = len(users.last)
+        first, last = self._layers(network.users)
+        nothing = xp.zeros((len(last.weights), 1), dtype=xp.float32)
         one = xp.ones(1, dtype=xp.float32)
+        with_offset = Dense(
+            xp.concatenate([last.weights, nothing], axis=1), xp.concatenate([last.offset, one])
+        )
         with torch.no_grad():
             tracks = torch.cat([network.tracks, network.offsets[:, None]], dim=1)
-        return Factors(
-            users._replace(
-                last=xp.concatenate([users.last, xp.zeros((hidden, 1), xp.float32)], axis=1),
-                last_offset=xp.concatenate([users.last_offset, one]),
-            ),
-            self._engine.from_torch(tracks),
-        )
+        return Feedforward((first, with_offset)), self._engine.from_torch(tracks)

@@ -1,4 +1,4 @@
-"""Training a network on the warm users, and predicting for the cold ones (3.2.3).
+"""Training a network on the warm users (3.2.3).
 
 Batch normalisation stays in training mode while training and is frozen only to predict; the
 public release froze it after eleven epochs by accident. Nothing here looks at test users: early
@@ -21,9 +21,9 @@ from gpu_coldstart.config.components import Training
 from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import Inputs
+from gpu_coldstart.models.feedforward import feedforward
 from gpu_coldstart.models.mlp import MlpModel
 from gpu_coldstart.models.steps import Steps
-from gpu_coldstart.profiling import primitive
 from gpu_coldstart.spaces import Progress, Space, unit_rows
 
 __all__ = [
@@ -31,8 +31,6 @@ __all__ = [
     "Network",
     "TrainingState",
     "check_batches",
-    "predict",
-    "predict_vectors",
     "restore",
     "train",
     "validation_targets",
@@ -159,16 +157,27 @@ def train(
     seed : int
         Of the initial weights and of the order of the users in each epoch.
     kind : registered model
-        Its ``build`` makes the network (see :data:`gpu_coldstart.registry.MODELS`).
+        Its ``build`` makes the network (see :data:`gpu_coldstart.registry.MODELS`), of the layers
+        that :func:`gpu_coldstart.models.feedforward.feedforward` knows.
     checkpoint : Checkpoint, optional
         Where to go on from, if something was saved, and to save epochs to.
+
+    Raises
+    ------
+    UserError
+        For a network of other layers.
     """
     device = engine.to_torch(warm[1][:1]).device
     dimension = int(warm[1].shape[1])
+
+    def built(*, training: bool) -> nn.Module:
+        made: nn.Module = kind.build(engine, inputs.width, dimension, options, training=training)
+        return made.to(device)
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: nn.Module = kind.build(engine, inputs.width, dimension, options, training=True)
-    model.to(device)
+        model = built(training=True)
+        feedforward(engine, built(training=False))  # refuses now what could not predict later
     optimizer = _optimizer(model, options)
     vectors, held_out = inputs.table(warm[0]), inputs.table(validation[0])
     losses: list[float] = []
@@ -202,7 +211,7 @@ def train(
         model.load_state_dict(best_weights)
     # Without the skipping of null blocks, which makes last bits depend on the batch.
     with torch.random.fork_rng(devices=[]):  # its first weights are drawn, though not kept
-        whole: nn.Module = kind.build(engine, inputs.width, dimension, options).to(device)
+        whole = built(training=False)
     whole.load_state_dict(model.state_dict())
     return Network(whole.eval(), inputs.width, dimension, tuple(losses), tuple(cosines), best + 1)
 
@@ -324,52 +333,3 @@ def _cosine(
     with torch.inference_mode():
         (places,) = by_batches(engine.xp, len(targets), placed, size=_VALIDATION_BATCH)
     return float((unit_rows(places) * unit_rows(targets)).sum(axis=1).mean())
-
-
-@primitive("predict")
-def predict(
-    engine: Engine,
-    inputs: Inputs,
-    model: nn.Module,
-    users: Array,
-    progress: Callable[[int], None] | None = None,
-) -> Array:
-    """Where the network puts users: embeddings [n, d] of float32.
-
-    A user's embedding is the same to the bit, whichever users are predicted with them.
-
-    Parameters
-    ----------
-    users : Array [n] of integers
-    progress : callable
-        Called with the number of users done so far.
-    """
-    return by_batches(
-        engine.xp,
-        len(users),
-        lambda some: (_placed(engine, model, inputs.batch(users[some])),),
-        size=engine.predict_rows,
-        progress=progress,
-    )[0]
-
-
-def predict_vectors(engine: Engine, model: nn.Module, vectors: Array) -> Array:
-    """Where the network puts input vectors [n, width]: embeddings [n, d], as :func:`predict`."""
-    return by_batches(
-        engine.xp,
-        len(vectors),
-        lambda some: (_placed(engine, model, vectors[some]),),
-        size=engine.predict_rows,
-    )[0]
-
-
-def _placed(engine: Engine, model: nn.Module, vectors: Array) -> Array:
-    """Embeddings of at most a batch of input vectors."""
-    n = len(vectors)
-    if n < engine.predict_rows:
-        whole = engine.xp.zeros((engine.predict_rows, vectors.shape[1]), dtype=engine.xp.float32)
-        whole[:n] = vectors
-        vectors = whole
-    model.eval()
-    with torch.inference_mode():
-        return engine.from_torch(model(engine.to_torch(vectors)))[:n].copy()

@@ -186,6 +186,9 @@ def _leaves(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
         inner = getattr(value, item.name)
         if dataclasses.is_dataclass(inner):
             yield from _leaves(inner, f"{prefix}{item.name}.")
+        elif isinstance(inner, tuple) and inner and dataclasses.is_dataclass(inner[0]):
+            for place, each in enumerate(inner):
+                yield from _leaves(each, f"{prefix}{item.name}.{place}.")
         else:
             yield f"{prefix}{item.name}", inner
 
@@ -212,6 +215,12 @@ def _build(
             fields[item.name] = tensors[name] if on_host else engine.asarray(tensors[name])
         elif dataclasses.is_dataclass(hint):
             fields[item.name] = _build(engine, hint, f"{name}.", tensors, values)
+        elif dataclasses.is_dataclass(each := (*typing.get_args(hint), None)[0]):
+            inner = (key.removeprefix(f"{name}.") for key in tensors if key.startswith(f"{name}."))
+            parts = sorted({int(key.partition(".")[0]) for key in inner})
+            fields[item.name] = tuple(
+                _build(engine, each, f"{name}.{part}.", tensors, values) for part in parts
+            )
         else:
             fields[item.name] = _tuples(values[name])
     if kind is Csr:

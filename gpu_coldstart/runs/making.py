@@ -24,11 +24,12 @@ from gpu_coldstart.models import (
     Checkpoint,
     Network,
     check_batches,
-    predict,
     restore,
     train,
     validation_targets,
 )
+from gpu_coldstart.models.feedforward import feedforward
+from gpu_coldstart.predicting import predict
 from gpu_coldstart.registry import MODELS, section
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.artifacts import json_bytes, parquet_bytes, read_json, read_table
@@ -233,7 +234,7 @@ def predictions(
     """Where the network puts the warm users, or all others."""
     which = slice(0, logs.n_warm) if warm else slice(logs.n_warm, None)
     users = engine.xp.arange(logs.n_users)[which]
-    return Predictions(predict(engine, inputs, network.model, users))
+    return Predictions(predict(engine, inputs, feedforward(engine, network.model), users))
 
 
 def prepare(

@@ -225,7 +225,7 @@ def _browsing(service: Service) -> APIRouter:
     ) -> Response:
         """Find tracks or artists by name."""
         found, _ = await service.call(lambda model: model.search(kind, q, limit))
-        return json_response({"found": found})
+        return json_response({"found": [each._asdict() for each in found]})
 
     @router.get("/v1/model", **_documented(schemas.ModelOut))
     async def model() -> Response:
@@ -354,7 +354,7 @@ def _answer(user: str | int | None, answered: Answered) -> dict[str, Any]:
     answer = answered.answer
     return {
         "user_id": user,
-        "tracks": answer.tracks,
+        "tracks": [track._asdict() for track in answer.tracks],
         "segment": answer.segment,
         "description": answer.description,
         "strategy": answer.strategy,

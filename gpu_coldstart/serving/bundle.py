@@ -9,9 +9,11 @@ A bundle is a directory:
 ``model.safetensors``
     Embeddings, segments, popularity, demographic means, scaler, ids.
 ``network.safetensors``
-    Weights of the network.
+    Weights of the network, batch normalisation folded into them.
 ``strategies/NAME.safetensors``
     The state of each strategy that has one.
+``onnx/network.onnx``, ``onnx/NAME.onnx``
+    The network, and those of strategies, for ONNX runtimes.
 ``segments.parquet``
     What is known of each segment.
 """
@@ -21,16 +23,18 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.regular import read_bytes
-from gpu_coldstart.runs.artifacts import TEMPORARY, write_atomically
+from gpu_coldstart.runs.artifacts import TEMPORARY, guarded, write_atomically
 
-__all__ = ["INDEX", "SCHEMA", "read", "write"]
+__all__ = ["INDEX", "SCHEMA", "opened", "read", "write"]
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the format; bundles of other versions are refused."""
 
 INDEX = "bundle.json"
@@ -120,6 +124,23 @@ def read(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
             )
         files[name] = content
     return index, files
+
+
+@contextmanager
+def opened(directory: Path) -> Iterator[tuple[dict[str, Any], dict[str, bytes]]]:
+    """:func:`read`, and whatever fails within is the bundle's fault.
+
+    The index vouches for files, not for their fitting together: recommending to one user tells.
+
+    Raises
+    ------
+    UserError
+        As :func:`read`, or when the files do not fit together.
+    """
+    index, files = read(directory)
+    suspects = " or ".join(str(directory / name) for name in (INDEX, *files))
+    with guarded(suspects, "save the bundle again"):
+        yield index, files
 
 
 def _index(directory: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from gpu_coldstart.data.newcomers import Entities
 from gpu_coldstart.engine.base import Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.models import Network
+from gpu_coldstart.models.feedforward import feedforward
 from gpu_coldstart.registry import STRATEGIES
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.flow import Flow
@@ -66,7 +67,13 @@ def fit(engine: Engine, dataset: Dataset, config: Config, progress: Progress) ->
     )
     described = given[learned.descriptions][paths.descriptions(space.name)]
     return Fitted(
-        _about(logs, space, network), model, network.model, described, context, states, made
+        _about(logs, space, network),
+        model,
+        feedforward(engine, network.model),
+        described,
+        context,
+        states,
+        made,
     )
 
 

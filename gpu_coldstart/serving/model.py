@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-
-from safetensors.torch import load as load_weights
-from safetensors.torch import save as save_weights
-from torch import nn
 
 from gpu_coldstart import strategies
 from gpu_coldstart.config.parameters import Config
-from gpu_coldstart.config.resolve import to_toml
+from gpu_coldstart.config.resolve import resolve, to_toml
 from gpu_coldstart.data.newcomers import Entities
-from gpu_coldstart.engine.base import Array, Csr, Engine
+from gpu_coldstart.engine.base import Array, Csr, Engine, Feedforward
 from gpu_coldstart.features import FeatureBuilder
-from gpu_coldstart.models import restore
-from gpu_coldstart.registry import MODELS, STRATEGIES
+from gpu_coldstart.registry import STRATEGIES
 from gpu_coldstart.runs.artifacts import decode, encode, parquet_bytes, read_table
 from gpu_coldstart.strategies import Context, Strategy
 from gpu_coldstart.strategies.carousels import Offer
 
-__all__ = ["CONFIG", "Fitted", "Model", "decoded", "encoded"]
+__all__ = ["CONFIG", "Fitted", "Model", "encoded", "loaded", "networks_of", "onnx_file"]
 
 CONFIG = "config.toml"
 _MODEL = "model.safetensors"
 _NETWORK = "network.safetensors"
 _SEGMENTS = "segments.parquet"
+
+
+def onnx_file(name: str) -> str:
+    """The ONNX form of the users' network, or of a strategy's own."""
+    return f"onnx/{name}.onnx"
 
 
 def _state(strategy: str) -> str:
@@ -77,7 +78,7 @@ class Fitted:
     about : dict
         What it was fitted on, for human readers: dates, sizes, versions, notes.
     model : Model
-    network : Module
+    network : Feedforward
         From input vectors to places in the space.
     described : mapping
         :func:`gpu_coldstart.segments.describe` of the segments.
@@ -90,46 +91,50 @@ class Fitted:
 
     about: dict[str, Any]
     model: Model
-    network: nn.Module
+    network: Feedforward
     described: Mapping[str, Any]
     context: Context
     states: dict[str, Any]
     strategies: dict[str, Strategy]
 
 
+def networks_of(fitted: Fitted) -> dict[str, Feedforward]:
+    """The networks of a model by the names of their ONNX files, the users' first."""
+    learned = {name: getattr(state, "network", None) for name, state in fitted.states.items()}
+    own = {name: each for name, each in learned.items() if isinstance(each, Feedforward)}
+    return {onnx_file("network"): fitted.network} | {
+        onnx_file(name): network for name, network in own.items()
+    }
+
+
 def encoded(engine: Engine, fitted: Fitted, config: Config) -> dict[str, bytes]:
     """The files of a bundle, by name."""
-    weights = {
-        name: value.cpu().contiguous() for name, value in fitted.network.state_dict().items()
-    }
+    from gpu_coldstart.serving.onnx_form import onnx_form  # loading needs none of it
+
     states = {_state(name): encode(engine, state) for name, state in fitted.states.items()}
     return {
         CONFIG: to_toml(config).encode(),
         _MODEL: encode(engine, fitted.model),
-        _NETWORK: save_weights(weights),
+        _NETWORK: encode(engine, fitted.network),
         _SEGMENTS: parquet_bytes(dict(fitted.described)),
         **states,
+        **{name: onnx_form(engine, network) for name, network in networks_of(fitted).items()},
     }
 
 
-def decoded(
-    engine: Engine, config: Config, about: dict[str, Any], files: Mapping[str, bytes]
-) -> Fitted:
-    """What the files of a bundle hold.
+def loaded(
+    engine: Engine, directory: Path, about: dict[str, Any], files: Mapping[str, bytes]
+) -> tuple[Config, Fitted]:
+    """What a bundle holds, of which index and files were read.
 
     Raises
     ------
     KeyError, ValueError, TypeError, OSError
         When they do not fit together.
     """
+    config = resolve(files=[directory / CONFIG])
     model = decode(engine, files[_MODEL], Model)
-    network = restore(
-        engine,
-        MODELS.get(config.model),
-        config.of(config.model),
-        load_weights(files[_NETWORK]),
-        **about["network"],
-    )
+    network = decode(engine, files[_NETWORK], Feedforward)
     context = Context(
         engine,
         model.tracks,
@@ -149,4 +154,4 @@ def decoded(
         name: strategies.made(name, config, context, states) for name in config.strategies.names
     }
     described = read_table(files[_SEGMENTS]).to_pydict()
-    return Fitted(about, model, network, described, context, states, made)
+    return config, Fitted(about, model, network, described, context, states, made)

@@ -10,24 +10,24 @@ vector: age and country count as signals here, and the 18 actions of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from torch import nn
 
 from gpu_coldstart.batches import by_batches
 from gpu_coldstart.data.registrations import Registrations
 from gpu_coldstart.data.signals import BLOCKS, SCALARS, SIGNALS
-from gpu_coldstart.engine.base import Array, Csr, Engine, HostArray
+from gpu_coldstart.engine.base import Array, Csr, Engine, Feedforward, HostArray
 from gpu_coldstart.features import FeatureBuilder, Inputs
-from gpu_coldstart.models import predict_vectors
+from gpu_coldstart.segments import favourites
 from gpu_coldstart.serving.model import Fitted
 from gpu_coldstart.strategies import Strategy, Users
 from gpu_coldstart.strategies.carousels import explanations
 
-__all__ = ["REASONS", "reasons_of", "segment_table", "signal_shares"]
+__all__ = ["REASONS", "reasons_of", "segments_of", "signal_shares"]
+
+_SEGMENT_TRACKS = 50
 
 REASONS = pa.struct(
     [
@@ -141,22 +141,13 @@ def _unknown_scalars(engine: Engine, builder: FeatureBuilder) -> Array:
     return builder.scaler.apply(engine, nobody)[0]
 
 
-def segment_table(
-    described: Mapping[str, Any],
-    popular: Mapping[str, HostArray],
-    tracks: Mapping[str, pa.Array],
-) -> pa.Table:
-    """Descriptions and popular tracks of the segments, a row for each.
-
-    Parameters
-    ----------
-    described : mapping
-        Of :func:`gpu_coldstart.segments.describe`.
-    popular : mapping
-        Of :func:`gpu_coldstart.segments.favourites`.
-    tracks : mapping of column to pyarrow.Array
-        The same tracks in the user's own ids, and their names.
-    """
+def segments_of(fitted: Fitted) -> pa.Table:
+    """Descriptions and popular tracks of the segments: see :attr:`ColdStart.segments`."""
+    context, entities, described = fitted.context, fitted.model.entities, fitted.described
+    k = min(_SEGMENT_TRACKS, context.n_tracks)
+    popular = favourites(context.engine, entities.track_ids, fitted.model.shares, k)
+    ids = popular["track_id"]
+    tracks = {"track_id": entities.names.names("track", ids), **entities.titles.of_tracks(ids)}
     sizes = np.bincount(popular["segment"], minlength=len(described["segment"]))
     offsets = pa.array(np.concatenate([[0], np.cumsum(sizes)]), pa.int32())
     table = pa.table(dict(described))
@@ -172,7 +163,7 @@ _USERS = 64
 
 def signal_shares(
     engine: Engine,
-    model: nn.Module,
+    network: Feedforward,
     inputs: Inputs,
     users: Array,
     unknown: Array,
@@ -181,7 +172,7 @@ def signal_shares(
 
     Parameters
     ----------
-    model : Module
+    network : Feedforward
         From input vectors to embeddings.
     inputs : Inputs
     users : Array [users] of integers
@@ -207,7 +198,7 @@ def signal_shares(
             if scalar in SCALARS:
                 column = len(BLOCKS) * dimension + SCALARS.index(scalar)
                 cases[place, :, column] = unknown[SCALARS.index(scalar)]
-        places = predict_vectors(engine, model, cases.reshape(-1, batch.shape[1]))
+        places = engine.feed_forward(network, cases.reshape(-1, batch.shape[1]))
         places = places.reshape(len(BLOCKS) + 1, len(batch), -1)
         moved = xp.linalg.norm(places[:-1] - places[-1], axis=2).T
         total = moved.sum(axis=1, keepdims=True)

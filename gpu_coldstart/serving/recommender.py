@@ -1,21 +1,40 @@
-"""A model in service: answers questions about users who have just signed up, many at a time."""
+"""A model in service: answers questions about users who have just signed up, many at a time.
+
+It is a bundle on :class:`~gpu_coldstart.engine.serving.ServingEngine`, and goes from a question to
+:class:`~gpu_coldstart.data.registrations.Registrations` without a table. From there on the code is
+that of :meth:`gpu_coldstart.ColdStart.recommend`, and so are the answers.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gpu_coldstart.coldstart import ColdStart
+import numpy as np
+import pyarrow as pa
+
+from gpu_coldstart import strategies
+from gpu_coldstart.config.parameters import Config
+from gpu_coldstart.data.contract import ACTIONS, ENTITIES
+from gpu_coldstart.data.events import Events, event_code
+from gpu_coldstart.data.registrations import Registrations, registration_matrix, signal_counts
+from gpu_coldstart.engine.serving import ServingEngine
 from gpu_coldstart.errors import UserError
+from gpu_coldstart.features import InputVectors
+from gpu_coldstart.predicting import predict
 from gpu_coldstart.serving import bundle
+from gpu_coldstart.serving.catalogue import Catalogue, Found, Id, Track
+from gpu_coldstart.serving.model import Fitted, loaded, networks_of
+from gpu_coldstart.serving.reasons import reasons_of, segments_of
+from gpu_coldstart.strategies import Strategy, Users
+from gpu_coldstart.strategies import carousels as playlists
 
-__all__ = ["Answer", "Event", "Question", "Recommender", "Track"]
-
-Id = int | str
-"""An id of the service's own."""
+__all__ = ["Answer", "Event", "Found", "Question", "Recommender", "Track"]
 
 
 @dataclass(frozen=True)
@@ -68,16 +87,6 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Track:
-    """A track in a list; ``title`` and ``artist_name`` are None where the model has none."""
-
-    id: Id
-    title: str | None
-    artist_name: str | None
-    score: float
-
-
-@dataclass(frozen=True)
 class Answer:
     """A list for a user.
 
@@ -113,115 +122,84 @@ class Recommender:
     version : str
         Names the bundle: the first 12 hexadecimal digits of its index's SHA-256.
     about : dict
-        What ``bundle.json`` says, without the hashes of files.
+        What ``bundle.json`` says, without the hashes of files, and ``countries``, those known.
     """
 
     version: str
     about: dict[str, Any]
-    _model: ColdStart = field(repr=False)
+    _engine: ServingEngine = field(repr=False)
+    _config: Config = field(repr=False)
+    _fitted: Fitted = field(repr=False)
+    _catalogue: Catalogue = field(repr=False)
+    _descriptions: list[str] = field(repr=False)
+    _countries: dict[str, int] = field(repr=False)
+    _segments: pa.Table = field(repr=False)
 
     @classmethod
-    def load(cls, directory: Path) -> Recommender:
+    def load(cls, directory: Path, *, threads: int = 1) -> Recommender:
         """Read a bundle.
+
+        Parameters
+        ----------
+        threads : int
+            That a network may take for a batch.
 
         Raises
         ------
         UserError
             When there is none, or it is damaged or of another version.
         """
-        model = ColdStart.load(directory, engine="cpu")
-        digest = hashlib.sha256((directory / bundle.INDEX).read_bytes()).hexdigest()
-        about = {name: value for name, value in model.fitted.about.items() if name != "files"}
-        return cls(digest[:12], about, model)
+        engine = ServingEngine(threads)
+        with bundle.opened(directory) as (about, files):
+            config, fitted = loaded(engine, directory, about, files)
+            for name, network in networks_of(fitted).items():
+                engine.adopt(network, files[name])
+            entities = fitted.model.entities
+            known = {name: value for name, value in about.items() if name != "files"}
+            digest = hashlib.sha256((directory / bundle.INDEX).read_bytes()).hexdigest()
+            made = cls(
+                digest[:12],
+                known | {"countries": list(entities.countries)},
+                engine,
+                config,
+                fitted,
+                Catalogue.of(engine, entities),
+                playlists.explanations(fitted.described),
+                {name: code for code, name in enumerate(entities.countries)},
+                segments_of(fitted),
+            )
+            made.answer([Question(k=1, strategy=name, explain=True) for name in made.strategies])
+        return made
+
+    # -- what there is -------------------------------------------------------------------------
 
     @property
     def strategies(self) -> tuple[str, ...]:
-        """Names of the strategies that may be asked for."""
-        return tuple(self._model.fitted.strategies)
+        """Names of the strategies that may be asked for, the default first."""
+        there = self._fitted.strategies
+        default = strategies.default_of(there)
+        return (default, *(name for name in there if name != default))
 
     @property
     def n_tracks(self) -> int:
         """Number of tracks in the catalogue: the longest list."""
-        return self._model.fitted.context.n_tracks
-
-    def check(self, question: Question) -> None:
-        """Refuse a question that cannot be answered.
-
-        Raises
-        ------
-        UserError
-            For a strategy that the model does not have, or a list longer than the catalogue.
-        """
-        if question.strategy is not None and question.strategy not in self.strategies:
-            raise UserError(f"strategy '{question.strategy}' is none of this model's")
-        if not 1 <= question.k <= self.n_tracks:
-            raise UserError(f"k is {question.k}: the catalogue has {self.n_tracks} tracks")
-
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
-        """Lists for some users, in the order of the questions; each as if asked alone.
-
-        Raises
-        ------
-        UserError
-            As :meth:`check`, or for a user of whom nothing would be left to recommend.
-        """
-        return [self._alone(question) for question in questions]
-
-    def _alone(self, question: Question) -> Answer:
-        users: dict[str, list[Any]] = {"user_id": [0]}
-        if question.country is not None:
-            users["country"] = [question.country]
-        if question.age is not None:
-            users["age"] = [question.age]
-        events = question.events
-        interactions = {
-            "user_id": [0] * len(events),
-            "action": [event.action for event in events],
-            "entity": [event.entity for event in events],
-            "entity_id": [event.id for event in events],
-            "count": [event.count for event in events],
-        }
-        lists = self._model.recommend(
-            users,
-            interactions if events else None,
-            k=question.k,
-            strategy=question.strategy,
-            explain=question.explain,
-            exclude_seen=question.exclude_seen,
-        )
-        rows = lists.to_pylist()
-        segment = rows[0]["segment"]
-        return Answer(
-            tuple(
-                Track(row["track_id"], row.get("title"), row.get("artist_name"), row["score"])
-                for row in rows
-            ),
-            segment,
-            self.segment(segment)["description"],
-            question.strategy or self.strategies[0],
-            rows[0].get("reasons"),
-        )
+        return self._fitted.context.n_tracks
 
     def segment(self, number: int) -> dict[str, Any]:
-        """What is known of a segment, as a row of :attr:`ColdStart.segments`.
+        """What is known of a segment, as a row of :attr:`gpu_coldstart.ColdStart.segments`.
 
         Raises
         ------
         LookupError
             When there is none of that number.
         """
-        if not 0 <= number < self._model.segments.num_rows:
-            raise LookupError(number)
-        row: dict[str, Any] = self._model.segments.slice(number, 1).to_pylist()[0]
+        if not 0 <= number < self._segments.num_rows:
+            raise LookupError(f"segment {number}: there are {self._segments.num_rows}, from 0")
+        row: dict[str, Any] = self._segments.slice(number, 1).to_pylist()[0]
         return row
 
-    def carousels(self, question: Question) -> dict[str, list[dict[str, Any]]]:
-        """Playlists for a user by arm, best first: ``id``, ``title``, ``score``."""
-        del question
-        return {}
-
-    def search(self, kind: str, text: str, limit: int = 20) -> list[dict[str, Any]]:
-        """Tracks or artists whose name holds some text, popular first: ``id``, ``name``.
+    def search(self, kind: str, text: str, limit: int = 20) -> list[Found]:
+        """Tracks or artists whose name holds some text, the most popular first.
 
         Parameters
         ----------
@@ -229,5 +207,146 @@ class Recommender:
         text : str
             Upper and lower case are the same; empty for the most popular.
         """
-        del kind, text
-        return [][:limit]
+        return self._catalogue.search(kind, text, limit)
+
+    # -- answers -------------------------------------------------------------------------------
+
+    def check(self, question: Question) -> None:
+        """Refuse a question that cannot be answered.
+
+        Raises
+        ------
+        UserError
+            For a strategy that the model does not have, or a list that the catalogue is too small
+            for.
+        """
+        if question.strategy is not None and question.strategy not in self.strategies:
+            there = ", ".join(self.strategies)
+            raise UserError(f"strategy '{question.strategy}' is none of this model's: {there}")
+        n = self.n_tracks
+        if not 1 <= question.k <= n:
+            raise UserError(f"k is {question.k}: the catalogue has {n} tracks, so ask for 1 to {n}")
+        if self._excludes(question):
+            seen = {
+                str(event.id)
+                for event in question.events
+                if (event.action, event.entity) == ("stream", "track")
+            }
+            known = sum(each in self._catalogue.numbers["track"] for each in seen)
+            if question.k + known > n:
+                raise UserError(
+                    f"k is {question.k}, and {known} of the {n} tracks were streamed: ask for "
+                    f"{n - known} at most, or do not exclude them"
+                )
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """Lists for some users, in the order of the questions; each as if asked alone.
+
+        Raises
+        ------
+        UserError
+            As :meth:`check`.
+        """
+        alike = defaultdict[tuple[str, int, bool, bool], list[int]](list)
+        for place, question in enumerate(questions):
+            self.check(question)
+            name = question.strategy or self.strategies[0]
+            key = (name, question.k, self._excludes(question), question.explain)
+            alike[key].append(place)
+        users, notes = self._users(questions)
+        nearest, _ = self._engine.nearest(users.predicted, self._fitted.context.centroids, 1)
+        answers: list[Answer | None] = [None] * len(questions)
+        for (name, k, excluding, explained), places in alike.items():
+            some, strategy = users.take(np.array(places)), self._fitted.strategies[name]
+            ranking = strategies.recommend(strategy, some, k, exclude_seen=excluding)
+            reasons = self._reasons(strategy, some, ranking.tracks) if explained else ()
+            for row, place in enumerate(places):
+                segment = int(nearest[place, 0])
+                answers[place] = Answer(
+                    self._catalogue.listed(ranking.tracks[row], ranking.scores[row]),
+                    segment,
+                    self._descriptions[segment],
+                    name,
+                    reasons[row] if explained else None,
+                    notes[place],
+                )
+        return [answer for answer in answers if answer is not None]
+
+    def carousels(self, question: Question) -> dict[str, list[dict[str, Any]]]:
+        """Playlists for a user by arm (4.2.1), best first: ``id``, ``title`` and ``score``."""
+        fitted, entities = self._fitted, self._fitted.model.entities
+        users, _ = self._users([question])
+        made = {}
+        for arm, shown in playlists.carousels(fitted.context, fitted.model.offer, users).items():
+            ids = entities.playlist_ids[shown.playlists[0]]
+            columns = (
+                entities.names.names("playlist", ids).to_pylist(),
+                entities.titles.playlist.take(ids).to_pylist(),
+                shown.scores[0].tolist(),
+            )
+            names = ("id", "title", "score")
+            made[arm] = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+        return made
+
+    def _excludes(self, question: Question) -> bool:
+        asked = question.exclude_seen
+        return self._config.strategies.exclude_seen if asked is None else asked
+
+    def _reasons(self, strategy: Strategy, users: Users, tracks: Any) -> list[dict[str, Any]]:
+        reasons: list[dict[str, Any]] = reasons_of(
+            self._fitted, strategy, users, tracks
+        ).to_pylist()
+        return reasons
+
+    def _users(self, questions: Sequence[Question]) -> tuple[Users, list[tuple[str, ...]]]:
+        """Who asks, in the model's terms, and what of each it does not know."""
+        engine, fitted = self._engine, self._fitted
+        entities = fitted.model.entities
+        events, notes = self._events(questions)
+        ages = [math.nan if each.age is None else each.age for each in questions]
+        owners = {"artist": entities.artist, "album": entities.album}
+        matrix = registration_matrix(engine, events, owners, (len(ages), entities.n_entities))
+        registrations = Registrations(
+            np.array(ages, np.float32),
+            np.array([self._countries.get(each.country or "", -1) for each in questions], np.int32),
+            matrix,
+            signal_counts(engine, matrix),
+        )
+        inputs = InputVectors(engine, fitted.model.builder, registrations)
+        numbers = np.arange(len(ages))
+        predicted = predict(engine, inputs, fitted.network, numbers)
+        return Users(registrations, inputs, numbers, predicted), notes
+
+    def _events(self, questions: Sequence[Question]) -> tuple[Events, list[tuple[str, ...]]]:
+        """What everybody did, and notes for each."""
+        rows: list[tuple[int, int, int, float]] = []
+        notes = []
+        for user, question in enumerate(questions):
+            before = len(rows)
+            for event in question.events:
+                number = self._catalogue.number(event.entity, event.id)
+                if number >= 0:
+                    rows.append((user, _CODES[event.action, event.entity], number, event.count))
+            unknown, mine = len(question.events) - len(rows) + before, list[str]()
+            if question.country is not None and question.country not in self._countries:
+                mine.append("the country is none that the model knows")
+            if unknown:
+                mine.append(
+                    f"{unknown} of {len(question.events)} events name unknown tracks, artists, "
+                    "albums or playlists; left out"
+                )
+            notes.append(tuple(mine))
+        who, what, entity, count = np.array(rows, np.float64).reshape(-1, 4).T
+        today = np.zeros(len(rows), np.int32)
+        numbers = entity.astype(np.int32)
+        made = Events(
+            who.astype(np.int32), today, today, what.astype(np.int16), numbers, count.astype("f4")
+        )
+        return made, notes
+
+
+_CODES = {
+    (action, kind): event_code(ACTIONS.index(action), ENTITIES.index(kind))
+    for action in ACTIONS
+    for kind in ENTITIES
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gpu_coldstart.batches import by_batches
@@ -25,6 +25,7 @@ __all__ = [
     "Ranking",
     "Strategy",
     "Users",
+    "default_of",
     "experts_of",
     "made",
     "most_seen",
@@ -65,6 +66,12 @@ def made(name: str, config: Config, context: Context, states: Mapping[str, Any])
         context, parameters_of(name, config), states.get(name), **more
     )
     return strategy
+
+
+def default_of(names: Iterable[str]) -> str:
+    """The strategy that recommends where none is named: best, the paper's, or the first."""
+    there = tuple(names)
+    return next((name for name in ("best", "semi") if name in there), there[0])
 
 
 def with_experts(config: Config) -> tuple[str, ...]:

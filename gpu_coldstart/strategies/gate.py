@@ -11,15 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
-
 from gpu_coldstart.config.streams import GateConfig
 from gpu_coldstart.data.catalogue import entries
-from gpu_coldstart.engine.base import Array, Csr, Engine
+from gpu_coldstart.engine.base import Array, Csr, Engine, Feedforward
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.models import predict_vectors
-from gpu_coldstart.models.gate import Gates, GateTraining
-from gpu_coldstart.models.streams import Weights, block_scale
 from gpu_coldstart.segments import cluster
 from gpu_coldstart.spaces import Progress
 from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
@@ -34,23 +29,15 @@ class Gated:
 
     Attributes
     ----------
-    first, first_offset : Array [width, hidden], [hidden] of float32
-        The hidden layer.
-    last, last_offset : Array [hidden, segments], [segments] of float32
-        The layer of the weights, before the softmax over each resolution.
-    sizes : tuple of int
-        Number of segments of each resolution.
+    network : Feedforward
+        With a softmax over the segments of each resolution.
     popularity : Array [tracks, segments] of float32
         Probability of each track in each segment.
     curve : tuple of float
         NDCG of the validation users after each epoch.
     """
 
-    first: Array
-    first_offset: Array
-    last: Array
-    last_offset: Array
-    sizes: tuple[int, ...]
+    network: Feedforward
     popularity: Array
     curve: tuple[float, ...] = ()
 
@@ -71,17 +58,12 @@ class Gate(Strategy):
 
     Parameters = GateConfig
 
-    def __init__(self, context: Context, parameters: Any = None, state: Any = None):
-        super().__init__(context, parameters, state)
-        width, hidden = state.first.shape
-        with torch.device("meta"):
-            self._gates = Gates(width, hidden, state.sizes)
-        weights = state.first, state.first_offset, state.last, state.last_offset
-        self._gates.assign(context.engine, Weights(*weights))
-
     @classmethod
     def fit(cls, context: Context, parameters: Any, past: Past, progress: Progress) -> Gated:
         """Cut the warm users into segments, train the network and keep its best epoch."""
+        from gpu_coldstart.models.gate import GateTraining  # serving does without PyTorch
+        from gpu_coldstart.models.streams import block_scale
+
         engine, logs = context.engine, past.logs
         sizes = tuple(dict.fromkeys(min(k, logs.n_warm) for k in parameters.segments))
         _check_size(engine, logs.n_tracks, sizes)
@@ -102,14 +84,14 @@ class Gate(Strategy):
 
         def trained(epoch: int) -> tuple[Gated, str]:
             loss = training.epoch(epoch)
-            return Gated(*training.weights(), sizes, popularity), f"loss {loss:.4f}"
+            return Gated(training.learned(), popularity), f"loss {loss:.4f}"
 
         return best_epoch(partial(cls, context, parameters), trained, past, progress)
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
         engine = self.context.engine
-        weights = predict_vectors(engine, self._gates, users.vectors())
+        weights = engine.feed_forward(self.state.network, users.vectors())
         return Ranking(*engine.top_k(weights, self.state.popularity, k))
 
 

@@ -11,14 +11,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from gpu_coldstart.batches import batches
 from gpu_coldstart.config.components import RidgeConfig
 from gpu_coldstart.data.signals import BLOCKS
-from gpu_coldstart.engine.base import Array, Csr, Engine
+from gpu_coldstart.engine.base import Array, Csr, Engine, Feedforward
+from gpu_coldstart.engine.types import Dense
 from gpu_coldstart.features import Inputs
-from gpu_coldstart.models import predict_vectors
 from gpu_coldstart.spaces import Progress
 from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
 from gpu_coldstart.strategies.tuning import tuned
@@ -31,20 +30,19 @@ _POWER_ITERATIONS, _OVERSAMPLES = 3, 20
 
 @dataclass(frozen=True)
 class Regression:
-    """A regression from the input vector x to tracks: ``(x weights + offset) . tracks[t]``.
+    """A regression from the input vector x to tracks: ``network(x) . tracks[t]``.
 
     Attributes
     ----------
-    weights : Array [width, c + 1] of float32
-    offset : Array [c + 1] of float32
+    network : Feedforward
+        One layer, to c + 1 numbers.
     tracks : Array [tracks, c + 1] of float32
         Of each track, its products with the principal components, and its mean.
     curve : tuple of float
         NDCG of the validation users for each strength tried.
     """
 
-    weights: Array
-    offset: Array
+    network: Feedforward
     tracks: Array
     curve: tuple[float, ...] = ()
 
@@ -65,14 +63,6 @@ class Ridge(Strategy):
     State = Regression
 
     Parameters = RidgeConfig
-
-    def __init__(self, context: Context, parameters: Any = None, state: Any = None):
-        super().__init__(context, parameters, state)
-        to_torch = context.engine.to_torch
-        width, components = state.weights.shape
-        self._query = nn.Linear(width, components, device="meta")
-        self._query.weight = nn.Parameter(to_torch(state.weights.T), requires_grad=False)
-        self._query.bias = nn.Parameter(to_torch(state.offset), requires_grad=False)
 
     @classmethod
     def fit(cls, context: Context, parameters: Any, past: Past, progress: Progress) -> Regression:
@@ -97,7 +87,7 @@ class Ridge(Strategy):
             weights[:, :-1] = axes / balance
             offset = -(mean @ weights)
             offset[-1] = 1
-            return Regression(weights, offset, tracks)
+            return Regression(Feedforward((Dense(weights, offset),)), tracks)
 
         trials = {f"strength {each}": partial(solved, each) for each in parameters.strengths}
         return tuned(partial(cls, context, parameters), trials, past, progress)
@@ -105,7 +95,7 @@ class Ridge(Strategy):
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
         engine = self.context.engine
-        queries = predict_vectors(engine, self._query, users.vectors())
+        queries = engine.feed_forward(self.state.network, users.vectors())
         return Ranking(*engine.top_k(queries, self.state.tracks, k))
 
 

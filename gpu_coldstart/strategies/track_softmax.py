@@ -10,13 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
-
 from gpu_coldstart.config.streams import TrackSoftmaxConfig
-from gpu_coldstart.engine.base import Array
-from gpu_coldstart.models import predict_vectors
-from gpu_coldstart.models.streams import Tower, Weights, block_scale
-from gpu_coldstart.models.track_softmax import SoftmaxTraining
+from gpu_coldstart.engine.base import Array, Feedforward
 from gpu_coldstart.spaces import Progress, unit_rows
 from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
 from gpu_coldstart.strategies.tuning import best_epoch
@@ -30,20 +25,15 @@ class Factors:
 
     Attributes
     ----------
-    first, first_offset : Array [width, hidden], [hidden] of float32
-        The hidden layer.
-    last, last_offset : Array [hidden, factors + 1], [factors + 1] of float32
-        The layer of the factors; the last of them is 1 for every user.
+    network : Feedforward
+        To as many factors; the last is 1 for every user.
     tracks : Array [tracks, factors + 1] of float32
         Of each track; the last is its offset.
     curve : tuple of float
         NDCG of the validation users after each epoch.
     """
 
-    first: Array
-    first_offset: Array
-    last: Array
-    last_offset: Array
+    network: Feedforward
     tracks: Array
     curve: tuple[float, ...] = ()
 
@@ -63,17 +53,13 @@ class TrackSoftmax(Strategy):
 
     Parameters = TrackSoftmaxConfig
 
-    def __init__(self, context: Context, parameters: Any = None, state: Any = None):
-        super().__init__(context, parameters, state)
-        width, hidden = state.first.shape
-        with torch.device("meta"):
-            self._factors = Tower(width, hidden, len(state.last_offset))
-        weights = state.first, state.first_offset, state.last, state.last_offset
-        self._factors.assign(context.engine, Weights(*weights))
-
     @classmethod
     def fit(cls, context: Context, parameters: Any, past: Past, progress: Progress) -> Factors:
         """Train the network and keep its best epoch."""
+        # Serving does without PyTorch.
+        from gpu_coldstart.models.streams import block_scale
+        from gpu_coldstart.models.track_softmax import SoftmaxTraining
+
         engine, logs = context.engine, past.logs
         training = SoftmaxTraining(
             engine,
@@ -88,13 +74,12 @@ class TrackSoftmax(Strategy):
 
         def trained(epoch: int) -> tuple[Factors, str]:
             loss = training.epoch(epoch)
-            users, tracks = training.weights()
-            return Factors(*users, tracks), f"loss {loss:.4f}"
+            return Factors(*training.learned()), f"loss {loss:.4f}"
 
         return best_epoch(partial(cls, context, parameters), trained, past, progress)
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
         engine = self.context.engine
-        queries = predict_vectors(engine, self._factors, users.vectors())
+        queries = engine.feed_forward(self.state.network, users.vectors())
         return Ranking(*engine.top_k(queries, self.state.tracks, k))

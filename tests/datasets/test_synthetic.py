@@ -15,10 +15,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from gpu_coldstart import Dataset
 from gpu_coldstart.cli.main import main
 from gpu_coldstart.datasets.files import table_writers, write_files
+from gpu_coldstart.datasets.synthetic import frames
 from gpu_coldstart.datasets.synthetic.catalogue import Groups
 from gpu_coldstart.datasets.synthetic.generate import generate
+from gpu_coldstart.datasets.synthetic.names import named
 from gpu_coldstart.datasets.synthetic.world import PRESETS, World
 from gpu_coldstart.errors import UserError
 
@@ -375,3 +378,18 @@ def test_a_write_that_fails_leaves_nothing_new(
         write_files(table_writers(speck), tmp_path, force=True)
     assert [path.name for path in tmp_path.iterdir()] == ["users.parquet"]
     assert (tmp_path / "users.parquet").read_text() == "old"
+
+
+def test_names_are_the_same_again_and_tell_artists_apart() -> None:
+    plain = frames("tiny")
+    tables = named(plain)
+    assert tables["tracks"].drop_columns(["title", "artist_name"]).equals(plain["tracks"])
+    assert named(plain)["tracks"].equals(tables["tracks"])
+    assert not named(plain, 1)["tracks"].equals(tables["tracks"])
+    pairs = (
+        tables["tracks"].select(["artist_id", "artist_name"]).group_by(["artist_id", "artist_name"])
+    )
+    n = len(set(plain["tracks"]["artist_id"].to_pylist()))
+    assert len(pairs.aggregate([])) == len(set(tables["tracks"]["artist_name"].to_pylist())) == n
+    assert tables["playlists"]["title"].null_count == tables["tracks"]["title"].null_count == 0
+    Dataset.from_frames(**tables)

@@ -11,7 +11,9 @@ from gpu_coldstart.config.components import MlpConfig
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array, HostArray
 from gpu_coldstart.features import InputVectors
-from gpu_coldstart.models import Network, predict, train
+from gpu_coldstart.models import Network, train
+from gpu_coldstart.models.feedforward import feedforward
+from gpu_coldstart.predicting import predict
 
 N_WARM, N_VALIDATION, WIDTH, D = 50, 20, 9, 4
 OPTIONS = MlpConfig(hidden=(16, 8), batch_size=16, learning_rate=0.01, patience=0)
@@ -82,7 +84,8 @@ def cosine(engine: Engine, network: Network) -> float:
     """Mean cosine of the validation users, from the network's predictions."""
     inputs = inputs_of(engine)
     users = engine.asarray(np.arange(N_WARM, N_WARM + N_VALIDATION))
-    found = engine.to_host(predict(engine, inputs, network.model, users)).astype(np.float64)
+    places = predict(engine, inputs, feedforward(engine, network.model), users)
+    found = engine.to_host(places).astype(np.float64)
     wanted = targets_of(inputs)[N_WARM:]
     lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
     return float(((found * wanted).sum(axis=1) / lengths).mean())

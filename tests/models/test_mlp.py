@@ -10,12 +10,13 @@ from torch import nn
 
 from gpu_coldstart.config.components import MlpConfig
 from gpu_coldstart.models import Mlp
+from gpu_coldstart.models.mlp import UnitLength
 
 
 def test_architecture_of_the_paper() -> None:
     model = Mlp(2579, MlpConfig().hidden, 128, normalize=True)
     kinds = [type(layer) for layer in model.layers]
-    assert kinds == [nn.Linear, nn.ReLU, nn.BatchNorm1d] * 3 + [nn.Linear]
+    assert kinds == [nn.Linear, nn.ReLU, nn.BatchNorm1d] * 3 + [nn.Linear, UnitLength]
     shapes = [
         (layer.in_features, layer.out_features)
         for layer in model.layers

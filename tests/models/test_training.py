@@ -12,11 +12,14 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
+from gpu_coldstart import predicting
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Array
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import InputVectors
-from gpu_coldstart.models import Mlp, check_batches, mlp, predict
+from gpu_coldstart.models import Mlp, check_batches, mlp
+from gpu_coldstart.models.feedforward import feedforward
+from gpu_coldstart.predicting import predict
 from tests.models.helpers import N_WARM, OPTIONS, Inputs, fit, inputs_of, targets_of, weights
 
 
@@ -242,9 +245,9 @@ def test_predict_in_batches(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> 
     model = network.model.train()  # predicting must not depend on who called last
     before = weights(network)
     monkeypatch.setattr(engine, "predict_rows", 3)
-    done: list[int] = []
-    found = engine.to_host(predict(engine, inputs, model, engine.asarray(users), done.append))
-    assert done == [3, 6, 7]
+    monkeypatch.setattr(predicting, "_USERS", 4)
+    made = feedforward(engine, model)
+    found = engine.to_host(predict(engine, inputs, made, engine.asarray(users)))
     assert found.dtype == np.float32
     for name, value in weights(network).items():
         assert_array_equal(value, before[name])
@@ -266,9 +269,8 @@ def test_a_prediction_is_the_same_bits_in_any_company(engine: Engine, width: int
 
     inputs = cast("InputVectors", Wide())
     torch.manual_seed(0)
-    model = Mlp(width, (48, 20), 16, normalize=True).to(
-        engine.to_torch(inputs.batch(engine.asarray(np.arange(1)))).device
-    )
+    there = engine.to_torch(inputs.batch(engine.asarray(np.arange(1)))).device
+    model = feedforward(engine, Mlp(width, (48, 20), 16, normalize=True).to(there))
 
     def placed(*users: int) -> Any:
         return engine.to_host(predict(engine, inputs, model, engine.asarray(np.array(users))))

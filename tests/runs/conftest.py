@@ -10,11 +10,13 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
+from gpu_coldstart import ColdStart
 from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.datasets.synthetic.generate import generate
 from gpu_coldstart.datasets.synthetic.world import World
 from tests.runs.helpers import WORLD, Result, Tables, command, one_thread, synthetic
 from tests.runs.on_tables import EVERY, ran
+from tests.runs.served import fitted
 from tests.runs.stages import Done, Stopper, stopping
 
 
@@ -54,6 +56,20 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
 def plain(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on those tables: only to look at, too."""
     return ran(tables, tmp_path_factory.mktemp("plain"), *EVERY)
+
+
+@pytest.fixture(scope="session")
+def model(tables: Tables) -> ColdStart:
+    """A model of every strategy, fitted on those tables."""
+    return fitted(tables)
+
+
+@pytest.fixture(scope="session")
+def bundle(model: ColdStart, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That model, saved: only to look at."""
+    place = tmp_path_factory.mktemp("bundle") / "bundle"
+    model.save(place)
+    return place
 
 
 @pytest.fixture(scope="session")

@@ -18,58 +18,21 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from gpu_coldstart import ColdStart, Dataset
+from gpu_coldstart import ColdStart
 from gpu_coldstart.data.signals import BLOCKS
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.registry import STRATEGIES
 from gpu_coldstart.strategies.candidates import OWN
 from tests.builtin import EVERY_STRATEGY
 from tests.rehearsal.install import rehearsed
-from tests.runs.helpers import SIZES, Tables, command, events, one_thread, write
+from tests.runs.helpers import Tables, command, events, one_thread, write
 from tests.runs.on_tables import EVERY
-
-SPACE = "tt-svd"
-
-
-def sections() -> dict[str, Any]:
-    """The settings of the tests' runs, as ``ColdStart`` takes them."""
-    nested: dict[str, Any] = {"preset": "tiny"}
-    for key, value in SIZES.items():
-        section, name = key.split(".")
-        nested.setdefault(section, {})[name] = value
-    nested.setdefault("strategies", {})["names"] = EVERY_STRATEGY
-    return nested
-
-
-def fitted(tables: Tables, engine: str = "cpu") -> ColdStart:
-    return ColdStart(space=SPACE, engine=engine, **sections()).fit(Dataset.from_frames(**tables))
-
-
-@pytest.fixture(scope="module")
-def model(tables: Tables) -> ColdStart:
-    return fitted(tables)
-
-
-@pytest.fixture(scope="module")
-def bundle(model: ColdStart, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("bundle") / "bundle"
-    model.save(place)
-    return place
+from tests.runs.served import SPACE, first_day, fitted
 
 
 @pytest.fixture
 def loaded(bundle: Path) -> ColdStart:
     return ColdStart.load(bundle, engine="cpu")
-
-
-def first_day(tables: Tables, cohort: str) -> tuple[pa.Table, pa.Table]:
-    """Users of a cohort, and all their events of the day they registered."""
-    users = tables["users"].filter(pc.equal(tables["users"]["split"], cohort))
-    joined = tables["interactions"].join(
-        users.select(["user_id", "registered_at"]), "user_id", join_type="inner"
-    )
-    days = (pc.floor_temporal(joined[name], unit="day") for name in ("timestamp", "registered_at"))
-    return users.drop_columns(["split"]), joined.filter(pc.equal(*days))
 
 
 @pytest.mark.parametrize("engine", ["cpu", "rehearsal"])
@@ -348,7 +311,8 @@ def test_serving_imports_no_more_than_it_needs(bundle: Path) -> None:
 import sys
 from gpu_coldstart import ColdStart
 ColdStart.load({str(bundle)!r}, engine="cpu").recommend({{"user_id": [1], "country": ["FR"]}}, k=5)
-print([name for name in ("numba", "matplotlib", "scipy.stats") if name in sys.modules])
+heavy = ("torch", "numba", "matplotlib", "onnx", "scipy.stats")
+print([name for name in heavy if name in sys.modules])
 """
     done = subprocess.run(
         [sys.executable, "-c", script], env=one_thread(), capture_output=True, text=True, check=True

@@ -15,7 +15,7 @@ import pytest
 from gpu_coldstart import ColdStart, Dataset
 from gpu_coldstart.cli.main import main
 from tests.runs.helpers import Result, Tables, refused, with_column
-from tests.runs.test_coldstart import SPACE, first_day, sections
+from tests.runs.served import SPACE, first_day, sections
 
 
 def recommending(*arguments: object) -> Result:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from gpu_coldstart import ColdStart, Dataset
 from tests.runs.helpers import Tables, column, command, events, with_column, write
-from tests.runs.test_coldstart import sections
+from tests.runs.served import sections
 
 SPACE = "tt-svd"
 

@@ -16,7 +16,7 @@ from gpu_coldstart.errors import UserError
 from gpu_coldstart.service.app import create_app
 from gpu_coldstart.service.bundles import Bundles
 from gpu_coldstart.service.settings import Settings
-from gpu_coldstart.serving.recommender import Answer, Question, Recommender, Track
+from gpu_coldstart.serving.recommender import Answer, Found, Question, Recommender, Track
 
 NOWHERE = Path("/nonexistent")
 KEY, ADMIN = "k" * 32, "a" * 32
@@ -80,8 +80,8 @@ class Echo:
             "country": [{"id": n, "title": question.country, "score": 1.0} for n in range(40)],
         }
 
-    def search(self, kind: str, text: str, limit: int = 20) -> list[dict[str, Any]]:
-        return [{"id": n, "name": f"{kind} {text}"} for n in range(limit)]
+    def search(self, kind: str, text: str, limit: int = 20) -> list[Found]:
+        return [Found(n, f"{kind} {text}") for n in range(limit)]
 
 
 def bundles_of(*models: Echo | Exception) -> Bundles:

@@ -15,8 +15,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gpu_coldstart.datasets.synthetic import frames
-from gpu_coldstart.datasets.synthetic.names import named
 from tests.runs.helpers import finished, refused
 from tests.test_cli import calling
 
@@ -84,21 +82,3 @@ def test_a_port_that_is_taken_is_refused_before_it_learns() -> None:
         result = calling("demo", "--port", port)
     refused(result, f"port {port}", "choose another --port")
     assert not result.out
-
-
-def test_no_two_tracks_and_no_two_artists_are_called_the_same() -> None:
-    for preset in ("tiny", "small"):
-        tracks = named(frames(preset)["tracks"])
-        titles = tracks["title"].to_pylist()
-        assert len({*titles}) == len(titles)
-        pairs = {
-            *zip(*(tracks[name].to_pylist() for name in ("artist_id", "artist_name")), strict=True)
-        }
-        assert len(pairs) == len({*tracks["artist_id"].to_pylist()})
-        assert len(pairs) == len({name for _, name in pairs})
-
-
-def test_there_is_no_end_of_names() -> None:
-    tracks = frames("tiny")["tracks"].slice(0, 1)
-    many = tracks.take([0] * 50_000)
-    assert len({*named(many)["title"].to_pylist()}) == 50_000

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.serving.recommender import Answer, Question, Track
+from gpu_coldstart.serving.recommender import Answer, Found, Question, Track
 from tests.service.browser import ENTER, SHIFT_TAB, SPACE, TAB, Browser, browser
 from tests.service.helpers import KEY, Echo, echoing
 from tests.service.serving import served
@@ -69,10 +69,10 @@ class Shop(Echo):
     def names(self) -> list[str | None]:
         return [{3: None, 4: '<b id="evil">Bold</b>'}.get(n, f"Song {n}") for n in range(30)]
 
-    def search(self, kind: str, text: str, limit: int = 20) -> list[dict[str, Any]]:
+    def search(self, kind: str, text: str, limit: int = 20) -> list[Found]:
         names = self.names() if kind == "track" else [f"Band {n}" for n in range(5)]
         return [
-            {"id": self.id(n) if kind == "track" else n, "name": name}
+            Found(self.id(n) if kind == "track" else n, name or str(self.id(n)))
             for n, name in enumerate(names)
             if text.lower() in (name or "").lower()
         ][:limit]
@@ -198,6 +198,7 @@ def test_the_way_to_recommend_can_be_chosen(page: Browser, shop: Shop) -> None:
     assert shop.asked[-1].strategy == "semi"
     page.run("document.querySelector('details').open = true")
     page.click("#seen")
+    page.wait("document.querySelector('#tracks').ariaBusy === 'false'")
     page.click("#tracks li:nth-child(6) .stream")
     wait_for_song(page, "Track 3")
     assert not shop.asked[-1].exclude_seen

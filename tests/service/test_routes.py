@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -161,11 +162,9 @@ async def test_users_asked_for_at_once_never_get_each_others_answers() -> None:
 async def test_a_score_that_json_has_no_number_for_is_null() -> None:
     class Infinite(Echo):
         def answer(self, questions: Any) -> Any:
-            answers = super().answer(questions)
-            for answer in answers:
-                for track in answer.tracks:
-                    object.__setattr__(track, "score", float("-inf"))
-            return answers
+            (answer,) = super().answer(questions)
+            tracks = tuple(track._replace(score=float("-inf")) for track in answer.tracks)
+            return [replace(answer, tracks=tracks)]
 
     async with client(echoing(Infinite())) as web:
         answer = await web.post("/v1/recommendations", json={"events": events(1)})

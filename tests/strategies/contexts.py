@@ -12,7 +12,7 @@ import pytest
 from gpu_coldstart import registry
 from gpu_coldstart.config.parameters import FeaturesConfig, SegmentsConfig
 from gpu_coldstart.engine import Engine
-from gpu_coldstart.engine.base import Array, Csr, HostArray
+from gpu_coldstart.engine.base import Array, Csr, Feedforward, HostArray
 from gpu_coldstart.features import FeatureBuilder, InputVectors
 from gpu_coldstart.segments import Segments, shares_of
 from gpu_coldstart.spaces import Space
@@ -159,3 +159,10 @@ def counted_labels(monkeypatch: pytest.MonkeyPatch) -> list[Array]:
 
     monkeypatch.setattr(input_features, "shares_of", noting)
     return counted
+
+
+def arrays_of(engine: Engine, network: Feedforward) -> list[HostArray]:
+    """Weights and offset of each layer, one after the other."""
+    return [
+        engine.to_host(array) for layer in network.layers for array in (layer.weights, layer.offset)
+    ]

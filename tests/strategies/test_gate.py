@@ -18,7 +18,7 @@ from gpu_coldstart.models.gate import GateTraining, Likelihood
 from gpu_coldstart.models.streams import block_scale
 from gpu_coldstart.segments import cluster
 from gpu_coldstart.strategies import Ranking, gate
-from tests.strategies.contexts import N_COLD, N_TRACKS, N_WARM, D, Stage, World, lists
+from tests.strategies.contexts import N_COLD, N_TRACKS, N_WARM, D, Stage, World, arrays_of, lists
 from tests.worlds import sparse
 
 K = 8
@@ -54,13 +54,11 @@ def softmax(logits: HostArray) -> HostArray:
 
 def weights_of(engine: Engine, state: Any, vector: HostArray) -> HostArray:
     """Of each segment, for one input vector."""
-    names = ("first", "first_offset", "last", "last_offset")
-    first, first_offset, last, last_offset = (
-        engine.to_host(getattr(state, name)).astype(float) for name in names
-    )
+    network = state.network
+    first, first_offset, last, last_offset = arrays_of(engine, network)
     logits = np.maximum(vector @ first + first_offset, 0) @ last + last_offset
-    cuts = np.cumsum(state.sizes)[:-1]
-    return np.concatenate([softmax(part) for part in np.split(logits, cuts)]) / len(state.sizes)
+    cuts = np.cumsum(network.groups)[:-1]
+    return np.concatenate([softmax(part) for part in np.split(logits, cuts)]) / len(network.groups)
 
 
 @pytest.mark.parametrize("smoothing", [0.1, 3.0])
@@ -72,11 +70,11 @@ def test_lists_follow_from_weights_and_popularities(
     labels = labelled(monkeypatch, engine)
     strategy = stage.strategy("gate", smoothing=smoothing, **QUICK)
     state = strategy.state
-    assert (state.sizes, len(labels)) == ((2, 3), 2)
+    assert (state.network.groups, len(labels)) == ((2, 3), 2)
     # The popularity in each segment, with some users more who are like all.
     seen = (world.history > 0).astype(float)
     columns = []
-    for k, mine in zip(state.sizes, labels, strict=True):
+    for k, mine in zip(state.network.groups, labels, strict=True):
         for segment in range(k):
             counts = seen[mine == segment].sum(axis=0) + smoothing * seen.mean(axis=0)
             columns.append(counts / counts.sum())
@@ -155,7 +153,7 @@ def test_users_without_a_stream_that_counts_take_no_part(engine: Engine) -> None
             seed=0,
         )
         found.append(training.epoch(0))
-        assert all(np.isfinite(engine.to_host(each)).all() for each in training.weights())
+        assert all(np.isfinite(each).all() for each in arrays_of(engine, training.learned()))
     assert_allclose(found, [np.log(N_TRACKS), 0], rtol=1e-5)
 
 
@@ -186,15 +184,15 @@ def test_the_best_epoch_is_kept(engine: Engine, patience: int, epochs: int) -> N
     assert state.curve == tuple(values[:epochs])
     best = 2 if patience else 6
     alone = staged(engine)[1].strategy("gate", **quick | {"epochs": best, "patience": 0}).state
-    for name in ("first", "first_offset", "last", "last_offset"):
-        kept, only = (engine.to_host(getattr(one, name)) for one in (state, alone))
+    for kept, only in zip(*(arrays_of(engine, one.network) for one in (state, alone)), strict=True):
         assert_array_equal(kept, only)
     assert [len(ranking.tracks) for ranking in rankings] == [2] * epochs  # the validation users
 
 
 def test_no_more_segments_than_warm_users(engine: Engine) -> None:
     _, stage = staged(engine)
-    assert stage.strategy("gate", **QUICK | {"segments": (2, 50, 70)}).state.sizes == (2, N_WARM)
+    state = stage.strategy("gate", **QUICK | {"segments": (2, 50, 70)}).state
+    assert state.network.groups == (2, N_WARM)
 
 
 def test_more_than_the_memory_holds_is_refused(

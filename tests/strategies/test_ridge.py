@@ -10,7 +10,7 @@ from gpu_coldstart.data.signals import BLOCKS
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.strategies import Ranking
-from tests.strategies.contexts import N_COLD, N_TRACKS, N_WARM, Stage, World, lists
+from tests.strategies.contexts import N_COLD, N_TRACKS, N_WARM, Stage, World, arrays_of, lists
 
 WIDTH = len(World().tracks[0]) * len(BLOCKS) + 19
 
@@ -78,9 +78,12 @@ def test_the_best_strength_is_kept(engine: Engine) -> None:
     strategy = stage.strategy("ridge", strengths=(0.1, 1.0, 10.0, 100.0))
     assert strategy.state.curve == (0.2, 0.5, 0.4, 0.5)
     alone = World().stage(engine).strategy("ridge", strengths=(1.0,))
-    for name in ("weights", "offset", "tracks"):
-        kept, only = (getattr(one.state, name) for one in (strategy, alone))
-        assert_allclose(engine.to_host(kept), engine.to_host(only))
+    kept, only = (
+        [*arrays_of(engine, one.state.network), engine.to_host(one.state.tracks)]
+        for one in (strategy, alone)
+    )
+    for mine, theirs in zip(kept, only, strict=True):
+        assert_allclose(mine, theirs)
     assert [len(ranking.tracks) for ranking in rankings] == [2] * 4  # the validation users alone
 
 
@@ -89,12 +92,12 @@ def test_fewer_components_are_the_largest(engine: Engine, components: int) -> No
     world = World()
     stage = world.stage(engine, warm_day_one=world.history)
     state = stage.strategy("ridge", components=components, strengths=(1.0,)).state
-    assert engine.to_host(state.weights).shape == (WIDTH, components + 1)
+    assert (state.network.inputs, state.network.outputs) == (WIDTH, components + 1)
     whole = stage.strategy("ridge", strengths=(1.0,)).state
     warm = vectors(engine, stage, 0, N_WARM)
     spaces = []
     for one in (state, whole):
-        basis = engine.to_host(one.weights)[:, :components].astype(float)
+        basis = arrays_of(engine, one.network)[0][:, :components].astype(float)
         placed = warm @ basis
         placed -= placed.mean(axis=0)
         spaces.append(np.linalg.qr(placed)[0])

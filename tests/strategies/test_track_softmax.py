@@ -21,7 +21,7 @@ from gpu_coldstart.models.track_softmax import (
     softmax_loss,
 )
 from gpu_coldstart.spaces import unit_rows
-from tests.strategies.contexts import N_COLD, N_TRACKS, N_WARM, Stage, World, lists
+from tests.strategies.contexts import N_COLD, N_TRACKS, N_WARM, Stage, World, arrays_of, lists
 from tests.strategies.test_gate import staged
 from tests.worlds import sparse
 
@@ -32,10 +32,8 @@ SAMPLED: dict[str, Any] = QUICK | {"full_up_to": 0, "negatives": 9}
 
 def logits_of(engine: Engine, state: Any, vector: HostArray) -> HostArray:
     """Of each track, for one input vector."""
-    names = ("first", "first_offset", "last", "last_offset", "tracks")
-    first, first_offset, last, last_offset, tracks = (
-        engine.to_host(getattr(state, name)).astype(float) for name in names
-    )
+    first, first_offset, last, last_offset = arrays_of(engine, state.network)
+    tracks = engine.to_host(state.tracks).astype(float)
     factors = np.maximum(vector @ first + first_offset, 0) @ last + last_offset
     assert factors[-1] == 1  # what a track's offset is multiplied by
     logits: HostArray = tracks @ factors
@@ -262,8 +260,9 @@ def test_users_without_a_stream_that_counts_take_no_part(
     for plays, learns in ((kept, True), (np.zeros_like(kept), False)):
         learning = training(engine, stage, plays, **options)
         assert (learning.epoch(0) > 0) == learns
-        users, tracks = learning.weights()
-        assert all(np.isfinite(engine.to_host(each)).all() for each in (*users, tracks))
+        users, tracks = learning.learned()
+        found = [*arrays_of(engine, users), engine.to_host(tracks)]
+        assert all(np.isfinite(each).all() for each in found)
 
 
 def test_decay_is_towards_the_chart(engine: Engine) -> None:
@@ -271,7 +270,7 @@ def test_decay_is_towards_the_chart(engine: Engine) -> None:
     learning = training(engine, stage, world.history, **QUICK | {"weight_decay": 1e3})
     for epoch in range(200):
         learning.epoch(epoch)
-    _, tracks = learning.weights()
+    _, tracks = learning.learned()
     shares = (world.popularity + 1) / (world.popularity + 1).sum()
     factors = engine.to_host(tracks)
     assert_allclose(factors[:, -1], np.log(shares), atol=0.02)
@@ -288,9 +287,11 @@ def test_the_best_epoch_is_kept(engine: Engine, patience: int, epochs: int) -> N
     assert state.curve == tuple(values[:epochs])
     options |= {"epochs": 2 if patience else 6, "patience": 0}
     alone = staged(engine)[1].strategy("track-softmax", **options).state
-    for name in ("first", "first_offset", "last", "last_offset", "tracks"):
-        kept, only = (engine.to_host(getattr(one, name)) for one in (state, alone))
-        assert_array_equal(kept, only)
+    kept, only = (
+        [*arrays_of(engine, one.network), engine.to_host(one.tracks)] for one in (state, alone)
+    )
+    for mine, theirs in zip(kept, only, strict=True):
+        assert_array_equal(mine, theirs)
 
 
 def test_only_many_tracks_are_sampled(engine: Engine) -> None:

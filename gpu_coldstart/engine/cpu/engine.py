@@ -2,7 +2,7 @@
 
 It runs the whole flow without a GPU, backs the tests, and is what every other engine is compared
 with. Results are bit-identical from run to run on the same machine with as many threads. Numba, and
-what only fitting needs, is imported where it is first used: serving does without it.
+what only fitting needs, PyTorch among it, is imported where it is first used: serving does without.
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import scipy.sparse as sp
-import torch
-from torch import nn
 
 from gpu_coldstart.engine.base import (
     AlsOptions,
@@ -34,9 +32,14 @@ from gpu_coldstart.engine.base import (
     Svd,
     SvdOptions,
 )
-from gpu_coldstart.engine.cpu import blocks, geometry, ranking, sparse
+from gpu_coldstart.engine.cpu import geometry, ranking, sparse
 from gpu_coldstart.engine.cpu.sparse import from_scipy, to_scipy
+from gpu_coldstart.engine.cpu.threads import number_of_threads
 from gpu_coldstart.errors import UserError, first_line
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 __all__ = ["CpuEngine"]
 
@@ -58,10 +61,12 @@ class CpuEngine(Engine):
     xp: Any = np
 
     def __init__(self) -> None:
-        self.threads = torch.get_num_threads()
+        self.threads = number_of_threads()
         self.resident_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8
 
     def input_layer(self, inputs: int, outputs: int, block: int) -> nn.Linear:
+        from gpu_coldstart.engine.cpu import blocks
+
         if block < blocks.NARROWEST:
             return super().input_layer(inputs, outputs, block)
         return blocks.BlockLinear(inputs, outputs, block=block)
@@ -75,6 +80,8 @@ class CpuEngine(Engine):
         return np.asarray(array)
 
     def to_torch(self, array: Array) -> torch.Tensor:
+        import torch
+
         return torch.from_numpy(np.ascontiguousarray(array))
 
     def from_torch(self, tensor: torch.Tensor) -> Array:

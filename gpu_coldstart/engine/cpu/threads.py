@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
-import torch
 from threadpoolctl import ThreadpoolController
 
 from gpu_coldstart.engine.base import HostArray
 
-__all__ = ["Scratch", "over_rows"]
+__all__ = ["Scratch", "number_of_threads", "over_rows"]
+
+
+def number_of_threads() -> int:
+    """How many threads to take: as many as PyTorch does where it is loaded, or would."""
+    if "torch" in sys.modules:
+        import torch
+
+        return torch.get_num_threads()
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(asked) if asked.isdecimal() and int(asked) else len(os.sched_getaffinity(0))
 
 
 class Scratch(threading.local):
@@ -35,7 +46,7 @@ def over_rows(n: int, batch: int, work: Callable[[int, int], None]) -> None:
             for start in starts:
                 work(start, n)
             return
-        with ThreadPoolExecutor(min(torch.get_num_threads(), len(starts))) as threads:
+        with ThreadPoolExecutor(min(number_of_threads(), len(starts))) as threads:
             for done in [threads.submit(work, start, min(start + batch, n)) for start in starts]:
                 done.result()
 

@@ -56,11 +56,23 @@ const capital = (text) => text.slice(0, 1).toUpperCase() + text.slice(1);
 const asSentence = (text) => `${capital(text)}.`.replace(/\.+$/, ".");
 
 const refresh = latest(async (signal) => {
+  const list = $("tracks");
+  list.ariaBusy = "true";
+  try {
+    const answer = await ask("v1/recommendations", signal, question());
+    showList(answer);
+    showReasons(answer.reasons);
+  } finally {
+    if (!signal.aborted) list.ariaBusy = "false";
+  }
+});
+
+function question() {
   const age = $("age");
   if (!age.checkValidity()) throw new Error("the age is no whole number from 0 to 130");
   const did = events.map(({ action, id }) => ({ action, entity: "track", id }));
   const liked = [...artists.keys()].map((id) => ({ action: "onboarding", entity: "artist", id }));
-  const answer = await ask("v1/recommendations", signal, {
+  return {
     age: age.value === "" ? null : age.valueAsNumber,
     country: $("country").value.trim() || null,
     events: [...liked, ...did],
@@ -68,10 +80,8 @@ const refresh = latest(async (signal) => {
     strategy: $("strategy").value || null,
     exclude_seen: $("seen").checked,
     explain: true,
-  });
-  showList(answer);
-  showReasons(answer.reasons);
-});
+  };
+}
 
 // -- elements ---------------------------------------------------------------------------------
 
