@@ -42,7 +42,7 @@ def demo(
         options.choice(
             "--preset",
             _PRESETS,
-            "Size of the world: tiny is there in seconds, small (default) in half a minute.",
+            "Size of the world: tiny is there in seconds, small (default) in about a minute.",
         ),
     ] = "small",
     browse: Annotated[bool, options.flag("--open", "Open the page in a browser.")] = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -65,6 +66,8 @@ def load_store(
         raise UserError("the store in memory is a service's own: give the URL of a Redis server")
     if not ttl:
         raise UserError("--ttl is 0, which forgets at once: give 1 or more")
+    # The error says what the log would.
+    logging.getLogger("gpu_coldstart.service").addHandler(logging.NullHandler())
     with interruption.work():
         opened = open_store(store, ttl_s=ttl, most_users=1, most_events=max_events)
         people, events = read_tables({"users": users, "interactions": interactions})

@@ -72,11 +72,13 @@ function question() {
   if (!age.checkValidity()) throw new Error("the age is no whole number from 0 to 130");
   const did = events.map(({ action, id }) => ({ action, entity: "track", id }));
   const liked = [...artists.keys()].map((id) => ({ action: "onboarding", entity: "artist", id }));
+  const played = events.filter(({ action }) => action === "stream").map(({ id }) => id);
+  const left = $("seen").checked ? new Set(played).size : 0; // out
   return {
     age: age.value === "" ? null : age.valueAsNumber,
     country: $("country").value.trim() || null,
     events: [...liked, ...did],
-    k: Math.min(LENGTH, model.n_tracks),
+    k: Math.max(1, Math.min(LENGTH, model.n_tracks - left)),
     strategy: $("strategy").value || null,
     exclude_seen: $("seen").checked,
     explain: true,
