@@ -72,8 +72,8 @@ def serve(
         int, options.integer("--body-timeout", "S", "Seconds to send a request (default: 10).")
     ] = 10,
     keep_alive: Annotated[
-        int, options.integer("--keep-alive", "S", "Seconds to hold idle connections (default: 30).")
-    ] = 30,
+        int, options.integer("--keep-alive", "S", "Seconds to hold idle connections (default: 75).")
+    ] = 75,
     grace: Annotated[
         int,
         options.integer(

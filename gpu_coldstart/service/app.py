@@ -311,6 +311,8 @@ def _documented(
         schema = {"$ref": f"#/components/schemas/{body.__name__}"}
         content = {"application/json": {"schema": schema}}
         options["openapi_extra"] = {"requestBody": {"required": True, "content": content}}
+    if 403 in statuses:
+        options["openapi_extra"] = {"security": [{"key": []}]}
     return options
 
 

@@ -3,11 +3,15 @@
 Questions come one by one, and a model answers many at once for little more than one. A worker that
 is free takes a question as soon as there is one; while it works, others gather, and are its next
 batch. So batches grow with the load, and nothing waits for a timer.
+
+Where more is asked than can be answered, a queue would fill until all in it are late. So a question
+is refused at once when those before it would take longer than it may wait, as recent batches say.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,8 +24,16 @@ Q = TypeVar("Q")
 A = TypeVar("A")
 
 
+_MEMORY = 0.9
+"""What a batch counts for in the pace, of what the next one does."""
+
+
+_SURE = 0.8
+"""The part of its time that a question may be expected to take, since batches differ."""
+
+
 class OverloadError(Exception):
-    """As many questions wait as may."""
+    """As many questions wait as may, or as can be answered in time."""
 
 
 class DeadlineError(Exception):
@@ -49,7 +61,7 @@ class Batcher(Generic[Q, A]):
         Answers some questions, in their order; an answer may be an exception, which concerns that
         question alone.
     queue : int
-        Questions that may wait.
+        Questions that may wait, at most.
     batch : int
         Questions that are worked on at once; more only if they came together.
     deadline_s : float
@@ -75,7 +87,8 @@ class Batcher(Generic[Q, A]):
         self._threads = threads
         self._executor: ThreadPoolExecutor | None = None
         self._workers: list[asyncio.Task[None]] = []
-        self._depth = 0
+        self._depth = self._working = 0
+        self._seconds = self._answered = 0.0  # of recent batches
         self._closed = True
 
     @property
@@ -107,7 +120,7 @@ class Batcher(Generic[Q, A]):
         Raises
         ------
         OverloadError
-            At once, when too many questions wait.
+            At once, when too many questions wait, or so many that this one would be late.
         DeadlineError
             When the time is over.
         ClosedError
@@ -115,7 +128,7 @@ class Batcher(Generic[Q, A]):
         """
         if self._closed:
             raise ClosedError
-        if self._depth + len(questions) > self._limit:
+        if self._depth + len(questions) > self._limit or self._late():
             raise OverloadError
         waiting: _Waiting[Q, A] = _Waiting(questions, asyncio.get_running_loop().create_future())
         self._depth += len(questions)
@@ -127,9 +140,15 @@ class Batcher(Generic[Q, A]):
         except TimeoutError as error:
             raise DeadlineError from error
 
+    def _late(self) -> bool:
+        """Whether a question asked now would be late: never while fewer than a batch wait."""
+        if self._depth < self._batch:
+            return False
+        pace = self._seconds / max(self._answered, 1) / self._threads
+        return (self._depth + self._working) * pace > _SURE * self._deadline_s
+
     async def _answer(self) -> None:
         """Answer batch after batch."""
-        loop = asyncio.get_running_loop()
         while True:
             taken = self._take(await self._queue.get())
             wanted = [each for each in taken if not each.answers.done()]
@@ -137,8 +156,7 @@ class Batcher(Generic[Q, A]):
                 questions = [question for each in wanted for question in each.questions]
                 if questions:
                     self._measure(len(questions))
-                    answers = await loop.run_in_executor(self._executor, self._work, questions)
-                    _deliver(wanted, answers)
+                    _deliver(wanted, await self._work_on(questions))
             except Exception as error:  # the work's own mistake: all that waited must hear of it
                 for each in wanted:
                     if not each.answers.done():
@@ -146,6 +164,18 @@ class Batcher(Generic[Q, A]):
             finally:
                 for _ in taken:
                     self._queue.task_done()
+
+    async def _work_on(self, questions: Sequence[Q]) -> Sequence[A | Exception]:
+        """Answers to a batch, from a thread."""
+        begun = time.monotonic()
+        self._working += len(questions)
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._executor, self._work, questions)
+        finally:
+            self._working -= len(questions)
+            self._seconds = _MEMORY * self._seconds + time.monotonic() - begun
+            self._answered = _MEMORY * self._answered + len(questions)
 
     def _take(self, first: _Waiting[Q, A]) -> list[_Waiting[Q, A]]:
         """What waits, up to a batch."""

@@ -28,6 +28,8 @@ _HEADERS = [
 ]
 _CLOSE = (b"connection", b"close")
 _BODIES = ("POST", "PUT", "PATCH", "DELETE")
+_UNREAD = (401, 403, 408, 413)
+"""Statuses after which the connection ends, since what is left of a body would have to be read."""
 
 
 def json_response(
@@ -115,9 +117,8 @@ class Guard:
                 receive = _replay(await self._body(scope, receive))
             await self._app(scope, receive, sent)
         except RefusedError as refusal:
-            # What is left of the body would be taken for the next request.
             response = refusal.response()
-            if refusal.status in (408, 413):
+            if refusal.status in _UNREAD:
                 response.headers["connection"] = "close"
             await response(scope, receive, sent)
         except Exception:

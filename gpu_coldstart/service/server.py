@@ -21,6 +21,7 @@ from gpu_coldstart.errors import UserError
 from gpu_coldstart.service.app import create_app
 from gpu_coldstart.service.bundles import Bundles
 from gpu_coldstart.service.core import Service
+from gpu_coldstart.service.protocol import protocol
 from gpu_coldstart.service.settings import Settings
 
 __all__ = ["serve"]
@@ -56,6 +57,7 @@ def serve(settings: Settings, say: Callable[[str], object]) -> None:
     config = uvicorn.Config(
         app,
         lifespan="on",
+        http=protocol(settings.body_timeout_s),
         ws="none",
         log_config=None,
         access_log=False,

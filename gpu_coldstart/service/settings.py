@@ -79,7 +79,7 @@ class Settings:
     max_events: int = 10_000
     max_body: int = 4 << 20
     body_timeout_s: float = 10.0
-    keep_alive_s: int = 30
+    keep_alive_s: int = 75
     grace_s: float = 1.0
     keys: tuple[str, ...] = field(default=(), repr=False)
     admin_keys: tuple[str, ...] = field(default=(), repr=False)

@@ -102,6 +102,26 @@ async def test_too_many_are_refused_at_once_and_the_others_answered() -> None:
     await batcher.close()
 
 
+async def test_what_would_be_late_is_refused_at_once_and_what_is_taken_is_in_time() -> None:
+    def slow(numbers: Sequence[int]) -> list[int | Exception]:
+        time.sleep(0.01 * len(numbers))
+        return list(numbers)
+
+    batcher = Batcher[int, int](slow, queue=10_000, batch=4, deadline_s=1)
+    batcher.start()
+    for _ in range(5):
+        await batcher.ask([1, 2, 3, 4])
+    answers = await asyncio.gather(
+        *(batcher.ask([number]) for number in range(400)), return_exceptions=True
+    )
+    refused = [answer for answer in answers if isinstance(answer, OverloadError)]
+    answered = [answer for answer in answers if isinstance(answer, list)]
+    assert len(refused) + len(answered) >= 0.98 * 400
+    assert 20 < len(answered) < 100
+    assert await batcher.ask([7]) == [7]
+    await batcher.close()
+
+
 async def test_what_is_late_is_not_worked_on() -> None:
     work = Work()
     batcher = made(work, deadline_s=0.05)

@@ -161,6 +161,12 @@ def test_hostile_connections(serving: Serving, bundle: Path) -> None:
     assert b" 400 " in server.send("\x00\x01 nonsense\r\n\r\n").splitlines()[0]
     idle = server.send("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")  # ends with keep-alive
     assert b" 200 " in idle.splitlines()[0]
+    begun = time.monotonic()
+    assert server.send("GET /healthz HTT") == server.send("") == b""
+    assert time.monotonic() - begun < 10
+    assert b" 400 " in server.send(f"{ask}{'a: b' * 20_000}\r\n\r\n").splitlines()[0]
+    assert b" 400 " in server.send(ask + "a: b\r\n" * 40_000).splitlines()[0]
+    assert b" 400 " in server.send(f"GET /{'a' * 70_000} HTTP/1.1\r\n\r\n").splitlines()[0]
     half = socket.create_connection(("127.0.0.1", server.port), 30)
     half.sendall(f"{ask}content-length: 100\r\n\r\n{{".encode())
     half.close()

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from gpu_coldstart.service.app import create_app
 from gpu_coldstart.service.settings import Settings
@@ -21,6 +22,12 @@ pytestmark = pytest.mark.anyio
 
 ASK = "/v1/recommendations"
 JSON = {"content-type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def shared() -> FastAPI:
+    """An application that many tests may ask, since none changes it."""
+    return echoing()
 
 
 def event(**changes: Any) -> str:
@@ -85,8 +92,10 @@ BODIES = [
 
 
 @pytest.mark.parametrize(("body", "field"), BODIES, ids=lambda part: repr(part)[:40])
-async def test_a_wrong_body_is_refused_and_the_field_named(body: str | bytes, field: str) -> None:
-    async with client(echoing()) as web:
+async def test_a_wrong_body_is_refused_and_the_field_named(
+    body: str | bytes, field: str, shared: FastAPI
+) -> None:
+    async with client(shared) as web:
         answer = await web.post(ASK, content=body, headers=JSON)
     assert answer.status_code == 422
     told = answer.json()
@@ -128,8 +137,8 @@ async def test_a_wrong_user_of_many_is_named() -> None:
         ("/v1/users/zoe/carousels?n=0", "n"),
     ],
 )
-async def test_a_wrong_parameter_is_named(path: str, field: str) -> None:
-    async with client(echoing()) as web:
+async def test_a_wrong_parameter_is_named(path: str, field: str, shared: FastAPI) -> None:
+    async with client(shared) as web:
         await web.post("/v1/events", json={"user_id": "zoe"})
         answer = await web.get(path)
     assert (answer.status_code, answer.json().get("field")) in {(422, field), (404, None)}
@@ -137,8 +146,8 @@ async def test_a_wrong_parameter_is_named(path: str, field: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/..%2f..%2fetc/passwd", "/page/../app.py", "/%00", "//", "/v2"])
-async def test_no_path_leads_to_a_file(path: str) -> None:
-    async with client(echoing()) as web:
+async def test_no_path_leads_to_a_file(path: str, shared: FastAPI) -> None:
+    async with client(shared) as web:
         answer = await web.get(path)
     assert (answer.status_code, answer.json()) == (404, {"error": "nothing is at this path"})
 
