@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ import httpx
 import pytest
 
 from tests.runs.helpers import finished, refused
+from tests.service.browser import TAB, browser
 from tests.test_cli import calling
 
 DEMO = [sys.executable, "-m", "gpu_coldstart.cli.main", "demo", "--preset", "tiny"]
@@ -63,6 +65,43 @@ def test_it_shows_a_page_answers_and_ends_cleanly(tmp_path: Path) -> None:
         with finished(process) as result:
             assert (result.status, result.err) == (0, "")
     assert not list(tmp_path.glob("gpu-coldstart*"))
+
+
+def test_a_newcomer_is_followed(tmp_path: Path) -> None:
+    songs = "[...document.querySelectorAll('#tracks strong')].map((each) => each.innerText)"
+    with browser() as page, demo(tmp_path, "--port", "0") as process:
+        found = re.search(r"http://127\.0\.0\.1:\d+/", line_with(process, "the page is at"))
+        assert found
+        page.open(found[0])
+        page.wait("document.querySelectorAll('#tracks li').length === 20")
+        page.wait("document.querySelectorAll('#artists li').length === 10")
+        lists = [page.run(f"return {songs}")]
+
+        def followed() -> None:
+            """Wait for another list."""
+            before = json.dumps(lists[-1], separators=(",", ":"))
+            page.wait(f"JSON.stringify({songs}) !== {before!r}")
+            lists.append(page.run(f"return {songs}"))
+
+        page.click("#age")
+        page.press("67" + TAB)
+        followed()
+        page.press("Germ" + TAB)
+        followed()
+        assert "Like listeners from" in page.text("#segment")
+        artist = page.texts("#artists button")[7]
+        page.press(artist.lower())
+        page.wait(f"document.querySelector('#artists button').innerText === {artist!r}")
+        page.click("#artists button")
+        followed()
+        page.click("#tracks li:nth-child(3) .stream")
+        followed()
+        played = page.texts("#events li span")[0].removeprefix("Played ")
+        assert played == lists[-2][2]
+        assert played not in lists[-1]
+        assert "your streamed artists" in page.text("#reasons")
+        assert page.text("#notes") == page.text("#error") == ""
+        assert page.complaints() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
