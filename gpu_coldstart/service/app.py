@@ -26,7 +26,7 @@ from gpu_coldstart.service.limits import Guard, RefusedError, json_response
 from gpu_coldstart.service.schemas import EventsIn, QuestionIn, QuestionsIn
 from gpu_coldstart.service.settings import Settings
 from gpu_coldstart.service.stores import Known, Store, StoreError, StoreFull, open_store
-from gpu_coldstart.serving.recommender import Question, Recommender
+from gpu_coldstart.serving.recommender import Question, Recommender, Track
 
 __all__ = ["create_app"]
 
@@ -128,7 +128,9 @@ def create_app(
         settings=settings,
         metrics=service.metrics,
         routes=[*app.openapi()["paths"], "/metrics"],
+        admit=service.admit,
         draining=lambda: service.draining,
+        direct={"/v1/recommendations": lambda body: _recommend(service, body)},
     )
     return app
 
@@ -141,9 +143,7 @@ def _asking(service: Service) -> APIRouter:
     @router.post("/v1/recommendations", **_documented(schemas.AnswerOut, QuestionIn))
     async def recommend(request: Request) -> Response:
         """Recommend tracks to a user."""
-        asked = _read(QuestionIn, await request.body(), most)
-        (answered,) = await service.recommend([asked.question()])
-        return json_response(_answer(asked.user_id, answered))
+        return await _recommend(service, await request.body())
 
     @router.post("/v1/recommendations/batch", **_documented(schemas.AnswersOut, QuestionsIn))
     async def recommend_many(request: Request) -> Response:
@@ -225,7 +225,7 @@ def _browsing(service: Service) -> APIRouter:
     ) -> Response:
         """Find tracks or artists by name."""
         found, _ = await service.call(lambda model: model.search(kind, q, limit))
-        return json_response({"found": [each._asdict() for each in found]})
+        return json_response({"found": [{"id": each.id, "name": each.name} for each in found]})
 
     @router.get("/v1/model", **_documented(schemas.ModelOut))
     async def model() -> Response:
@@ -334,6 +334,13 @@ def _read(model: type[M], body: bytes, most_events: int) -> M:
     return read
 
 
+async def _recommend(service: Service, body: bytes) -> Response:
+    """A list for the user that a body describes."""
+    asked = _read(QuestionIn, body, service.settings.max_events)
+    (answered,) = await service.recommend([asked.question()])
+    return json_response(_answer(asked.user_id, answered))
+
+
 async def _known(service: Service, user: str) -> Question:
     """What the store knows of a user, as the start of a question."""
     try:
@@ -356,13 +363,22 @@ def _answer(user: str | int | None, answered: Answered) -> dict[str, Any]:
     answer = answered.answer
     return {
         "user_id": user,
-        "tracks": [track._asdict() for track in answer.tracks],
+        "tracks": [_track(track) for track in answer.tracks],
         "segment": answer.segment,
         "description": answer.description,
         "strategy": answer.strategy,
         "reasons": answer.reasons,
         "notes": answer.notes,
         "bundle": answered.bundle,
+    }
+
+
+def _track(track: Track) -> dict[str, Any]:
+    return {
+        "id": track.id,
+        "title": track.title,
+        "artist_name": track.artist_name,
+        "score": track.score,
     }
 
 

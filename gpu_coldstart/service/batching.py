@@ -28,7 +28,7 @@ _MEMORY = 0.9
 """What a batch counts for in the pace, of what the next one does."""
 
 
-_SURE = 0.8
+_SURE = 0.5
 """The part of its time that a question may be expected to take, since batches differ."""
 
 
@@ -96,6 +96,11 @@ class Batcher(Generic[Q, A]):
         """How many questions wait for a thread."""
         return self._depth
 
+    @property
+    def full(self) -> bool:
+        """Whether one more question would be refused."""
+        return self._depth >= self._limit or self._late()
+
     def start(self) -> None:
         """Begin to answer, also after an end; needs a running event loop."""
         self._executor = ThreadPoolExecutor(self._threads, "batch")
@@ -128,7 +133,7 @@ class Batcher(Generic[Q, A]):
         """
         if self._closed:
             raise ClosedError
-        if self._depth + len(questions) > self._limit or self._late():
+        if self.full or self._depth + len(questions) > self._limit:
             raise OverloadError
         waiting: _Waiting[Q, A] = _Waiting(questions, asyncio.get_running_loop().create_future())
         self._depth += len(questions)

@@ -23,6 +23,8 @@ Job = Callable[[], Any]
 
 _log = logging.getLogger(__name__)
 
+_OVERLOAD = "too many requests wait: try again"
+
 
 class Service:
     """What the routes share.
@@ -67,6 +69,17 @@ class Service:
         await self._questions.close()
         await self._jobs.close()
         await self.store.close()
+
+    def admit(self) -> None:
+        """Refuse while no question can be taken: before a request is read, which costs as much.
+
+        Raises
+        ------
+        RefusedError
+            With 503.
+        """
+        if self._questions.full:
+            raise self._refused("overload", 503, _OVERLOAD)
 
     async def recommend(self, questions: Sequence[Question], field: str = "") -> list[Answered]:
         """Answers to some questions, a batch after another.
@@ -173,17 +186,16 @@ class Service:
         try:
             return await batcher.ask(questions)
         except OverloadError as error:
-            reason, status, sentence = "overload", 503, "too many requests wait: try again"
-            cause: Exception = error
+            raise self._refused("overload", 503, _OVERLOAD) from error
         except ClosedError as error:
-            reason, status, sentence = "closing", 503, "the service is about to end"
-            cause = error
+            raise self._refused("closing", 503, "the service is about to end") from error
         except DeadlineError as error:
-            seconds = self.settings.deadline_s
-            reason, status, sentence = "deadline", 504, f"no answer within {seconds:g} seconds"
-            cause = error
+            late = f"no answer within {self.settings.deadline_s:g} seconds"
+            raise self._refused("deadline", 504, late) from error
+
+    def _refused(self, reason: str, status: int, sentence: str) -> RefusedError:
         self.metrics.refused.labels(reason).inc()
-        raise RefusedError(status, sentence, retry_s=1 if status == 503 else None) from cause
+        return RefusedError(status, sentence, retry_s=1 if status == 503 else None)
 
 
 def _run_each(jobs: Sequence[Job]) -> list[Any]:

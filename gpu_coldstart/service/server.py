@@ -29,8 +29,12 @@ __all__ = ["serve"]
 _CONNECTIONS = 4096
 """More at once are refused by the server itself."""
 
-_SWITCH_S = 0.001
-"""Seconds that a thread keeps the interpreter: the event loop must not wait long for a batch."""
+_SWITCH_S = 0.0001
+"""Seconds that a thread keeps the interpreter while another one waits for it.
+
+A batch lets go of it at every call of NumPy, and the event loop at every answer; under load, each
+would have to wait this long every time.
+"""
 
 
 def serve(settings: Settings, say: Callable[[str], object]) -> None:
