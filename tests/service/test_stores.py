@@ -114,7 +114,7 @@ def test_ids_of_entities_stay_what_they_are(kind: Kind) -> None:
 
 def test_users_are_strangers_to_each_other(kind: Kind) -> None:
     users = ["7", "07", "7.0", " 7", "é", "e\u0301", "ünï/çødé 🎵", "", "a:b", "a", "*", "x" * 5000]
-    users += ["\0", "\ud800", "\n", "{7}", "events"]
+    users += ["\0", "?", "\ud800", "\udfff", "\n", "{7}", "events"]
 
     async def story(store: Store) -> None:
         for place, user in enumerate(users):
