@@ -115,6 +115,38 @@ class ColdStart:
             _log.info("%s", note)
         return self
 
+    @classmethod
+    def from_run(
+        cls, directory: str | Path, *, space: str | None = None, engine: str | Engine = "auto"
+    ) -> ColdStart:
+        """The model that a finished run has learned; nothing is learned again.
+
+        Its bundle (:meth:`save`) also tells how good the lists were for the run's test users.
+
+        Parameters
+        ----------
+        directory : path
+            What the run left, such as ``runs/synthetic-small``.
+        space : str, or None
+            One of the run's spaces; None for its first.
+
+        Raises
+        ------
+        UserError
+            When there is no finished run, a file of it is damaged or missing, it has no such
+            space, or its data set brings input vectors ready made.
+        """
+        from gpu_coldstart.runs.artifacts import guarded  # serving needs none of it
+        from gpu_coldstart.serving.fitting import of_run
+
+        model = cls.__new__(cls)
+        model._engine = _chosen(engine)
+        # Hashes vouch for files, not for their fitting together: one user tells.
+        with guarded(f"what a stage left in {directory}", "do the run again with --overwrite"):
+            model._fitted, model.config = of_run(model._engine, Path(directory), space)
+            model.recommend({"user_id": [0]}, k=1, explain=True)
+        return model
+
     @property
     def fitted(self) -> Fitted:
         """Everything that was learned.
@@ -298,8 +330,12 @@ class ColdStart:
         UserError
             When the directory holds something else, or cannot be written.
         """
+        from gpu_coldstart.serving.card import CARD, card  # recommending needs none of it
+
         fitted = self.fitted
-        bundle.write(Path(directory), encoded(self._engine, fitted, self.config), fitted.about)
+        files = encoded(self._engine, fitted, self.config)
+        files[CARD] = card(fitted, self.config).encode()
+        bundle.write(Path(directory), files, fitted.about)
 
     @classmethod
     def load(cls, directory: str | Path, *, engine: str | Engine = "auto") -> ColdStart:

@@ -46,6 +46,11 @@ def calling(*arguments: object) -> Result:
         ("compare", ["two runs or more"]),
         ("recommend", ["Missing argument 'BUNDLE'"]),
         ("recommend none --users a.csv", ["Missing option '--out'"]),
+        ("export", ["Missing argument 'RUN'"]),
+        ("export none", ["Missing option '--out'"]),
+        ("export none --out x --space tt-svf", ["did you mean tt-svd?"]),
+        ("refresh", ["Missing argument 'BUNDLE'"]),
+        ("refresh none --dryrun", ["--dryrun", "did you mean --dry-run?"]),
     ],
 )
 def test_a_usage_error_is_one_line_with_the_nearest_right_word(line: str, words: list[str]) -> None:
@@ -78,6 +83,8 @@ def test_a_huge_value_is_refused(tmp_path: Path, options: list[str], words: str)
         "run --dataset events --data ~/none --out OUT",
         "check ~/none",
         "compare ~/none ~/none",
+        "export ~/none --out OUT",
+        "refresh ~/none",
         "recommend ~/none --users USERS --out OUT.csv",
         "recommend none --users ~/none --out OUT.csv",
         "recommend none --users USERS --interactions ~/none --out OUT.csv",

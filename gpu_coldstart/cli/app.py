@@ -15,9 +15,11 @@ from gpu_coldstart.cli import (
     console,
     data,
     demo,
+    export,
     load_store,
     options,
     recommend,
+    refresh,
     run,
     serve,
 )
@@ -32,7 +34,8 @@ _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content
 app = typer.Typer(
     name="gpu-coldstart",
     help="Recommend tracks to users on the day they register, and measure how good that is.",
-    epilog="Exit status: 0 done, 2 a mistake in input or options, 130 interrupted, 143 terminated.",
+    epilog="Exit status: 0 done, 2 a mistake in input or options, 3 a refresh that is worse, "
+    "130 interrupted, 143 terminated.",
     add_completion=False,
     rich_markup_mode=None,
     context_settings=_SETTINGS,
@@ -40,12 +43,16 @@ app = typer.Typer(
 app.command("run", help=run.HELP, short_help=run.SHORT, epilog=run.EPILOG)(with_room(run.run))
 app.command("check", help=check.HELP, short_help=check.SHORT)(with_room(check.check))
 app.command("compare", help=compare.HELP, short_help=compare.SHORT)(with_room(compare.compare))
+app.command("export", help=export.HELP, short_help=export.SHORT)(with_room(export.export))
 app.command("recommend", help=recommend.HELP, short_help=recommend.SHORT)(
     with_room(recommend.recommend)
 )
 app.command("serve", help=serve.HELP, short_help=serve.SHORT)(with_room(serve.serve))
 app.command("demo", help=demo.HELP, short_help=demo.SHORT)(with_room(demo.demo))
 app.command("load-store", help=load_store.HELP, short_help=load_store.SHORT)(load_store.load_store)
+app.command("refresh", help=refresh.HELP, short_help=refresh.SHORT, epilog=refresh.EPILOG)(
+    with_room(refresh.refresh)
+)
 app.add_typer(data.app, name="data")
 # All its arguments, --help among them, go to the benchmarks' own parser.
 app.command(

@@ -11,10 +11,13 @@ from typing import TextIO
 
 from gpu_coldstart.runs.names import printable
 
-__all__ = ["BROKEN_PIPE", "MISTAKE", "complain", "mute", "open_streams", "warn", "write"]
+__all__ = ["BROKEN_PIPE", "MISTAKE", "REFUSED", "complain", "mute", "open_streams", "warn", "write"]
 
 MISTAKE = 2
 """Exit status of a mistake in input or options."""
+
+REFUSED = 3
+"""Exit status of a refresh whose new model is worse than the one in service."""
 
 BROKEN_PIPE = 141
 """Exit status when the reader of the output has gone, as the shell reports SIGPIPE."""

@@ -31,8 +31,8 @@ def main(
     Returns
     -------
     int
-        The exit status: 0, or 2 for a mistake in input or options, 130 or 143 after a signal, 141
-        if the reader of the output has gone.
+        The exit status: 0, or 2 for a mistake in input or options, 3 for a refresh whose model is
+        worse, 130 or 143 after a signal, 141 if the reader of the output has gone.
     """
     handlers = interruption.install()
     if arguments is None:

@@ -21,7 +21,7 @@ from gpu_coldstart.registry import DATASETS, MODELS, SPACES, STRATEGIES
 if TYPE_CHECKING:
     from gpu_coldstart.config.parameters import Config
 
-__all__ = ["EPILOG", "HELP", "SHORT", "run"]
+__all__ = ["EPILOG", "HELP", "SHORT", "configured", "run"]
 
 SHORT = "Run the whole flow, from raw logs to measured recommendations."
 HELP = """\
@@ -196,10 +196,10 @@ def run(
     }
     settings |= {key: value for key, value in named.items() if value is not None}
     budget = _bytes(memory_budget)
-    configured = _configuration(config, settings)
-    place = out or Path("runs") / f"{configured.dataset}-{configured.preset}"
+    wanted = configured([config] if config else [], settings)
+    place = out or Path("runs") / f"{wanted.dataset}-{wanted.preset}"
     return _run(
-        configured,
+        wanted,
         place,
         engine=engine,
         budget=budget,
@@ -209,8 +209,21 @@ def run(
     )
 
 
-def _configuration(file: Path | None, settings: dict[str, Any]) -> Config:
-    """The configuration that the command line asks for."""
+def configured(files: Sequence[Path], settings: dict[str, Any]) -> Config:
+    """The configuration that a command line asks for.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        TOML files, later ones before earlier ones.
+    settings : dict of dotted key to value
+        Override the files.
+
+    Raises
+    ------
+    UserError
+        For settings that are wrong, or a data set without its directory.
+    """
     from gpu_coldstart.config.resolve import resolve
 
     for key, value in settings.items():
@@ -219,7 +232,7 @@ def _configuration(file: Path | None, settings: dict[str, Any]) -> Config:
                 f"setting '{key}' is {value}, which is not UTF-8 and cannot stand in config.toml: "
                 "rename it, or give a symbolic link to it"
             )
-    config = resolve(files=[file] if file else [], settings=settings)
+    config = resolve(files=files, settings=settings)
     needed = DATASETS.get(config.dataset).needs_data
     if needed and not config.data:
         raise UserError(f"--dataset {config.dataset} needs --data DIR, {needed}")

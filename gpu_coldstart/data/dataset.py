@@ -10,14 +10,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from gpu_coldstart import features, spaces
 from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.data import tables
+from gpu_coldstart.data.events import DAY
 from gpu_coldstart.data.frames import to_arrow
 from gpu_coldstart.data.indexing import index
 from gpu_coldstart.data.logs import Logs
+from gpu_coldstart.data.problems import refuse
 from gpu_coldstart.data.truth import GroundTruth
-from gpu_coldstart.engine.base import Engine
+from gpu_coldstart.engine.base import Engine, HostArray
 from gpu_coldstart.registry import SPACES
 
 __all__ = ["Dataset"]
@@ -111,6 +115,28 @@ class Dataset:
         progress(2, 3, "indexing")
         days = config.segments.popularity_days
         return index(engine, loaded, config.split, popularity_days=days, tested=tested)
+
+    def registered(self, engine: Engine) -> tuple[pa.Array, HostArray]:
+        """All users and when they registered.
+
+        Returns
+        -------
+        ids : pyarrow.Array [users] of int64 or string
+        days : HostArray [users] of int64
+            Counted from 1970.
+
+        Raises
+        ------
+        UserError
+            For a table of users that cannot be used.
+        """
+        checked = tables.read(engine, {"users": self._source()["users"]})
+        refuse(checked.problems)
+        columns = checked.tables["users"]
+        ids, moments = (
+            engine.to_host(columns[name].values) for name in ("user_id", "registered_at")
+        )
+        return checked.ids.names("user", ids), moments // DAY
 
     def check(self, engine: Engine, config: Config, logs: Logs) -> None:
         """Refuse settings of spaces that the data cannot serve, before any is learned.

@@ -274,7 +274,7 @@ class RunDirectory:
             When a file is damaged, or has another shape than this version expects.
         """
         files = self.read(stage)
-        with guarded(self.places([stage]) or f"stage {stage}", _AGAIN):
+        with guarded(self.places([stage]) or f"stage {stage} of {self.path}", _AGAIN):
             yield files
 
     def places(self, stages: Iterable[str]) -> str:

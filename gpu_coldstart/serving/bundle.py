@@ -3,7 +3,10 @@
 A bundle is a directory:
 
 ``bundle.json``
-    Format and schema version, what the model was fitted on, versions, and the SHA-256 of each file.
+    Format and schema version, what the model was fitted on and how good it was
+    (:mod:`gpu_coldstart.serving.about`), versions, and the SHA-256 of each file.
+``MODEL_CARD.md``
+    The same for people (:mod:`gpu_coldstart.serving.card`).
 ``config.toml``
     Every parameter.
 ``model.safetensors``
@@ -20,8 +23,10 @@ A bundle is a directory:
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +37,7 @@ from gpu_coldstart.errors import UserError
 from gpu_coldstart.regular import read_bytes
 from gpu_coldstart.runs.artifacts import TEMPORARY, guarded, write_atomically
 
-__all__ = ["INDEX", "SCHEMA", "opened", "read", "write"]
+__all__ = ["INDEX", "PREVIOUS", "SCHEMA", "opened", "read", "write"]
 
 SCHEMA = 2
 """Version of the format; bundles of other versions are refused."""
@@ -40,20 +45,28 @@ SCHEMA = 2
 INDEX = "bundle.json"
 """The file that lists all others."""
 
+PREVIOUS = ".previous"
+"""What the name of a bundle ends in that was in service before."""
+
 _FORMAT = "gpu_coldstart bundle"
 
 
-def write(directory: Path, files: dict[str, bytes], about: dict[str, Any]) -> None:
+def write(
+    directory: Path, files: dict[str, bytes], about: dict[str, Any], *, keep: bool = False
+) -> None:
     """Write a bundle, in place of the one that is there.
 
-    It is written beside and moved into place when it is whole, so that a failure leaves the old
-    one. Killed between the two moves it leaves the new one beside, as ``.NAME.part``.
+    It is written beside, as ``.NAME.part``, and changes places with the old one when it is whole:
+    at once where the system can, so that there is a bundle at any moment; else in two moves, and
+    killed between them it leaves the new one beside.
 
     Parameters
     ----------
     files : dict of name to content
     about : dict
         What ``bundle.json`` contains besides the hashes.
+    keep : bool
+        Keep the old bundle as ``NAME.previous``, in place of one that was kept before.
 
     Raises
     ------
@@ -72,14 +85,30 @@ def write(directory: Path, files: dict[str, bytes], about: dict[str, Any]) -> No
         for name, content in files.items():
             write_atomically(beside / name, content)
         write_atomically(beside / INDEX, _index_of(files, about))
-        if directory.exists():
-            directory.rename(old)
-        beside.rename(directory)
+        if _swapped(beside, directory):
+            beside.rename(old)
+        else:
+            if directory.exists():
+                directory.rename(old)
+            beside.rename(directory)
+        if keep and old.exists():
+            kept = directory.with_name(f"{directory.name}{PREVIOUS}")
+            shutil.rmtree(kept, ignore_errors=True)
+            old.rename(kept)
     except OSError as error:
         raise UserError(
             f"{directory} cannot be written ({error.strerror}): choose another place"
         ) from error
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _swapped(one: Path, other: Path) -> bool:
+    """Let two directories change places at once; False where there are not two, or it cannot be."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    if rename is None:
+        return False
+    here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
 
 
 def _replaceable(directory: Path) -> bool:
@@ -150,7 +179,7 @@ def _index(directory: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(
             f"{directory} holds no bundle ({INDEX}: {error.strerror}): name a directory that "
-            "ColdStart.save wrote"
+            "ColdStart.save or gpu-coldstart export wrote"
         ) from error
     try:
         index = json.loads(content)

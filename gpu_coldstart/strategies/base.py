@@ -226,6 +226,9 @@ class Strategy(ABC):
     unlearned: ClassVar[frozenset[str]] = frozenset()
     """Settings that :meth:`fit` does not read, so that other values learn nothing again."""
 
+    keeps: ClassVar[str] = ""
+    """What a saved state has of single users, for the model card; "" for sums and means alone."""
+
     uses_prediction: ClassVar[bool] = True
     """Whether lists follow from where the network puts a user, so that signals explain them."""
 

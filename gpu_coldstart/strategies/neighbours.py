@@ -47,6 +47,7 @@ class Neighbours(Strategy):
     name = "neighbours"
     label = "Nearest Neighbours"
     State = Audience
+    keeps = "where each warm user is in the space and which tracks they streamed, without their ids"
 
     Parameters = NeighboursConfig
 

@@ -198,7 +198,17 @@ def trial(random: Random, place: Path, done: list[str]) -> str:
             break
     if kind == "bundle":
         return _bundle(random, root, place, done)
-    return _compared(root, place, done) if random.random() < 0.25 else _resumed(random, root, done)
+    return _tried(random, root, place, done, rather=lambda: _resumed(random, root, done))
+
+
+def _tried(
+    random: Random, root: Path, place: Path, done: list[str], *, rather: Callable[[], str]
+) -> str:
+    """Half of the time something else, else what only reads a run."""
+    chance = random.random()
+    if chance < 0.25:
+        return _compared(root, place, done)
+    return _exported(root, place, done) if chance < 0.5 else rather()
 
 
 def _resumed(random: Random, root: Path, done: list[str]) -> str:
@@ -247,6 +257,32 @@ def _compared(root: Path, place: Path, done: list[str]) -> str:
     return "sound"
 
 
+@cache
+def exported() -> Lists:
+    """What the untouched run's model recommends."""
+    place = originals() / "exported"
+    result = cli("export", originals() / "run", "--out", place, "--engine", "cpu")
+    require(result.status == 0, result.err)
+    return _served(place)
+
+
+def _exported(root: Path, place: Path, done: list[str]) -> str:
+    """Refused, or a bundle that can be; the same where no hash was changed with a file."""
+    before = snapshot_of(root)
+    done.append("export")
+    result = cli("export", root, "--out", place / "exported", "--engine", "cpu")
+    require(snapshot_of(root) == before, "exporting changed a run")
+    if result.status == 2:
+        _refused(result, root)
+        require(not (place / "exported").exists(), "the refused export left something")
+        return "refused"
+    require(result.status == 0, f"status {result.status}: {result.err[-3000:]}")
+    lists = _served(place / "exported")
+    vouched_for = any("vouched for" in each for each in done)
+    require(vouched_for or lists == exported(), "other recommendations")
+    return "sound" if vouched_for else "same"
+
+
 def _bundle(random: Random, root: Path, place: Path, done: list[str]) -> str:
     before = snapshot_of(root)
     if random.random() < 0.5:
@@ -291,8 +327,11 @@ def _vouched(random: Random, kind: str, place: Path, done: list[str]) -> str:
             require(str(root) in str(error), f"{root} is not in: {error}")
             return "refused"
         return "sound"
-    if random.random() < 0.3:
-        return _compared(root, place, done)
+    return _tried(random, root, place, done, rather=lambda: _changed(random, root, done))
+
+
+def _changed(random: Random, root: Path, done: list[str]) -> str:
+    """Other settings of a run whose files may not be what the hashes say."""
     changes = ["evaluation.k=4", "mlp.hidden=4", "segments.k=2", "evaluation.bootstrap=7"]
     change = str(one_of(random, changes))
     done.append(f"run --resume --set {change}")
