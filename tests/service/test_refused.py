@@ -264,6 +264,29 @@ async def test_overload_and_deadline() -> None:
     assert f"{refused}{float(statuses.count(503))}" in text
 
 
+async def test_what_cannot_be_taken_is_not_read() -> None:
+    model = Echo()
+    app = echoing(model, queue=1, batch=1)
+    async with client(app) as web:
+        await web.post("/v1/events", json={"user_id": 1})
+        model.go_on.clear()
+        asking = []
+        for busy in ("_working", "_depth"):
+            asking.append(asyncio.create_task(web.post(ASK, json={})))
+            async with asyncio.timeout(20):
+                while getattr(app.state.service._questions, busy) < 1:
+                    await asyncio.sleep(0.001)
+        answers = [
+            await web.post(ASK, content="no JSON", headers=JSON),
+            await web.post(f"{ASK}/batch", content="no JSON", headers=JSON),
+            await web.get("/v1/users/1/recommendations"),
+        ]
+        assert (await web.post("/v1/events", json={"user_id": 2})).status_code == 200
+        model.go_on.set()
+        assert [(await each).status_code for each in asking] == [200, 200]
+    assert [answer.status_code for answer in answers] == [503] * 3
+
+
 async def test_a_store_that_is_away_is_no_mistake_of_the_client() -> None:
     class Away(MemoryStore):
         async def check(self) -> None:
