@@ -94,6 +94,7 @@ class Expected:
     history: dict[int, Counter[int]]
     favorites: dict[int, Counter[Thing]]
     plays: dict[int, Counter[int]]
+    month: dict[int, Counter[int]]
     stream_days: dict[int, Counter[int]]
     truth: dict[int, Counter[int]]
     truth_favorites: dict[int, Counter[Thing]]
@@ -164,13 +165,13 @@ def expect(raw: Raw, config: Config) -> Expected:
 
     warm = set(of("warm"))
     days = config.segments.popularity_days
-    history, plays = (
+    history, plays, month = (
         _count(
             (row["user_id"], row["entity_id"], row["count"])
             for row in streams
-            if row["user_id"] in warm and (every or 1 <= row["since"] <= days)
+            if row["user_id"] in warm and (not last_day or 1 <= row["since"] <= last_day)
         )
-        for every in (True, days == 0)
+        for last_day in (0, days, config.split.truth_days)
     )
     favorites = _count(
         (row["user_id"], (row["entity"], row["entity_id"]), row["count"])
@@ -211,6 +212,7 @@ def expect(raw: Raw, config: Config) -> Expected:
         history=history,
         favorites=favorites,
         plays=plays,
+        month=month,
         stream_days=_count(
             (row["user_id"], row["day"], 1) for row in streams if row["user_id"] in warm
         ),

@@ -94,7 +94,7 @@ def test_round_trip_of_logs(engine: Engine) -> None:
         assert_array_equal(
             engine.to_host(getattr(after, name)), engine.to_host(getattr(before, name))
         )
-    for name in ("members", "registration", "history", "favorites", "plays"):
+    for name in ("members", "registration", "history", "favorites", "plays", "month"):
         assert_array_equal(
             dense(engine, getattr(after, name)), dense(engine, getattr(before, name))
         )

@@ -67,6 +67,7 @@ def check(engine: Engine, indexed: tuple[Logs, GroundTruth], wanted: Expected) -
     for name, matrix, users in (
         ("history", logs.history, wanted.warm),
         ("plays", logs.plays, wanted.warm),
+        ("month", logs.month, wanted.warm),
         ("truth", truth.tracks, measured),
         ("truth", truth.of(engine, "validation"), wanted.validation),
         ("truth", truth.of(engine, "test"), wanted.test),

@@ -292,6 +292,7 @@ def hand_logs(
     n_albums: int = 0,
     members: Any | None = None,
     favorites: Any | None = None,
+    month: Any | None = None,
     **more: Array,
 ) -> Logs:
     """Logs of warm users with a history [warm, tracks] and of users with day-one streams.
@@ -299,7 +300,8 @@ def hand_logs(
     The first ``n_validation`` cold users are validation users, the last ``n_target`` targets.
 
     ``members`` [artists + albums + playlists, tracks] and ``favorites`` [warm, entities] are
-    dense; everything else about the users is unknown.
+    dense; everything else about the users is unknown. ``month`` [warm, tracks] are the streams of
+    the days on which cold users are judged, all unless given.
     """
     played = np.asarray(history, np.float32)
     first = np.asarray(cold_day_one, np.float32)
@@ -339,6 +341,7 @@ def hand_logs(
         "history": sparse(engine, played),
         "favorites": sparse(engine, favorites),
         "plays": sparse(engine, played),
+        "month": sparse(engine, played if month is None else np.asarray(month, np.float32)),
         "split_rule": "by hand",
         "notes": (),
     }

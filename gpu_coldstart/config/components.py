@@ -322,10 +322,16 @@ class RidgeConfig(Parameters):
     strengths : tuple of float
         Of the regularisation, in units of a block's variance; the best on the validation users is
         kept.
+    targets : tuple of {"all", "month"}
+        What warm users streamed that is to be told from their input vectors: all that counts for
+        popularity, or on the days after registration on which cold users are judged. The first is
+        learned at every strength, the others at the best of these; what the validation users prefer
+        is kept.
     """
 
     components: Count = 600
     strengths: Distinct[Positive] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    targets: Distinct[Literal["all", "month"]] = ("all", "month")
 
 
 class ItemItemConfig(Parameters):

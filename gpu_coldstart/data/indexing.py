@@ -84,7 +84,13 @@ def index(
     events = events._replace(user=place[events.user])
     people = _People.of(engine, tables, by_id[users], cohort[users], user_keys[users])
     logs, catalogue, place_of = _past(
-        engine, people, catalogue, listed, events=events, popularity_days=popularity_days
+        engine,
+        people,
+        catalogue,
+        listed,
+        events=events,
+        popularity_days=popularity_days,
+        truth_days=split.truth_days,
     )
     events = events._replace(entity=place_of[events.entity])
     truth = _future(engine, people, catalogue, events, split.truth_days)
@@ -143,6 +149,7 @@ def _past(
     *,
     events: Events,
     popularity_days: int,
+    truth_days: int,
 ) -> tuple[Logs, Catalogue, Array]:
     """Renumber tracks by popularity and build the matrices of what may be known.
 
@@ -199,6 +206,9 @@ def _past(
         history=history,
         favorites=events.where(warm & liked).pairs(engine, (n_warm, n_entities)),
         plays=plays,
+        month=events.where(warm & streamed & events.on_days(truth_days)).pairs(
+            engine, (n_warm, n_tracks)
+        ),
         days=(int(days.min()), int(days.max())),
     )
     return logs, catalogue, place

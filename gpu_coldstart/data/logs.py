@@ -54,6 +54,9 @@ class Logs:
         Events that made an entity a favourite.
     plays : Csr [warm users, tracks]
         The streams that count for popularity: ``history``, or its first days.
+    month : Csr [warm users, tracks]
+        The streams of the days after registration on which cold users are judged
+        (``split.truth_days``); all that count where single days are not known.
     days : (int, int)
         First and last day of the warm users' streams that count, from 1970.
     split_rule : str
@@ -87,6 +90,7 @@ class Logs:
     history: Csr
     favorites: Csr
     plays: Csr
+    month: Csr
     days: tuple[int, int] = (0, 0)
     split_rule: str = ""
     notes: tuple[str, ...] = ()

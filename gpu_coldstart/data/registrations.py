@@ -51,13 +51,10 @@ class Registrations:
         )
         return Registrations(self.age[:n], self.country[:n], events, self.signals[:n])
 
-    def done(self, engine: Engine, users: Array, name: str) -> Csr:
-        """What ``users`` [n] did that day by one signal [n, entities], by number of events."""
-        return engine.take_rows(self.events, users * len(SIGNALS) + signal_place(name))
-
     def streamed(self, engine: Engine, users: Array, n_tracks: int) -> Csr:
         """Tracks that ``users`` [n] streamed that day [n, tracks], by number of events."""
-        rows = self.done(engine, users, "streamed_songs")
+        places = users * len(SIGNALS) + signal_place("streamed_songs")
+        rows = engine.take_rows(self.events, places)
         return Csr(rows.indptr, rows.indices, rows.data, (rows.shape[0], n_tracks))
 
 

@@ -84,7 +84,7 @@ class Engine(ABC):
     It changes how long a run takes, never what it finds.
     """
 
-    predict_rows: int = 32
+    predict_rows: int = 16
     """Users whom a network is given at once; so few keep the prediction for one alone short."""
 
     device: str = ""
@@ -393,8 +393,14 @@ class Engine(ABC):
             Euclidean, not squared.
         """
 
+    def longest(self, items: Array) -> float:
+        """Length of the longest of ``items`` [m, d] of float32, for :meth:`top_k`."""
+        return float(self.xp.linalg.norm(items, axis=1).max())
+
     @abstractmethod
-    def top_k(self, queries: Array, items: Array, k: int) -> tuple[Array, Array]:
+    def top_k(
+        self, queries: Array, items: Array, k: int, *, longest: float | None = None
+    ) -> tuple[Array, Array]:
         """The ``k`` items of largest inner product with each query, best first.
 
         A query's result has the same bits alone as among any others: scores are summed pair by
@@ -404,6 +410,9 @@ class Engine(ABC):
         ----------
         queries : Array [n, d] of float32
         items : Array [m, d] of float32, k <= m
+        longest : float
+            What :meth:`longest` says of the items, for those who ask again and again: to find it
+            takes as long as to look for one query's.
 
         Returns
         -------

@@ -40,6 +40,8 @@ _log = logging.getLogger(__name__)
 
 _VALIDATION_BATCH = 2048
 
+"""Users whose input vectors are made at once to be predicted."""
+
 
 @dataclass(frozen=True)
 class Network:

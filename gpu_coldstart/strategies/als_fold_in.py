@@ -7,7 +7,7 @@ from typing import Any
 from gpu_coldstart.batches import batches
 from gpu_coldstart.config.components import AlsFoldInConfig
 from gpu_coldstart.engine.base import Array, Csr
-from gpu_coldstart.strategies.base import Context, Ranking, Strategy, Users
+from gpu_coldstart.strategies.base import Context, Ranking, Retriever, Strategy, Users
 
 __all__ = ["AlsFoldIn"]
 
@@ -38,6 +38,7 @@ class AlsFoldIn(Strategy):
         gram = (tracks.T @ tracks).astype(xp.float64)
         gram += self.parameters.regularization * xp.eye(len(gram))
         self._inverse = xp.linalg.solve(gram, xp.eye(len(gram)))
+        self._retriever = Retriever(context.engine, tracks, "inner")
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
@@ -45,8 +46,7 @@ class AlsFoldIn(Strategy):
         ranking = context.most_popular(len(users), k)
         factors = self._factors(users.streamed(context))
         placed = context.engine.xp.flatnonzero((factors != 0).any(axis=1))
-        top = context.engine.top_k(factors[placed], context.tracks, k)
-        ranking.tracks[placed], ranking.scores[placed] = top
+        ranking.tracks[placed], ranking.scores[placed] = self._retriever.rank(factors[placed], k)
         return ranking
 
     def _factors(self, streamed: Csr) -> Array:

@@ -12,6 +12,7 @@ from gpu_coldstart.config.base import Parameters
 from gpu_coldstart.config.parameters import SegmentsConfig
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.registrations import Registrations
+from gpu_coldstart.data.signals import SIGNALS
 from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.segments import Segments
@@ -148,9 +149,11 @@ class Users:
         """One signal's block of the input vectors [n, d] of float32."""
         return self.inputs.signal(name, self.numbers)
 
-    def done(self, context: Context, name: str) -> Csr:
-        """What the users did by one signal [n, entities], by number of events."""
-        return self.registrations.done(context.engine, self.numbers, name)
+    def day(self, context: Context) -> Csr:
+        """What the users did [n * 18, entities], as :attr:`Registrations.events` has it."""
+        xp = context.engine.xp
+        rows = self.numbers[:, None] * len(SIGNALS) + xp.arange(len(SIGNALS))
+        return context.engine.take_rows(self.registrations.events, rows.ravel())
 
     def streamed(self, context: Context) -> Csr:
         """Tracks that the users streamed on registration day [n, tracks], by number of events."""
@@ -321,6 +324,7 @@ class Retriever:
         self._engine = engine
         self._cosine = similarity == "cosine"
         self._items = unit_rows(items) if self._cosine else items
+        self._longest = engine.longest(self._items)
 
     def rank(self, places: Array, k: int) -> tuple[Array, Array]:
         """The ``k`` items most similar to each place [n, d], best first.
@@ -333,6 +337,6 @@ class Retriever:
 
         def top(some: slice) -> tuple[Array, ...]:
             queries = unit_rows(places[some]) if self._cosine else places[some]
-            return self._engine.top_k(queries, self._items, k)
+            return self._engine.top_k(queries, self._items, k, longest=self._longest)
 
         return by_batches(self._engine.xp, len(places), top)

@@ -126,7 +126,7 @@ class Best(Strategy):
             progress(next(told), steps, words)
 
         say("candidates")
-        found = candidates(context, users, experts, made, k).packed(engine.xp)
+        found = candidates(context, users, experts, made, k)
         judge = Judge(engine, found, wanted, folds=parameters.folds, k=k)
         trials = judge.trials(found, parameters.strengths, say)
         curve = tuple(each.mean for each in trials)

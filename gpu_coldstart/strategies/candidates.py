@@ -8,8 +8,8 @@ from typing import Any
 
 from gpu_coldstart.data.catalogue import entries, owners
 from gpu_coldstart.data.logs import Logs
-from gpu_coldstart.data.signals import SIGNALS
-from gpu_coldstart.engine.base import Array, Csr, Engine
+from gpu_coldstart.data.signals import SIGNALS, signal_place
+from gpu_coldstart.engine.base import Array, Engine
 from gpu_coldstart.strategies.base import Context, Strategy, Users
 
 __all__ = ["DEPTH", "OWN", "Candidates", "Makers", "candidates", "makers"]
@@ -52,9 +52,9 @@ class Candidates:
     Attributes
     ----------
     tracks : Array [users, m] of int32
-        Ascending in a row; a track may stand there several times.
+        Distinct and ascending as far as a user has candidates; what follows counts for nothing.
     listed : Array [users, m, experts + 1] of bool
-        Whether it is in each expert's list, then whether in the user's own; only the first time.
+        Whether it is in each expert's list, then whether in the user's own.
     features : Array [users, m, 2 experts + 1 + own] of float32
         For each expert, how near the score is to the expert's best, from 0 for the last of the
         list or a track not in it to 1, and ``log((depth + 1) / rank)``, 0 if not in it. Then
@@ -73,16 +73,6 @@ class Candidates:
     def take(self, rows: Any) -> Candidates:
         """Those of some of the users."""
         return Candidates(self.tracks[rows], self.listed[rows], self.features[rows])
-
-    def packed(self, xp: Any) -> Candidates:
-        """The same in as few columns as hold them."""
-        allowed = self.allowed
-        width = int(allowed.sum(axis=1).max()) if len(allowed) else 0
-        order = xp.argsort(~allowed, axis=1, kind="stable")[:, :width]
-        listed, features = (
-            xp.take_along_axis(each, order[:, :, None], 1) for each in (self.listed, self.features)
-        )
-        return Candidates(xp.take_along_axis(self.tracks, order, 1), listed, features)
 
     def of(self, xp: Any, experts: Sequence[int]) -> Candidates:
         """What they were with only some of the experts, by place."""
@@ -112,55 +102,89 @@ def candidates(
     depth = min(max(DEPTH, k), context.n_tracks)
     rankings = [expert.recommend(users, depth) for expert in experts.values()]
     own, _ = engine.row_top(users.streamed(context), depth)
-    lists = [*(each.tracks for each in rankings), own]
-    tracks = xp.sort(xp.concatenate(lists, axis=1), axis=1)
-    first = xp.ones(tracks.shape, dtype=bool)
-    first[:, 1:] = tracks[:, 1:] != tracks[:, :-1]
-    places = [_places(xp, each, tracks, context.n_tracks) for each in lists]
-    listed = xp.stack([(each >= 0) & first for each in places], axis=2)
+    tracks, places = _distinct(xp, [*(each.tracks for each in rankings), own])
     features = xp.zeros((*tracks.shape, 2 * len(rankings) + 1 + len(OWN)), dtype=xp.float32)
     counted = min(DEPTH, depth)
-    for number, (ranking, place) in enumerate(zip(rankings, places, strict=False)):
+    ranks = xp.zeros(counted + 1)
+    ranks[:counted] = xp.log((DEPTH + 1) / (xp.arange(counted) + 1.0))
+    for number, ranking in enumerate(rankings):
+        place = places[:, :, number]
+        seat = xp.where((place >= 0) & (place < counted), place, counted)
         near = _nearness(xp, ranking.scores[:, :counted])
-        hit = (place >= 0) & (place < counted)
-        seat = xp.where(hit, place, 0)
-        features[:, :, 2 * number] = xp.where(hit, xp.take_along_axis(near, seat, 1), 0)
-        features[:, :, 2 * number + 1] = xp.where(hit, xp.log((DEPTH + 1) / (seat + 1.0)), 0)
+        features[:, :, 2 * number] = xp.take_along_axis(near, seat, 1)
+        features[:, :, 2 * number + 1] = ranks[seat]
     features[:, :, 2 * len(rankings)] = -xp.log1p(tracks)
-    entity = {"track": tracks, "artist": made.artists[tracks], "album": made.albums[tracks]}
-    for column, name in enumerate(OWN, start=2 * len(rankings) + 1):
-        done = users.done(context, name)
-        features[:, :, column] = xp.log1p(_values(engine, done, entity[_KINDS[name]]))
-    return Candidates(tracks, listed, features)
+    _own_signals(context, users, made, tracks, features[:, :, 2 * len(rankings) + 1 :])
+    return Candidates(tracks, places >= 0, features)
+
+
+def _distinct(xp: Any, lists: Sequence[Array]) -> tuple[Array, Array]:
+    """What is in any list of each user.
+
+    Parameters
+    ----------
+    lists : sequence of Array [n, k] of int32
+        A list's tracks are distinct.
+
+    Returns
+    -------
+    tracks : Array [n, m] of int32
+        Ascending, then nulls.
+    places : Array [n, m, lists] of int64
+        Where a track stands in each list; -1 where it does not, and for what follows the tracks.
+    """
+    n, k = lists[0].shape
+    every = k * len(lists)
+    # A sort of integers that tell where they came from is faster than one that has to say so.
+    keys = xp.concatenate(lists, axis=1).astype(xp.int64) * every + xp.arange(every)
+    keys.sort(axis=1)
+    ascending = keys // every
+    first = xp.ones(keys.shape, dtype=bool)
+    first[:, 1:] = ascending[:, 1:] != ascending[:, :-1]
+    column = xp.cumsum(first, axis=1) - 1
+    m = int(column[:, -1].max()) + 1 if n else 0
+    row = xp.arange(n)[:, None]
+    tracks = xp.zeros((n, m), dtype=xp.int32)
+    tracks[row, column] = ascending
+    origin = keys - ascending * every
+    places = xp.full((n, m, len(lists)), -1)
+    places[row, column, origin // k] = origin % k
+    return tracks, places
 
 
 def _nearness(xp: Any, scores: Array) -> Array:
-    """How near scores [n, k] are to the first of their list, 0 for the last."""
+    """How near scores [n, k] are to the first of their list, 0 for the last; a null for no rank."""
     span = scores[:, :1] - scores[:, -1:]
-    return (scores - scores[:, -1:]) / xp.where(span > 0, span, 1)
+    near = xp.zeros((len(scores), scores.shape[1] + 1), dtype=xp.float32)
+    near[:, :-1] = (scores - scores[:, -1:]) / xp.where(span > 0, span, 1)
+    return near
 
 
-def _places(xp: Any, listed: Array, wanted: Array, n_tracks: int) -> Array:
-    """Place [n, m] of each wanted track [n, m] in a user's list [n, k]; -1 if it is not there."""
-    n, k = listed.shape
-    rows = xp.arange(n)[:, None] * n_tracks
-    keys = (rows + listed).ravel()
-    order = xp.argsort(keys)
-    keys = keys[order]
-    queries = rows + wanted
-    found = xp.minimum(xp.searchsorted(keys, queries.ravel()), n * k - 1)
-    places = xp.where(keys[found] == queries.ravel(), order[found] % k, -1)
-    return places.reshape(wanted.shape)
+def _own_signals(
+    context: Context, users: Users, made: Makers, tracks: Array, features: Array
+) -> None:
+    """Write ``log(1 + n)`` of what users did with tracks [n, m], where they did, to ``features``.
 
-
-def _values(engine: Engine, matrix: Csr, columns: Array) -> Array:
-    """Values [n, m] of float32 of a matrix at columns [n, m] of its rows; -1 is no column."""
-    xp, (n, m) = engine.xp, columns.shape
-    if not matrix.nnz:
-        return xp.zeros((n, m), dtype=xp.float32)
-    row, column = entries(engine, matrix)
-    keys = row.astype(xp.int64) * matrix.shape[1] + column
-    queries = xp.repeat(xp.arange(n), m) * matrix.shape[1] + columns.ravel()
-    found = xp.minimum(xp.searchsorted(keys, queries), matrix.nnz - 1)
-    hit = (keys[found] == queries) & (columns.ravel() >= 0)
-    return xp.where(hit, matrix.data[found], 0).astype(xp.float32).reshape(n, m)
+    Most users did little: what they did is looked up for all signals at once.
+    """
+    engine, xp = context.engine, context.engine.xp
+    day = users.day(context)
+    if not day.nnz:
+        return
+    n_entities = day.shape[1]
+    row, entity = entries(engine, day)
+    keys, slot = xp.unique(
+        row.astype(xp.int64) // len(SIGNALS) * n_entities + entity, return_inverse=True
+    )
+    done = xp.zeros((len(keys), len(SIGNALS)), dtype=xp.float32)
+    done[slot, row % len(SIGNALS)] = xp.log1p(day.data)
+    first = xp.arange(len(tracks))[:, None] * n_entities
+    entities = {"track": tracks, "artist": made.artists[tracks], "album": made.albums[tracks]}
+    for kind, theirs in entities.items():
+        wanted = first + theirs
+        found = xp.minimum(xp.searchsorted(keys, wanted), len(keys) - 1)
+        user, column = ((keys[found] == wanted) & (theirs >= 0)).nonzero()
+        mine = done[found[user, column]]
+        for place, name in enumerate(OWN):
+            if _KINDS[name] == kind:
+                features[user, column, place] = mine[:, signal_place(name)]

@@ -17,7 +17,7 @@ from gpu_coldstart.engine.base import Array, Csr, Engine, Feedforward
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.segments import cluster
 from gpu_coldstart.spaces import Progress
-from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
+from gpu_coldstart.strategies.base import Context, Past, Ranking, Retriever, Strategy, Users
 from gpu_coldstart.strategies.tuning import best_epoch
 
 __all__ = ["Gate"]
@@ -58,6 +58,10 @@ class Gate(Strategy):
 
     Parameters = GateConfig
 
+    def __init__(self, context: Context, parameters: Any = None, state: Any = None):
+        super().__init__(context, parameters, state)
+        self._retriever = Retriever(context.engine, state.popularity, "inner")
+
     @classmethod
     def fit(cls, context: Context, parameters: Any, past: Past, progress: Progress) -> Gated:
         """Cut the warm users into segments, train the network and keep its best epoch."""
@@ -90,9 +94,8 @@ class Gate(Strategy):
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
-        engine = self.context.engine
-        weights = engine.feed_forward(self.state.network, users.vectors())
-        return Ranking(*engine.top_k(weights, self.state.popularity, k))
+        weights = self.context.engine.feed_forward(self.state.network, users.vectors())
+        return Ranking(*self._retriever.rank(weights, k))
 
 
 def _check_size(engine: Engine, n_tracks: int, sizes: tuple[int, ...]) -> None:

@@ -6,6 +6,7 @@ what is wanted, the tracks that a warm user streamed, as EASE and its kin do (St
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,7 +20,7 @@ from gpu_coldstart.engine.base import Array, Csr, Engine, Feedforward
 from gpu_coldstart.engine.types import Dense
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.spaces import Progress
-from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
+from gpu_coldstart.strategies.base import Context, Past, Ranking, Retriever, Strategy, Users
 from gpu_coldstart.strategies.tuning import tuned
 
 __all__ = ["Ridge"]
@@ -64,9 +65,13 @@ class Ridge(Strategy):
 
     Parameters = RidgeConfig
 
+    def __init__(self, context: Context, parameters: Any = None, state: Any = None):
+        super().__init__(context, parameters, state)
+        self._retriever = Retriever(context.engine, state.tracks, "inner")
+
     @classmethod
     def fit(cls, context: Context, parameters: Any, past: Past, progress: Progress) -> Regression:
-        """Solve for every strength and keep the best on the validation users."""
+        """Solve for every strength and target, and keep the best on the validation users."""
         engine, xp, logs = context.engine, context.engine.xp, past.logs
         progress(0, 2, "covariance of the input vectors")
         mean, scale, covariance = _moments(engine, past.inputs, logs.n_warm)
@@ -74,29 +79,29 @@ class Ridge(Strategy):
         progress(1, 2, "products with the tracks")
         axes *= scale[:, None]
         components = _components(engine, past.inputs, logs.n_warm, mean=mean, axes=axes)
-        products = _products(engine, logs.plays, components) / logs.n_warm
-        share = logs.popularity.astype(xp.float32) / logs.n_warm
+        targets = {"all": logs.plays, "month": logs.month}
 
-        def solved(strength: float) -> Regression:
-            tracks = xp.concatenate([products / (variances + strength), share[:, None]], axis=1)
-            # Both sides of the product are made alike in size, axis by axis, so that single
-            # precision tells apart as many scores as it can.
-            balance = _balance(xp, variances, tracks[:, :-1])
-            tracks[:, :-1] *= balance
-            weights = xp.zeros((len(mean), tracks.shape[1]), dtype=xp.float32)
-            weights[:, :-1] = axes / balance
-            offset = -(mean @ weights)
-            offset[-1] = 1
-            return Regression(Feedforward((Dense(weights, offset),)), tracks)
+        def tried(target: str, strengths: Sequence[float], best: Regression | None) -> Regression:
+            products, share = _products(engine, targets[target], components, logs.n_warm)
 
-        trials = {f"strength {each}": partial(solved, each) for each in parameters.strengths}
-        return tuned(partial(cls, context, parameters), trials, past, progress)
+            def solved(strength: float) -> Regression:
+                tracks = xp.concatenate([products / (variances + strength), share[:, None]], axis=1)
+                return _balanced(xp, tracks, axes, variances=variances, mean=mean)
+
+            trials = {f"{target}, strength {each}": partial(solved, each) for each in strengths}
+            return tuned(partial(cls, context, parameters), trials, past, progress, best)
+
+        first, *others = parameters.targets
+        best = tried(first, parameters.strengths, None)
+        strength = parameters.strengths[best.curve.index(max(best.curve))]
+        for other in others:
+            best = tried(other, [strength], best)
+        return best
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
-        engine = self.context.engine
-        queries = engine.feed_forward(self.state.network, users.vectors())
-        return Ranking(*engine.top_k(queries, self.state.tracks, k))
+        queries = self.context.engine.feed_forward(self.state.network, users.vectors())
+        return Ranking(*self._retriever.rank(queries, k))
 
 
 def _moments(engine: Engine, inputs: Inputs, n: int) -> tuple[Array, Array, Array]:
@@ -147,12 +152,27 @@ def _components(engine: Engine, inputs: Inputs, n: int, *, mean: Array, axes: Ar
     return made
 
 
-def _products(engine: Engine, plays: Csr, components: Array) -> Array:
-    """Sum of the components of each track's audience [tracks, c]."""
+def _products(engine: Engine, plays: Csr, components: Array, n: int) -> tuple[Array, Array]:
+    """Sum of the components of each track's audience [tracks, c], and its size, over ``n``."""
     xp = engine.xp
     audience = engine.transpose(plays.with_data(xp.ones(plays.nnz, dtype=xp.float32)))
     sizes = xp.diff(audience.indptr).astype(xp.float32)
-    return engine.pool(audience, components) * sizes[:, None]
+    return engine.pool(audience, components) * sizes[:, None] / n, sizes / n
+
+
+def _balanced(xp: Any, tracks: Array, axes: Array, *, variances: Array, mean: Array) -> Regression:
+    """The regression by components along axes [width, c] to tracks [tracks, c + 1].
+
+    Both sides of the product are made alike in size, axis by axis, so that single precision tells
+    apart as many scores as it can.
+    """
+    balance = _balance(xp, variances, tracks[:, :-1])
+    tracks[:, :-1] *= balance
+    weights = xp.zeros((len(mean), tracks.shape[1]), dtype=xp.float32)
+    weights[:, :-1] = axes / balance
+    offset = -(mean @ weights)
+    offset[-1] = 1
+    return Regression(Feedforward((Dense(weights, offset),)), tracks)
 
 
 def _balance(xp: Any, variances: Array, tracks: Array) -> Array:

@@ -13,7 +13,7 @@ from typing import Any
 from gpu_coldstart.config.streams import TrackSoftmaxConfig
 from gpu_coldstart.engine.base import Array, Feedforward
 from gpu_coldstart.spaces import Progress, unit_rows
-from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
+from gpu_coldstart.strategies.base import Context, Past, Ranking, Retriever, Strategy, Users
 from gpu_coldstart.strategies.tuning import best_epoch
 
 __all__ = ["TrackSoftmax"]
@@ -53,6 +53,10 @@ class TrackSoftmax(Strategy):
 
     Parameters = TrackSoftmaxConfig
 
+    def __init__(self, context: Context, parameters: Any = None, state: Any = None):
+        super().__init__(context, parameters, state)
+        self._retriever = Retriever(context.engine, state.tracks, "inner")
+
     @classmethod
     def fit(cls, context: Context, parameters: Any, past: Past, progress: Progress) -> Factors:
         """Train the network and keep its best epoch."""
@@ -80,6 +84,5 @@ class TrackSoftmax(Strategy):
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
-        engine = self.context.engine
-        queries = engine.feed_forward(self.state.network, users.vectors())
-        return Ranking(*engine.top_k(queries, self.state.tracks, k))
+        queries = self.context.engine.feed_forward(self.state.network, users.vectors())
+        return Ranking(*self._retriever.rank(queries, k))

@@ -26,6 +26,7 @@ def tuned(
     trials: Mapping[str, Callable[[], T]],
     past: Past,
     progress: Progress,
+    best: T | None = None,
 ) -> T:
     """The first best of some states on the validation users, with the NDCG of each as its curve.
 
@@ -37,8 +38,10 @@ def tuned(
         What is tried, for people, and what makes the state, a dataclass with a field ``curve``.
     progress : callable
         Hears of every trial.
+    best : state
+        What earlier trials found, whose curve is gone on with.
     """
-    best, curve = None, list[float]()
+    curve = [] if best is None else list[float](cast("Any", best).curve)
     for done, (words, state_of) in enumerate(trials.items(), start=1):
         state = state_of()
         strategy = make(state)

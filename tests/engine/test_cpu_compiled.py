@@ -260,6 +260,19 @@ def test_pool_is_the_same_compiled_or_not(
     assert (one[:, [0, -1]] == 7).all()
 
 
+def test_rows_taken_are_the_same_by_numpy_and_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    table = random.random((30, 40)) * (random.random((30, 40)) < 0.3)
+    matrix = from_scipy(sp.coo_array(table.astype(np.float32)).tocsr())
+    for rows in (random.integers(0, 30, 50), np.arange(0)):
+        one, other = both_ways(monkeypatch, partial(sparse.take_rows, matrix, rows))
+        assert one.shape == other.shape == (len(rows), 40)
+        for part in ("indptr", "indices", "data"):
+            mine, theirs = getattr(one, part), getattr(other, part)
+            assert mine.dtype == theirs.dtype
+            assert_array_equal(mine, theirs)
+
+
 @pytest.mark.parametrize("whole_numbers", [True, False])
 def test_neighbours_are_the_same_compiled_or_not(
     monkeypatch: pytest.MonkeyPatch, whole_numbers: bool

@@ -222,6 +222,10 @@ def test_top_k_of_real_numbers(engine: Engine, k: int) -> None:
         engine.to_host(part)
         for part in engine.top_k(engine.asarray(queries), engine.asarray(items), k)
     )
+    longest = engine.longest(engine.asarray(items))
+    assert longest == pytest.approx(np.linalg.norm(items.astype(np.float64), axis=1).max())
+    again = engine.top_k(engine.asarray(queries), engine.asarray(items), k, longest=longest)
+    assert_array_equal(engine.to_host(again[0]), found)
     exact = queries.astype(np.float64) @ items.T
     for i in range(60):
         assert_allclose(scores[i], np.sort(exact[i])[::-1][:k], rtol=1e-5, atol=1e-4)

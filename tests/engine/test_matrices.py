@@ -177,17 +177,23 @@ def test_row_top_is_of_positive_entries(engine: Engine) -> None:
     columns, values = engine.row_top(matrix, 3)
     assert engine.to_host(columns).tolist() == [[3, 1, 5]]
     assert engine.to_host(values).tolist() == [[3.0, 2.0, 0.5]]
+    none = sparse(engine, [[-1.0, -2.0, -1.0, -3.0, -7.0, -0.5]])
+    columns, values = engine.row_top(none, 1)
+    assert engine.to_host(columns).tolist() == [[0]]
+    assert engine.to_host(values).tolist() == [[0.0]]
 
 
-def test_row_top_of_one_huge_row_among_empty_ones(engine: Engine) -> None:
+@pytest.mark.parametrize("depth", [1, 120, 1025])  # some values are there about a hundred times
+def test_row_top_of_one_huge_row_among_empty_ones(engine: Engine, depth: int) -> None:
     table = np.zeros((5, 5000), np.float32)
     table[2] = np.random.default_rng(0).integers(1, 50, 5000)
-    columns, values = (engine.to_host(part) for part in engine.row_top(sparse(engine, table), 1025))
-    order = sorted(range(5000), key=lambda column: (-table[2, column], column))[:1025]
+    found = engine.row_top(sparse(engine, table), depth)
+    columns, values = map(engine.to_host, found)
+    order = sorted(range(5000), key=lambda column: (-table[2, column], column))[:depth]
     assert columns[2].tolist() == order
     assert_array_equal(values[2], table[2, order])
     for empty in (0, 1, 3, 4):
-        assert columns[empty].tolist() == list(range(1025))
+        assert columns[empty].tolist() == list(range(depth))
         assert not values[empty].any()
 
 

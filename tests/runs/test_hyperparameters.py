@@ -191,6 +191,7 @@ CASES: dict[str, Case] = {
     "strategies.best_discovery": Case("2.0", LISTS, BEST, **only("best")),
     "strategies.ridge_components": Case("2", LISTS, NETWORK, **only("ridge")),
     "strategies.ridge_strengths": Case("100.0", LISTS, NETWORK, **only("ridge")),
+    "strategies.ridge_targets": Case("month", LISTS, NETWORK, **only("ridge")),
     "strategies.gate_segments": gate("4"),
     "strategies.gate_smoothing": gate("5.0"),
     "strategies.gate_hidden": gate("9"),

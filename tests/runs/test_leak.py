@@ -65,6 +65,7 @@ PATIENT: dict[str, Any] = {
     "strategies__gate_patience": 0,
     "strategies__track_softmax_patience": 0,
     "strategies__ridge_strengths": 0.1,
+    "strategies__ridge_targets": "all",
     "strategies__mixture_sharpnesses": 1.0,
     "strategies__neighbours_sharpnesses": 1.0,
     "strategies__item_item_shrinkages": 1.0,

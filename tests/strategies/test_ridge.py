@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -50,13 +52,18 @@ def scores_of(engine: Engine, stage: Stage, **parameters: object) -> HostArray:
 
 @pytest.mark.parametrize("strength", [0.01, 1.0])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_scores_solve_the_normal_equations(engine: Engine, strength: float, seed: int) -> None:
+@pytest.mark.parametrize("target", ["all", "month"])
+def test_scores_solve_the_normal_equations(
+    engine: Engine, strength: float, seed: int, target: str
+) -> None:
     world = World(seed)
+    month = world.history * (np.random.default_rng(9).random(world.history.shape) < 0.7)
     # What warm users did on their own registration day, which the hand-made logs leave out.
     first_day = world.history * (np.random.default_rng(seed).random(world.history.shape) < 0.5)
-    stage = world.stage(engine, warm_day_one=first_day)
-    scores = scores_of(engine, stage, strengths=(strength,))
-    assert_allclose(scores, expected(engine, stage, world.history, strength), atol=2e-4)
+    stage = world.stage(engine, warm_day_one=first_day, month=month)
+    scores = scores_of(engine, stage, strengths=(strength,), targets=(target,))
+    streamed = {"all": world.history, "month": month}[target]
+    assert_allclose(scores, expected(engine, stage, streamed, strength), atol=2e-4)
 
 
 def test_nothing_known_of_anybody_gives_the_chart(engine: Engine) -> None:
@@ -75,7 +82,7 @@ def test_the_best_strength_is_kept(engine: Engine) -> None:
         return next(ndcg)
 
     stage = World().stage(engine, score=score)
-    strategy = stage.strategy("ridge", strengths=(0.1, 1.0, 10.0, 100.0))
+    strategy = stage.strategy("ridge", strengths=(0.1, 1.0, 10.0, 100.0), targets=("all",))
     assert strategy.state.curve == (0.2, 0.5, 0.4, 0.5)
     alone = World().stage(engine).strategy("ridge", strengths=(1.0,))
     kept, only = (
@@ -85,6 +92,21 @@ def test_the_best_strength_is_kept(engine: Engine) -> None:
     for mine, theirs in zip(kept, only, strict=True):
         assert_allclose(mine, theirs)
     assert [len(ranking.tracks) for ranking in rankings] == [2] * 4  # the validation users alone
+
+
+@pytest.mark.parametrize(("month", "kept"), [(0.6, "month"), (0.5, "all"), (0.4, "all")])
+def test_other_targets_are_tried_at_the_best_strength(
+    engine: Engine, month: float, kept: str
+) -> None:
+    world = World()
+    streamed: dict[str, Any] = {"warm_day_one": world.history}
+    streamed["month"] = world.history * (world.history > 1)
+    ndcg = iter([0.2, 0.5, 0.4, month])
+    stage = world.stage(engine, score=lambda _: next(ndcg), **streamed)
+    state = stage.strategy("ridge", strengths=(0.1, 1.0, 10.0)).state
+    assert state.curve == (0.2, 0.5, 0.4, month)
+    alone = world.stage(engine, **streamed).strategy("ridge", strengths=(1.0,), targets=(kept,))
+    assert_allclose(engine.to_host(state.tracks), engine.to_host(alone.state.tracks))
 
 
 @pytest.mark.parametrize("components", [1, 2, 5])

@@ -106,6 +106,7 @@ class ReleasedDataset(Dataset):
             history=plays,
             favorites=_empty(engine, (sizes[0], len(songs))),
             plays=plays,
+            month=plays,
             split_rule="train, validation and test users as released",
             notes=self._open().notes_of(space),
         )

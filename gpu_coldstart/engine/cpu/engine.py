@@ -124,7 +124,7 @@ class CpuEngine(Engine):
         return from_scipy(to_scipy(left) @ to_scipy(right))
 
     def take_rows(self, matrix: Csr, rows: Array) -> Csr:
-        return from_scipy(to_scipy(matrix)[rows])
+        return sparse.take_rows(matrix, rows)
 
     def segment_counts(self, labels: Array, matrix: Csr, k: int) -> Csr:
         segments = np.repeat(np.asarray(labels), np.diff(matrix.indptr))
@@ -177,8 +177,13 @@ class CpuEngine(Engine):
     def nearest(self, points: Array, centroids: Array, n: int) -> tuple[Array, Array]:
         return geometry.nearest(points, centroids, n)
 
-    def top_k(self, queries: Array, items: Array, k: int) -> tuple[Array, Array]:
-        return geometry.top_k(queries, items, k)
+    def longest(self, items: Array) -> float:
+        return geometry.longest(items)
+
+    def top_k(
+        self, queries: Array, items: Array, k: int, *, longest: float | None = None
+    ) -> tuple[Array, Array]:
+        return geometry.top_k(queries, items, k, longest)
 
     def soft_allocate(
         self, segments: Array, weights: Array, shares: Csr, k: int, overshoot: int

@@ -9,7 +9,7 @@ from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.engine.cpu.small import small
 from gpu_coldstart.engine.cpu.threads import Scratch, over_rows
 
-__all__ = ["Closeness", "nearest", "top_k"]
+__all__ = ["Closeness", "longest", "nearest", "top_k"]
 
 _FEW = 8
 _CACHED = 1 << 20
@@ -71,7 +71,7 @@ def nearest(points: HostArray, centroids: HostArray, n: int) -> tuple[HostArray,
             _largest(closeness(points[start:stop]), candidates[start:stop])
 
         over_rows(len(points), closeness.batch, work)
-    return _settled(points, centroids, candidates, n, distances=True)
+    return _settled(points, centroids, candidates, n, longest(centroids), distances=True)
 
 
 def _largest(values: HostArray, places: HostArray) -> None:
@@ -83,15 +83,23 @@ def _largest(values: HostArray, places: HostArray) -> None:
         values[rows, best] = -np.inf
 
 
-def top_k(queries: HostArray, items: HostArray, k: int) -> tuple[HostArray, HostArray]:
-    """See :meth:`gpu_coldstart.engine.base.Engine.top_k`."""
+def longest(items: HostArray) -> float:
+    """See :meth:`gpu_coldstart.engine.base.Engine.longest`; without a copy of the items."""
+    return float(np.sqrt(np.einsum("ij,ij->i", items, items).max()))
+
+
+def top_k(
+    queries: HostArray, items: HostArray, k: int, length: float | None = None
+) -> tuple[HostArray, HostArray]:
+    """See :meth:`gpu_coldstart.engine.base.Engine.top_k`; ``length`` is of the longest item."""
     import faiss
 
     queries = np.ascontiguousarray(queries, np.float32)
     items = np.ascontiguousarray(items, np.float32)
     depth = min(k + settle.SPARE, len(items))
     _, candidates = faiss.knn(queries, items, depth, metric=faiss.METRIC_INNER_PRODUCT)
-    return _settled(queries, items, candidates, k, distances=False)
+    length = longest(items) if length is None else length
+    return _settled(queries, items, candidates, k, length, distances=False)
 
 
 def _few_keys(
@@ -108,10 +116,15 @@ def _few_keys(
 
 
 def _settled(
-    queries: HostArray, items: HostArray, candidates: HostArray, n: int, *, distances: bool
+    queries: HostArray,
+    items: HostArray,
+    candidates: HostArray,
+    n: int,
+    length: float,
+    *,
+    distances: bool,
 ) -> tuple[HostArray, HostArray]:
     """The best ``n`` of candidates by exact values: :func:`gpu_coldstart.engine.settle.best_of`."""
-    longest = float(np.sqrt(np.einsum("ij,ij->i", items, items).max()))
     best = np.empty((len(queries), n), np.int32)
     values = np.empty((len(queries), n), np.float32)
     if small(candidates.size * queries.shape[1]):
@@ -128,7 +141,7 @@ def _settled(
             items,
             candidates,
             n=n,
-            longest=longest,
+            longest=length,
             distances=distances,
             pair=pair,
         )
@@ -146,7 +159,7 @@ def _settled(
             items,
             candidates[start:stop],
             n=n,
-            longest=longest,
+            longest=length,
             distances=distances,
             pair=pair,
         )

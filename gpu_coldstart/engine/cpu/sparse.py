@@ -9,7 +9,7 @@ from gpu_coldstart.engine.base import Csr, HostArray
 from gpu_coldstart.engine.cpu.small import small
 from gpu_coldstart.engine.cpu.threads import over_rows
 
-__all__ = ["from_scipy", "pool", "to_scipy"]
+__all__ = ["from_scipy", "pool", "take_rows", "to_scipy"]
 
 _ROWS = 1 << 11
 """Rows that a thread takes at once."""
@@ -33,6 +33,23 @@ def from_scipy(matrix: sp.csr_array) -> Csr:
         matrix.data.astype(np.float32, copy=False),
         matrix.shape,
     )
+
+
+def take_rows(matrix: Csr, rows: HostArray) -> Csr:
+    """See :meth:`gpu_coldstart.engine.base.Engine.take_rows`.
+
+    SciPy is faster at many entries, but takes a tenth of a millisecond for any, and makes 32-bit
+    offsets of all rows of the matrix first.
+    """
+    first = matrix.indptr[rows]
+    lengths = matrix.indptr[rows + 1] - first
+    indptr = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum(lengths, out=indptr[1:])
+    shape = (len(rows), matrix.shape[1])
+    if not small(int(indptr[-1])):
+        return from_scipy(to_scipy(matrix)[rows])
+    places = np.arange(indptr[-1]) + np.repeat(first - indptr[:-1], lengths)
+    return Csr(indptr, matrix.indices[places], matrix.data[places], shape)
 
 
 def pool(weights: Csr, embeddings: HostArray, rows: HostArray | None, out: HostArray) -> None:

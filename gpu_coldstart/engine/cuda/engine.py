@@ -190,9 +190,11 @@ class CudaEngine(Engine):
         assert self._search is not None
         return self._search.nearest(points, centroids, n)
 
-    def top_k(self, queries: Array, items: Array, k: int) -> tuple[Array, Array]:
+    def top_k(
+        self, queries: Array, items: Array, k: int, *, longest: float | None = None
+    ) -> tuple[Array, Array]:
         assert self._search is not None
-        return self._search.top_k(queries, items, k)
+        return self._search.top_k(queries, items, k, longest or self.longest(items))
 
     def soft_allocate(
         self, segments: Array, weights: Array, shares: Csr, k: int, overshoot: int
@@ -238,6 +240,9 @@ class PascalEngine(CudaEngine):
         labels, distances = self._host.nearest(cp.asnumpy(points), cp.asnumpy(centroids), n)
         return cp.asarray(labels), cp.asarray(distances)
 
-    def top_k(self, queries: Array, items: Array, k: int) -> tuple[Array, Array]:
-        best, scores = self._host.top_k(cp.asnumpy(queries), cp.asnumpy(items), k)
+    def top_k(
+        self, queries: Array, items: Array, k: int, *, longest: float | None = None
+    ) -> tuple[Array, Array]:
+        on_host = cp.asnumpy(queries), cp.asnumpy(items)
+        best, scores = self._host.top_k(*on_host, k, longest=longest)
         return cp.asarray(best), cp.asarray(scores)

@@ -95,10 +95,9 @@ class Search:
         self._memory.batched("the nearest segments", len(points), row_bytes, work)
         return nearest, distances
 
-    def top_k(self, queries: Array, items: Array, k: int) -> tuple[Array, Array]:
+    def top_k(self, queries: Array, items: Array, k: int, longest: float) -> tuple[Array, Array]:
         """See :meth:`gpu_coldstart.engine.base.Engine.top_k`."""
         depth = min(k + settle.SPARE, len(items))
-        longest = float(cp.linalg.norm(items, axis=1).max())
         best = cp.empty((len(queries), k), dtype=cp.int32)
         top = cp.empty((len(queries), k), dtype=cp.float32)
 
