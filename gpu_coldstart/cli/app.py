@@ -14,7 +14,9 @@ from gpu_coldstart.cli import (
     compare,
     console,
     data,
+    demo,
     export,
+    load_store,
     options,
     recommend,
     refresh,
@@ -45,10 +47,12 @@ app.command("export", help=export.HELP, short_help=export.SHORT)(with_room(expor
 app.command("recommend", help=recommend.HELP, short_help=recommend.SHORT)(
     with_room(recommend.recommend)
 )
+app.command("serve", help=serve.HELP, short_help=serve.SHORT)(with_room(serve.serve))
+app.command("demo", help=demo.HELP, short_help=demo.SHORT)(with_room(demo.demo))
+app.command("load-store", help=load_store.HELP, short_help=load_store.SHORT)(load_store.load_store)
 app.command("refresh", help=refresh.HELP, short_help=refresh.SHORT, epilog=refresh.EPILOG)(
     with_room(refresh.refresh)
 )
-app.command("serve", help=serve.HELP, short_help=serve.SHORT)(with_room(serve.serve))
 app.add_typer(data.app, name="data")
 # All its arguments, --help among them, go to the benchmarks' own parser.
 app.command(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gpu_coldstart.data.files import Opened
 
-__all__ = ["HELP", "SHORT", "recommend"]
+__all__ = ["HELP", "SHORT", "read_tables", "recommend"]
 
 SHORT = "Recommend tracks to users with a saved model."
 HELP = """\
@@ -71,7 +71,7 @@ def recommend(
     from gpu_coldstart.engine import choose
     from gpu_coldstart.runs.artifacts import write_atomically
 
-    tables = _read({"users": users, "interactions": interactions})
+    tables = read_tables({"users": users, "interactions": interactions})
     chosen, reason = choose(engine)
     console.write(reason)
     with enough_memory(chosen, "recommend to fewer users at a time"), interruption.work():
@@ -88,7 +88,7 @@ def recommend(
     console.write(f"{lists.num_rows // k} users, {k} tracks each: written to {out}")
 
 
-def _read(files: Mapping[str, Path | None]) -> list[pa.Table | None]:
+def read_tables(files: Mapping[str, Path | None]) -> list[pa.Table | None]:
     """The tables of files, by their names in the data contract; None where there is no file.
 
     Raises

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +14,7 @@ import typer
 from gpu_coldstart.cli import console, options
 from gpu_coldstart.errors import UserError
 
-__all__ = ["HELP", "SHORT", "serve"]
+__all__ = ["HELP", "SHORT", "installed", "serve"]
 
 SHORT = "Serve a saved model over HTTP."
 HELP = """\
@@ -91,16 +93,9 @@ def serve(
     tls_key: Annotated[Path | None, options.path("--tls-key", "FILE", "Its key, PEM.")] = None,
 ) -> None:
     """Load the model and answer until a signal comes."""
-    try:
+    with installed():
         from gpu_coldstart.service import server
         from gpu_coldstart.service.settings import ADMIN_KEYS, KEYS, STORE, Settings, read_keys
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("gpu_coldstart"):
-            raise
-        raise UserError(
-            f"serving needs {error.name}, which is not installed: "
-            "pip install 'gpu-coldstart[serve]'"
-        ) from error
     settings = Settings(
         bundle=bundle,
         host=host,
@@ -124,6 +119,26 @@ def serve(
     )
     _log_to_stderr()
     server.serve(settings, console.write)
+
+
+@contextmanager
+def installed() -> Iterator[None]:
+    """Say, of an import that fails, what must be installed to serve.
+
+    Raises
+    ------
+    UserError
+        When a library is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("gpu_coldstart"):
+            raise
+        raise UserError(
+            f"serving needs {error.name}, which is not installed: "
+            "pip install 'gpu-coldstart[serve]'"
+        ) from error
 
 
 def _log_to_stderr() -> None:

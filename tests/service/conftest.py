@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from gpu_coldstart import ColdStart, Dataset
 from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.datasets.synthetic.generate import generate
 from tests.runs.helpers import SIZES, WORLD
+from tests.service.browser import Browser, browser
+from tests.service.shop import Shop, visiting
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +43,24 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another one, of the same world."""
     return _saved(tmp_path_factory.mktemp("bundle") / "other", 1)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A browser for all tests."""
+    with browser() as found:
+        yield found
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()
+
+
+@pytest.fixture
+def page(chromium: Browser, shop: Shop) -> Iterator[Browser]:
+    """The page of the shop, with its first list."""
+    with visiting(chromium, shop):
+        chromium.wait("document.querySelectorAll('#tracks li').length")
+        chromium.wait("document.querySelectorAll('#artists li').length")
+        yield chromium

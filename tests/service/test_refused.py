@@ -145,7 +145,9 @@ async def test_a_wrong_parameter_is_named(path: str, field: str, shared: FastAPI
     assert (answer.status_code == 404) == ("9999" in path)
 
 
-@pytest.mark.parametrize("path", ["/..%2f..%2fetc/passwd", "/page/../app.py", "/%00", "//", "/v2"])
+@pytest.mark.parametrize(
+    "path", ["/..%2f..%2fetc/passwd", "/page/../app.py", "/%00", "/%2f", "/v2"]
+)
 async def test_no_path_leads_to_a_file(path: str, shared: FastAPI) -> None:
     async with client(shared) as web:
         answer = await web.get(path)
