@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from weakref import WeakKeyDictionary
+
+# Before ONNX Runtime is loaded, which would report to its makers.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
 

@@ -12,6 +12,12 @@ from gpu_coldstart.engine.cpu.threads import Scratch, over_rows
 __all__ = ["Closeness", "longest", "nearest", "top_k"]
 
 _FEW = 8
+_MANY = 256
+"""Queries from which on faiss is fastest; for fewer it does without BLAS, or with one thread."""
+
+_BLOCK = 64
+"""Queries whose scores a thread holds at once, where they are fewer."""
+
 _CACHED = 1 << 20
 """Numbers that a core works on at once, so that they stay in the cache."""
 
@@ -54,21 +60,23 @@ class Closeness:
 def nearest(points: HostArray, centroids: HostArray, n: int) -> tuple[HostArray, HostArray]:
     """See :meth:`gpu_coldstart.engine.base.Engine.nearest`.
 
-    A few are found by as many passes over the products, which beats faiss's heaps; many by faiss.
+    A few are found by as many passes over the products, which beats faiss's heaps; many by faiss,
+    or for few points by a partition.
     """
     points = np.ascontiguousarray(points, np.float32)
     centroids = np.ascontiguousarray(centroids, np.float32)
     depth = min(n + 1, len(centroids))
     candidates = np.empty((len(points), depth), np.int64)
     closeness = Closeness(centroids, len(points))
-    if depth > _FEW:
+    if depth > _FEW and len(points) > _MANY:
         import faiss
 
         candidates = faiss.knn(points, centroids, depth)[1]
     else:
+        find = _largest if depth <= _FEW else _partitioned
 
         def work(start: int, stop: int) -> None:
-            _largest(closeness(points[start:stop]), candidates[start:stop])
+            find(closeness(points[start:stop]), candidates[start:stop])
 
         over_rows(len(points), closeness.batch, work)
     return _settled(points, centroids, candidates, n, longest(centroids), distances=True)
@@ -83,6 +91,12 @@ def _largest(values: HostArray, places: HostArray) -> None:
         values[rows, best] = -np.inf
 
 
+def _partitioned(values: HostArray, places: HostArray) -> None:
+    """As :func:`_largest`, in any order, and values are kept."""
+    n = places.shape[1]
+    places[:] = np.argpartition(values, values.shape[1] - n, axis=1)[:, -n:]
+
+
 def longest(items: HostArray) -> float:
     """See :meth:`gpu_coldstart.engine.base.Engine.longest`; without a copy of the items."""
     return float(np.sqrt(np.einsum("ij,ij->i", items, items).max()))
@@ -92,12 +106,20 @@ def top_k(
     queries: HostArray, items: HostArray, k: int, length: float | None = None
 ) -> tuple[HostArray, HostArray]:
     """See :meth:`gpu_coldstart.engine.base.Engine.top_k`; ``length`` is of the longest item."""
-    import faiss
-
     queries = np.ascontiguousarray(queries, np.float32)
     items = np.ascontiguousarray(items, np.float32)
     depth = min(k + settle.SPARE, len(items))
-    _, candidates = faiss.knn(queries, items, depth, metric=faiss.METRIC_INNER_PRODUCT)
+    if len(queries) > _MANY:
+        import faiss
+
+        _, candidates = faiss.knn(queries, items, depth, metric=faiss.METRIC_INNER_PRODUCT)
+    else:
+        candidates = np.empty((len(queries), depth), np.int64)
+
+        def work(start: int, stop: int) -> None:
+            _partitioned(queries[start:stop] @ items.T, candidates[start:stop])
+
+        over_rows(len(queries), _BLOCK, work)
     length = longest(items) if length is None else length
     return _settled(queries, items, candidates, k, length, distances=False)
 
