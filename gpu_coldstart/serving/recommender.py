@@ -11,7 +11,7 @@ import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ from gpu_coldstart.strategies import Strategy, Users
 from gpu_coldstart.strategies import carousels as playlists
 
 __all__ = ["Answer", "Event", "Found", "Question", "Recommender", "Track"]
+
+_MANY = 64
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,10 @@ class Recommender:
                 {name: code for code, name in enumerate(entities.countries)},
                 segments_of(fitted),
             )
-            made.answer([Question(k=1, strategy=name, explain=True) for name in made.strategies])
+            # What only a large batch takes is loaded now, and no user has to wait for it.
+            for name in made.strategies:
+                question = Question(k=1, strategy=name)
+                made.answer([replace(question, explain=True), *[question] * _MANY])
         return made
 
     # -- what there is -------------------------------------------------------------------------

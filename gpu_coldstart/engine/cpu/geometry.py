@@ -6,17 +6,14 @@ import numpy as np
 
 from gpu_coldstart.engine import settle
 from gpu_coldstart.engine.base import HostArray
-from gpu_coldstart.engine.cpu.small import small
+from gpu_coldstart.engine.cpu.small import few, small
 from gpu_coldstart.engine.cpu.threads import Scratch, over_rows
 
 __all__ = ["Closeness", "longest", "nearest", "top_k"]
 
 _FEW = 8
-_MANY = 256
-"""Queries from which on faiss is fastest; for fewer it does without BLAS, or with one thread."""
-
 _BLOCK = 64
-"""Queries whose scores a thread holds at once, where they are fewer."""
+"""Queries whose scores a thread holds at once, where they are few."""
 
 _CACHED = 1 << 20
 """Numbers that a core works on at once, so that they stay in the cache."""
@@ -68,7 +65,7 @@ def nearest(points: HostArray, centroids: HostArray, n: int) -> tuple[HostArray,
     depth = min(n + 1, len(centroids))
     candidates = np.empty((len(points), depth), np.int64)
     closeness = Closeness(centroids, len(points))
-    if depth > _FEW and len(points) > _MANY:
+    if depth > _FEW and not few(len(points)):
         import faiss
 
         candidates = faiss.knn(points, centroids, depth)[1]
@@ -109,7 +106,7 @@ def top_k(
     queries = np.ascontiguousarray(queries, np.float32)
     items = np.ascontiguousarray(items, np.float32)
     depth = min(k + settle.SPARE, len(items))
-    if len(queries) > _MANY:
+    if not few(len(queries)):
         import faiss
 
         _, candidates = faiss.knn(queries, items, depth, metric=faiss.METRIC_INNER_PRODUCT)

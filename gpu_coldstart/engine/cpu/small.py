@@ -1,16 +1,32 @@
-"""Whether an input is so small that NumPy is done with it before Numba is even imported.
+"""Whether an input is so small that NumPy is done with it before a library is even imported.
 
-Serving a few users needs no machine code; importing Numba takes longer than their whole answer.
-What has a compiled loop and such a NumPy twin gives the same bits either way.
+Serving a few users needs neither machine code nor an index; importing Numba takes longer than their
+whole answer. What has a compiled loop or a search of faiss, and such a NumPy twin, gives the same
+bits either way. Where models are only served these libraries need not be installed, and NumPy does
+everything.
 """
 
 from __future__ import annotations
 
-__all__ = ["small"]
+from functools import cache
+from importlib.util import find_spec
+
+__all__ = ["few", "small"]
 
 _OPERATIONS = 1 << 20
+_QUERIES = 256
 
 
 def small(operations: int) -> bool:
-    """Whether so many multiplications are few; the one place that decides."""
-    return operations <= _OPERATIONS
+    """Whether so many multiplications are few for a loop; the one place that decides."""
+    return operations <= _OPERATIONS or not _installed("numba")
+
+
+def few(queries: int) -> bool:
+    """Whether so many queries are few for a search, which faiss then does without BLAS, slowly."""
+    return queries <= _QUERIES or not _installed("faiss")
+
+
+@cache
+def _installed(name: str) -> bool:
+    return find_spec(name) is not None

@@ -19,10 +19,8 @@ __all__ = ["Scratch", "number_of_threads", "over_rows"]
 
 def number_of_threads() -> int:
     """How many threads to take: as many as PyTorch does where it is loaded, or would."""
-    if "torch" in sys.modules:
-        import torch
-
-        return torch.get_num_threads()
+    if (torch := sys.modules.get("torch")) is not None:
+        return int(torch.get_num_threads())
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     return int(asked) if asked.isdecimal() and int(asked) else len(os.sched_getaffinity(0))
 
