@@ -8,11 +8,15 @@ CUDA_VENV := .venv-cuda
 CUDA_EXTRA ?= cuda13
 CUDA_CALLS := $(CUDA_VENV)/calls.json
 
-.PHONY: run test coverage check fuzz bench bench-test wheel-test check-cuda-api lint-docker format clean
+.PHONY: run demo test coverage check fuzz bench bench-test wheel-test check-cuda-api lint-docker format clean
 
 ## The main job: the whole flow; options go into ARGS, e.g. make run ARGS="--dataset tafeng"
 run: $(VENV)/.run
 	$(BIN)/python -m gpu_coldstart.run $(ARGS)
+
+## The service on a made-up world, with a page to be a new user on; options go into ARGS
+demo: $(VENV)/.demo
+	$(BIN)/gpu-coldstart demo $(ARGS)
 
 ## All checks: style, types, tests
 test: $(VENV)/.dev
@@ -74,6 +78,10 @@ $(BIN)/python:
 
 $(VENV)/.run: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu]'
+	touch $@
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,serve]'
 	touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt

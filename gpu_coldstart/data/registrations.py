@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpu_coldstart.data.catalogue import entries
+from gpu_coldstart.data.contract import ACTIONS, ENTITIES
 from gpu_coldstart.data.events import Events
 from gpu_coldstart.data.signals import SIGNALS, signal_place
 from gpu_coldstart.engine.base import Array, Column, Csr, Engine
@@ -67,6 +68,28 @@ def ages(engine: Engine, column: Column | None, n: int) -> Array:
     return age if column.valid is None else xp.where(column.valid, age, xp.float32(xp.nan))
 
 
+def _places(kind: str) -> list[int]:
+    """Of each code of action and entity, the signal that such events count for; -1 for none.
+
+    Parameters
+    ----------
+    kind : str
+        ``"artist"`` or ``"album"`` for events with tracks that count for the track's, else any
+        event for its own entity.
+    """
+    places = {(signal.action, signal.entity): place for place, signal in enumerate(SIGNALS)}
+    if kind != "itself":
+        places = {
+            (signal.action, "track"): place
+            for place, signal in enumerate(SIGNALS)
+            if signal.follows_tracks and signal.entity == kind
+        }
+    return [places.get((action, entity), -1) for action in ACTIONS for entity in ENTITIES]
+
+
+_PLACES = {kind: _places(kind) for kind in ("itself", "artist", "album")}
+
+
 def registration_matrix(
     engine: Engine, events: Events, owners: dict[str, Array], shape: tuple[int, int]
 ) -> Csr:
@@ -84,17 +107,17 @@ def registration_matrix(
     """
     xp = engine.xp
     rows, columns, counts = [], [], []
-    for place, signal in enumerate(SIGNALS):
-        direct = events.where(events.are(signal.action, signal.entity))
-        sources = [(direct, direct.entity)]
-        if signal.follows_tracks:
-            tracks = events.where(events.are(signal.action, "track"))
-            owner = owners[signal.entity][tracks.entity]
-            sources.append((tracks.where(owner >= 0), owner[owner >= 0]))
-        for those, entity in sources:
-            rows.append(those.user.astype(xp.int64) * len(SIGNALS) + place)
-            columns.append(entity)
-            counts.append(those.count)
+    for kind, places in _PLACES.items():
+        place = xp.asarray(places, dtype=xp.int8)[events.what]
+        those = xp.flatnonzero(place >= 0)
+        entity = events.entity[those]
+        if kind in owners:
+            entity = owners[kind][entity]
+            owned = xp.flatnonzero(entity >= 0)
+            those, entity = those[owned], entity[owned]
+        rows.append(events.user[those].astype(xp.int64) * len(SIGNALS) + place[those])
+        columns.append(entity)
+        counts.append(events.count[those])
     return engine.csr(
         xp.concatenate(rows),
         xp.concatenate(columns),

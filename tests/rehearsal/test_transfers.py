@@ -65,6 +65,7 @@ TO_DEVICE = {
 RESUMED = {"runs/artifacts.py:_build": "a value that an interrupted run saved"}
 
 CONSTANTS = {
+    "data/registrations.py:registration_matrix": "the signal of each action and kind of entity",
     "engine/cuda/ranking.py:rank_metrics": "the lengths of list that are measured",
     "engine/cuda/sparse.py:csr": "the number of entries, where the last sum ends",
     "features.py:age_classes": "the first age of each class",
