@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,20 @@ import numpy as np
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bench.readings import environment
 from bench.serving import newcomers
 
 _MOST_S = 900
+_LIBRARIES = (
+    "fastapi",
+    "numpy",
+    "onnxruntime",
+    "pyarrow",
+    "pydantic",
+    "scipy",
+    "uvicorn",
+    "uvloop",
+)
 _AT_ONCE = 2000  # requests on the way; more are not sent, and counted
 
 
@@ -203,6 +216,19 @@ async def measure(
     return answer
 
 
+def machine() -> dict[str, Any]:
+    """Processor, commit and versions."""
+    from bench.machine import processor  # loads PyTorch, which is best done when all is measured
+
+    found = environment("0")
+    del found["packages"]
+    return found | {
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "versions": {name: version(name) for name in _LIBRARIES},
+    }
+
+
 def main() -> None:
     """Serve, ask, and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
@@ -229,7 +255,7 @@ def main() -> None:
             answer = asyncio.run(asyncio.wait_for(work, _MOST_S))
         finally:
             process.terminate()
-    sys.stdout.write(json.dumps(answer, indent=1) + "\n")
+    sys.stdout.write(json.dumps({"machine": machine(), **answer}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

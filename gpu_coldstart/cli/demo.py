@@ -65,6 +65,7 @@ def demo(
         bundle = Path(folder) / "bundle"
         with enough_memory():
             _learn(preset, bundle)
+        interruption.check()  # of a signal that a library kept to itself
         server.serve(Settings(bundle, host=_HOST, port=port, deadline_s=30), ready)
 
 
