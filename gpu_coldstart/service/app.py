@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from importlib import resources
@@ -14,7 +14,6 @@ from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ValidationError
-from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
 from gpu_coldstart import __version__
@@ -23,56 +22,15 @@ from gpu_coldstart.service import schemas
 from gpu_coldstart.service.bundles import Answered, Bundles
 from gpu_coldstart.service.core import Service
 from gpu_coldstart.service.limits import Guard, RefusedError, json_response
+from gpu_coldstart.service.openapi import App, documented
 from gpu_coldstart.service.schemas import EventsIn, QuestionIn, QuestionsIn
 from gpu_coldstart.service.settings import Settings
 from gpu_coldstart.service.stores import Known, Store, StoreError, StoreFull, open_store
-from gpu_coldstart.serving.recommender import Question, Recommender, Track
+from gpu_coldstart.serving.recommender import Question
 
 __all__ = ["create_app"]
 
 M = TypeVar("M", bound=BaseModel)
-
-_BODIES = (QuestionIn, QuestionsIn, EventsIn)
-_PROBLEMS = {
-    400: "The body did not arrive.",
-    401: "No key of this service.",
-    403: "A key that may not do this.",
-    404: "Not known.",
-    408: "The body took too long.",
-    409: "There is nothing to do this with.",
-    413: "The body is too large.",
-    415: "The body is not JSON.",
-    422: "A field is wrong.",
-    500: "A mistake of the service, told in its log.",
-    503: "Overloaded, or about to end; with Retry-After.",
-    504: "Not answered in time.",
-}
-_ASKING = (400, 401, 408, 413, 415, 422, 500, 503, 504)
-
-
-class _App(FastAPI):
-    """FastAPI, but for request bodies, which the routes read themselves."""
-
-    def __init__(self, settings: Settings, **options: Any):
-        super().__init__(**options)
-        self._settings = settings
-
-    def openapi(self) -> dict[str, Any]:
-        """The schema, with the bodies that FastAPI does not see."""
-        schema = super().openapi()
-        _, bodies = models_json_schema(
-            [(model, "validation") for model in _BODIES],
-            ref_template="#/components/schemas/{model}",
-        )
-        components = schema.setdefault("components", {})
-        components.setdefault("schemas", {}).update(bodies["$defs"])
-        for name in ("QuestionIn", "EventsIn"):
-            events = components["schemas"][name]["properties"]["events"]
-            events["maxItems"] = self._settings.max_events
-        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        if self._settings.keys:
-            schema["security"] = [{"key": []}]
-        return schema
 
 
 def create_app(
@@ -108,7 +66,7 @@ def create_app(
         yield
         await service.close()
 
-    app = _App(
+    app = App(
         settings,
         title="gpu_coldstart",
         version=__version__,
@@ -140,12 +98,12 @@ def _asking(service: Service) -> APIRouter:
     router = APIRouter()
     most = service.settings.max_events
 
-    @router.post("/v1/recommendations", **_documented(schemas.AnswerOut, QuestionIn))
+    @router.post("/v1/recommendations", **documented(schemas.AnswerOut, QuestionIn))
     async def recommend(request: Request) -> Response:
         """Recommend tracks to a user."""
         return await _recommend(service, await request.body())
 
-    @router.post("/v1/recommendations/batch", **_documented(schemas.AnswersOut, QuestionsIn))
+    @router.post("/v1/recommendations/batch", **documented(schemas.AnswersOut, QuestionsIn))
     async def recommend_many(request: Request) -> Response:
         """Recommend tracks to many users."""
         users = _read(QuestionsIn, await request.body(), most).users
@@ -153,13 +111,13 @@ def _asking(service: Service) -> APIRouter:
         pairs = zip(users, answers, strict=True)
         return json_response({"answers": [_answer(user.user_id, each) for user, each in pairs]})
 
-    @router.post("/v1/carousels", **_documented(schemas.CarouselsOut, QuestionIn))
+    @router.post("/v1/carousels", **documented(schemas.CarouselsOut, QuestionIn))
     async def carousels(request: Request) -> Response:
         """Recommend playlists to a user, 12 a carousel."""
         question = _read(QuestionIn, await request.body(), most).question()
         return await _carousels(service, question, 12)
 
-    @router.post("/v1/events", **_documented(schemas.EventsOut, EventsIn))
+    @router.post("/v1/events", **documented(schemas.EventsOut, EventsIn))
     async def add(request: Request) -> Response:
         """Keep what a user did; a country or an age that was not known is kept as well."""
         heard = _read(EventsIn, await request.body(), most)
@@ -180,7 +138,7 @@ def _browsing(service: Service) -> APIRouter:
     router = APIRouter()
 
     @router.get(
-        "/v1/users/{user_id:path}/recommendations", **_documented(schemas.AnswerOut, problems=[404])
+        "/v1/users/{user_id:path}/recommendations", **documented(schemas.AnswerOut, problems=[404])
     )
     async def recommend(
         user_id: str,
@@ -202,13 +160,13 @@ def _browsing(service: Service) -> APIRouter:
         return json_response(_answer(user_id, answered))
 
     @router.get(
-        "/v1/users/{user_id:path}/carousels", **_documented(schemas.CarouselsOut, problems=[404])
+        "/v1/users/{user_id:path}/carousels", **documented(schemas.CarouselsOut, problems=[404])
     )
     async def carousels(user_id: str, n: Annotated[int, Query(ge=1, le=100)] = 12) -> Response:
         """Recommend playlists to a user of whom the store knows."""
         return await _carousels(service, await _known(service, user_id), n)
 
-    @router.get("/v1/segments/{number}", **_documented(schemas.SegmentOut, problems=[404]))
+    @router.get("/v1/segments/{number}", **documented(schemas.SegmentOut, problems=[404]))
     async def segment(number: int) -> Response:
         """Describe a segment of listeners."""
         try:
@@ -217,7 +175,7 @@ def _browsing(service: Service) -> APIRouter:
             raise RefusedError(404, "the model has no segment of that number") from error
         return json_response(_segment(row))
 
-    @router.get("/v1/search", **_documented(schemas.FoundOut))
+    @router.get("/v1/search", **documented(schemas.FoundOut))
     async def search(
         kind: Literal["artist", "track"],
         q: Annotated[str, Query(max_length=200)] = "",
@@ -227,7 +185,7 @@ def _browsing(service: Service) -> APIRouter:
         found, _ = await service.call(lambda model: model.search(kind, q, limit))
         return json_response({"found": [{"id": each.id, "name": each.name} for each in found]})
 
-    @router.get("/v1/model", **_documented(schemas.ModelOut))
+    @router.get("/v1/model", **documented(schemas.ModelOut))
     async def model() -> Response:
         """Tell which model answers."""
         current, previous = service.bundles.current, service.bundles.previous
@@ -236,7 +194,7 @@ def _browsing(service: Service) -> APIRouter:
                 "version": current.version,
                 "previous": previous and previous.version,
                 "strategies": current.strategies,
-                "default": _default(current),
+                "default": current.strategies[0],
                 "n_tracks": current.n_tracks,
                 "problem": service.bundles.problem,
                 "about": current.about,
@@ -256,7 +214,7 @@ def _running(service: Service) -> APIRouter:
         return json_response(content | {"changed": changed})
 
     @router.post(
-        "/v1/admin/reload", **_documented(schemas.ReloadOut, problems=[400, 401, 403, 408, 409])
+        "/v1/admin/reload", **documented(schemas.ReloadOut, problems=[400, 401, 403, 408, 409])
     )
     async def reload() -> Response:
         """Read the bundle's directory again; takes no body."""
@@ -267,7 +225,7 @@ def _running(service: Service) -> APIRouter:
         return exchanged(changed=changed)
 
     @router.post(
-        "/v1/admin/rollback", **_documented(schemas.ReloadOut, problems=[400, 401, 403, 408, 409])
+        "/v1/admin/rollback", **documented(schemas.ReloadOut, problems=[400, 401, 403, 408, 409])
     )
     async def rollback() -> Response:
         """Go back to the bundle before this one; takes no body."""
@@ -277,12 +235,12 @@ def _running(service: Service) -> APIRouter:
             raise RefusedError(409, str(error)) from error
         return exchanged(changed=True)
 
-    @router.get("/healthz", **_documented(schemas.StatusOut))
+    @router.get("/healthz", **documented(schemas.StatusOut))
     async def healthz() -> Response:
         """Tell that the process is up."""
         return json_response({"status": "ok"})
 
-    @router.get("/readyz", **_documented(schemas.StatusOut))
+    @router.get("/readyz", **documented(schemas.StatusOut))
     async def readyz() -> Response:
         """Tell whether requests may be sent here."""
         await service.ready()
@@ -293,27 +251,6 @@ def _running(service: Service) -> APIRouter:
         return Response(service.metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     return router
-
-
-def _documented(
-    model: type[BaseModel],
-    body: type[BaseModel] | None = None,
-    problems: Sequence[int] = (),
-) -> dict[str, Any]:
-    """What OpenAPI says of a route: its answer, its body, and the problems it tells of."""
-    statuses = sorted({*problems, *(_ASKING if body else (401, 422, 500, 503, 504))})
-    responses: dict[int, Any] = {
-        status: {"model": schemas.ProblemOut, "description": _PROBLEMS[status]}
-        for status in statuses
-    }
-    options: dict[str, Any] = {"responses": {200: {"model": model}, **responses}}
-    if body is not None:
-        schema = {"$ref": f"#/components/schemas/{body.__name__}"}
-        content = {"application/json": {"schema": schema}}
-        options["openapi_extra"] = {"requestBody": {"required": True, "content": content}}
-    if 403 in statuses:
-        options["openapi_extra"] = {"security": [{"key": []}]}
-    return options
 
 
 def _read(model: type[M], body: bytes, most_events: int) -> M:
@@ -363,22 +300,13 @@ def _answer(user: str | int | None, answered: Answered) -> dict[str, Any]:
     answer = answered.answer
     return {
         "user_id": user,
-        "tracks": [_track(track) for track in answer.tracks],
+        "tracks": [track._asdict() for track in answer.tracks],
         "segment": answer.segment,
         "description": answer.description,
         "strategy": answer.strategy,
         "reasons": answer.reasons,
         "notes": answer.notes,
         "bundle": answered.bundle,
-    }
-
-
-def _track(track: Track) -> dict[str, Any]:
-    return {
-        "id": track.id,
-        "title": track.title,
-        "artist_name": track.artist_name,
-        "score": track.score,
     }
 
 
@@ -394,12 +322,6 @@ def _segment(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in (*names, "probability")} | {
         "tracks": tracks
     }
-
-
-def _default(recommender: Recommender) -> str:
-    """The strategy of a question that names none."""
-    there = recommender.strategies
-    return next((name for name in ("best", "semi") if name in there), there[0])
 
 
 async def _refuse_http(request: Request, error: Exception) -> Response:
@@ -421,8 +343,6 @@ async def _refuse_invalid(request: Request, error: Exception) -> Response:
 def _add_page(app: FastAPI) -> None:
     """The files of the page, read once: no request reaches the disk."""
     page = resources.files("gpu_coldstart.service").joinpath("page")
-    if not page.is_dir():
-        return
     for file in page.iterdir():
         kind = mimetypes.guess_type(file.name)[0]
         if kind is None:
