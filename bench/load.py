@@ -216,12 +216,10 @@ async def measure(
     return answer
 
 
-def machine() -> dict[str, Any]:
-    """Processor, commit and versions."""
+def machine(found: dict[str, Any]) -> dict[str, Any]:
+    """Processor and versions, besides what is known already."""
     from bench.machine import processor  # loads PyTorch, which is best done when all is measured
 
-    found = environment("0")
-    del found["packages"]
     return found | {
         "processor": processor(),
         "cores": len(os.sched_getaffinity(0)),
@@ -239,6 +237,8 @@ def main() -> None:
     parser.add_argument("--long", type=int, default=200_000, help="requests of the last phase")
     parser.add_argument("--serve", nargs="*", default=[], help="options of gpu-coldstart serve")
     options = parser.parse_args()
+    here = environment("0")
+    del here["packages"]
     words = [sys.executable, "-m", "gpu_coldstart.cli.main", "serve", str(options.bundle)]
     extra = [word for each in options.serve for word in each.split()]
     with subprocess.Popen(
@@ -255,7 +255,7 @@ def main() -> None:
             answer = asyncio.run(asyncio.wait_for(work, _MOST_S))
         finally:
             process.terminate()
-    sys.stdout.write(json.dumps({"machine": machine(), **answer}, indent=1) + "\n")
+    sys.stdout.write(json.dumps({"machine": machine(here), **answer}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

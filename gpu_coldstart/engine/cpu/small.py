@@ -8,6 +8,7 @@ everything.
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from importlib.util import find_spec
 
@@ -18,8 +19,11 @@ _QUERIES = 256
 
 
 def small(operations: int) -> bool:
-    """Whether so many multiplications are few for a loop; the one place that decides."""
-    return operations <= _OPERATIONS or not _installed("numba")
+    """Whether so many multiplications are few for a loop; the one place that decides.
+
+    Once Numba is there, its loops are faster for any number.
+    """
+    return not _installed("numba") or (operations <= _OPERATIONS and "numba" not in sys.modules)
 
 
 def few(queries: int) -> bool:
