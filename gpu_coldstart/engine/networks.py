@@ -7,7 +7,10 @@ from typing import Any
 from gpu_coldstart.batches import by_batches
 from gpu_coldstart.engine.types import Array, Feedforward
 
-__all__ = ["fed_forward"]
+__all__ = ["LEAST_LENGTH", "fed_forward"]
+
+LEAST_LENGTH = 1e-12
+"""As in PyTorch's ``normalize``: a shorter vector counts as one of this length."""
 
 
 def fed_forward(xp: Any, network: Feedforward, vectors: Array, rows: int) -> Array:
@@ -51,11 +54,7 @@ def _unit(xp: Any, values: Array, groups: tuple[int, ...]) -> Array:
     """Vectors of length 1; null stays null."""
     del groups
     lengths = xp.sqrt((values * values).sum(axis=1, keepdims=True))
-    return values / xp.maximum(lengths, _LEAST_LENGTH)
-
-
-_LEAST_LENGTH = 1e-12
-"""As in PyTorch's ``normalize``: a shorter vector is not made longer than it takes."""
+    return values / xp.maximum(lengths, LEAST_LENGTH)
 
 
 def _softmax(xp: Any, values: Array, groups: tuple[int, ...]) -> Array:

@@ -9,6 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from gpu_coldstart.engine.base import Engine, Feedforward
+from gpu_coldstart.engine.networks import LEAST_LENGTH
 
 __all__ = ["INPUT", "OUTPUT", "onnx_form"]
 
@@ -16,7 +17,6 @@ INPUT, OUTPUT = "vectors", "outputs"
 """Names of the input [n, inputs] and the output [n, outputs], both of float32, n any number."""
 
 _OPSET, _IR = 17, 8  # of 2022; old enough for any runtime in use
-_LEAST_LENGTH = 1e-12
 
 
 class _Graph:
@@ -84,7 +84,7 @@ def _unit(graph: _Graph) -> None:
     """Vectors of length 1."""
     values = graph.last
     graph.add("ReduceL2", axes=[1], keepdims=1)
-    lengths = graph.add("Max", graph.constant("least", np.array([_LEAST_LENGTH])))
+    lengths = graph.add("Max", graph.constant("least", np.array([LEAST_LENGTH])))
     graph.add("Div", lengths, after=values)
 
 
