@@ -24,7 +24,7 @@ from gpu_coldstart.cli import (
     serve,
 )
 from gpu_coldstart.cli.memory import with_room
-from gpu_coldstart.cli.wording import enough_memory, sentence
+from gpu_coldstart.cli.wording import enough_memory, missing, sentence
 from gpu_coldstart.errors import UserError
 
 __all__ = ["app", "dispatch"]
@@ -101,6 +101,10 @@ def dispatch(arguments: Sequence[str], command: str, name: str) -> int:
         return console.complain(_one_line(error))
     except BrokenPipeError:
         raise
+    except ModuleNotFoundError as error:
+        if not missing(error):
+            raise
+        return console.complain(missing(error))
     except (UserError, OSError) as error:
         return console.complain(sentence(error))
 

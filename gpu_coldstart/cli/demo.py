@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated
 
 from gpu_coldstart.cli import console, interruption, options
-from gpu_coldstart.cli.serve import installed
 from gpu_coldstart.cli.wording import enough_memory
 from gpu_coldstart.errors import UserError
 
@@ -48,9 +47,8 @@ def demo(
     browse: Annotated[bool, options.flag("--open", "Open the page in a browser.")] = False,
 ) -> None:
     """Make the world, learn, and serve until a signal comes."""
-    with installed():
-        from gpu_coldstart.service import server
-        from gpu_coldstart.service.settings import Settings
+    from gpu_coldstart.service import server
+    from gpu_coldstart.service.settings import Settings
 
     _check_port(port)
 

@@ -13,7 +13,6 @@ import typer
 
 from gpu_coldstart.cli import console, interruption, options
 from gpu_coldstart.cli.recommend import read_tables
-from gpu_coldstart.cli.serve import installed
 from gpu_coldstart.errors import UserError
 
 if TYPE_CHECKING:
@@ -59,8 +58,7 @@ def load_store(
     ] = 10_000,
 ) -> None:
     """Read the files, check them, and fill the store."""
-    with installed():
-        from gpu_coldstart.service.stores import open_store
+    from gpu_coldstart.service.stores import open_store
 
     if store == "memory":
         raise UserError("the store in memory is a service's own: give the URL of a Redis server")

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gpu_coldstart.cli import console, options
-from gpu_coldstart.errors import UserError
 
-__all__ = ["HELP", "SHORT", "installed", "serve"]
+__all__ = ["HELP", "SHORT", "serve"]
 
 SHORT = "Serve a saved model over HTTP."
 HELP = """\
@@ -93,9 +90,9 @@ def serve(
     tls_key: Annotated[Path | None, options.path("--tls-key", "FILE", "Its key, PEM.")] = None,
 ) -> None:
     """Load the model and answer until a signal comes."""
-    with installed():
-        from gpu_coldstart.service import server
-        from gpu_coldstart.service.settings import ADMIN_KEYS, KEYS, STORE, Settings, read_keys
+    from gpu_coldstart.service import server
+    from gpu_coldstart.service.settings import ADMIN_KEYS, KEYS, STORE, Settings, read_keys
+
     settings = Settings(
         bundle=bundle,
         host=host,
@@ -119,26 +116,6 @@ def serve(
     )
     _log_to_stderr()
     server.serve(settings, console.write)
-
-
-@contextmanager
-def installed() -> Iterator[None]:
-    """Say, of an import that fails, what must be installed to serve.
-
-    Raises
-    ------
-    UserError
-        When a library is missing.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("gpu_coldstart"):
-            raise
-        raise UserError(
-            f"serving needs {error.name}, which is not installed: "
-            "pip install 'gpu-coldstart[serve]'"
-        ) from error
 
 
 def _log_to_stderr() -> None:

@@ -13,7 +13,7 @@ from gpu_coldstart.errors import EngineError, UserError
 if TYPE_CHECKING:
     from gpu_coldstart.engine import Engine
 
-__all__ = ["enough_memory", "sentence"]
+__all__ = ["enough_memory", "missing", "sentence"]
 
 _OPTIONS = MappingProxyType(
     {
@@ -45,6 +45,27 @@ def sentence(error: Exception) -> str:
         reason = "the disk is full; free some space" if full else error.strerror or str(error)
         return f"{error.filename}: {reason}" if error.filename else reason
     return str(error)
+
+
+_EXTRAS = {
+    "cpu": ("faiss", "jinja2", "matplotlib", "numba", "onnx", "torch"),
+    "serve": ("fastapi", "onnxruntime", "prometheus_client", "redis", "starlette", "uvicorn"),
+}
+
+
+def missing(error: ModuleNotFoundError) -> str:
+    """What to install for a module that is not there; nothing for one of which no extra says.
+
+    Examples
+    --------
+    >>> missing(ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn"))
+    "this needs torch, which is not installed: pip install 'gpu-coldstart[cpu]'"
+    """
+    name = (error.name or "").partition(".")[0]
+    extra = next((extra for extra, names in _EXTRAS.items() if name in names), None)
+    if extra is None:
+        return ""
+    return f"this needs {name}, which is not installed: pip install 'gpu-coldstart[{extra}]'"
 
 
 @contextmanager

@@ -94,7 +94,7 @@ def test_what_is_not_installed_is_named(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
     told = refused(capsys, str(NOWHERE))
-    assert f"serving needs {missing}" in told
+    assert f"this needs {missing}" in told
     assert "pip install 'gpu-coldstart[serve]'" in told
 
 
