@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 __all__ = [
+    "DeviceError",
     "EngineError",
     "EngineLimitError",
     "EngineUnavailableError",
@@ -60,6 +61,7 @@ _IN_PYTHON = MappingProxyType(
     {
         "cpu": "engine='cpu'",
         "memory_budget": "memory_budget",
+        "device": "device",
         "gigabyte": "1 << 30",
         "factors": "'factors'",
         "k": "k",
@@ -78,7 +80,7 @@ class EngineError(UserError):
     ----------
     template : str
         The sentence with parameters by name in braces: ``cpu`` for the choice of the CPU engine,
-        ``memory_budget``, ``gigabyte``, ``factors``, ``k``, ``exclude_seen``.
+        ``memory_budget``, ``gigabyte``, ``device``, ``factors``, ``k``, ``exclude_seen``.
     """
 
     def __init__(self, template: str):
@@ -104,6 +106,28 @@ class EngineUnavailableError(EngineError):
         self.engine, self.reason = engine, reason
         escaped = reason.replace("{", "{{").replace("}", "}}")
         super().__init__(f"engine {engine} cannot run: {escaped}; mend that, or use {{cpu}}")
+
+
+class DeviceError(EngineError):
+    """A number of a card that is none.
+
+    Attributes
+    ----------
+    device : int
+        The number.
+    cards : int
+        How many there are; 0 on an engine that is not for a GPU.
+    """
+
+    def __init__(self, device: int, cards: int):
+        self.device, self.cards = device, cards
+        if not cards:
+            template = "{device} is about a GPU: leave it out on engine cpu"
+        elif cards == 1:
+            template = f"{{device}} is {device}, but the only GPU here is 0: leave it out"
+        else:
+            template = f"{{device}} is {device}, but the GPUs here are 0 to {cards - 1}"
+        super().__init__(template)
 
 
 class MemoryBudgetError(EngineError):

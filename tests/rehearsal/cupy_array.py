@@ -156,7 +156,7 @@ class Ndarray:
     T = property(lambda self: wrap(self._host.T))
     real = property(lambda self: wrap(self._host.real))
     imag = property(lambda self: wrap(self._host.imag))
-    device = property(lambda _self: SimpleNamespace(id=0))
+    device = property(lambda _self: SimpleNamespace(id=current().selected["cupy"]))
     data = property(lambda self: SimpleNamespace(ptr=self._host.ctypes.data, device_id=0))
 
     @property

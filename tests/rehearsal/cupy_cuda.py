@@ -23,9 +23,10 @@ class Device:
     """``cupy.cuda.Device``."""
 
     def __init__(self, device: int | None = None):
-        if device not in {None, 0}:
+        self.id = current().selected["cupy"] if device is None else device
+        if self.id not in range(len(current().cards)):
             raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
-        self.id = 0
+        self._before: list[int] = []
 
     compute_capability = property(lambda _self: current().compute_capability)
     mem_info = property(lambda _self: _memory())
@@ -45,16 +46,20 @@ class Device:
         }
 
     def use(self) -> Device:
+        note("cupy.cuda.Device.use", (), {})
+        current().selected["cupy"] = self.id
         return self
 
     def synchronize(self) -> None:
         """Nothing runs on its own here."""
 
     def __enter__(self) -> Device:
+        self._before.append(current().selected["cupy"])
+        current().selected["cupy"] = self.id
         return self
 
     def __exit__(self, *_: object) -> None:
-        return None
+        current().selected["cupy"] = self._before.pop()
 
 
 class CUDARuntimeError(RuntimeError):
@@ -291,7 +296,7 @@ class RawModule:
 
 def _memory() -> tuple[int, int]:
     total = current().total_memory
-    return total - (1 << 30), total
+    return total - current().taken, total
 
 
 def _capability() -> tuple[int, int]:
@@ -323,8 +328,8 @@ def _runtime() -> ModuleType:
     functions: dict[str, Callable[..., Any]] = {
         "deviceSynchronize": lambda: None,
         "driverGetVersion": lambda: 13000,
-        "getDevice": lambda: 0,
-        "getDeviceCount": lambda: 1,
+        "getDevice": lambda: current().selected["cupy"],
+        "getDeviceCount": lambda: len(current().cards),
         "getDeviceProperties": _properties,
         "memGetInfo": _memory,
         "runtimeGetVersion": _version,
@@ -360,7 +365,7 @@ def make(pool: MemoryPool) -> ModuleType:
         setattr(module, kind.__name__, kind)
     functions: dict[str, Callable[..., Any]] = {
         "get_current_stream": lambda device_id=-1: Stream.null,
-        "get_device_id": lambda: 0,
+        "get_device_id": lambda: current().selected["cupy"],
         "get_elapsed_time": _elapsed,
         "is_available": lambda: True,
         "profile": _profile,

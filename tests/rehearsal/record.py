@@ -64,6 +64,12 @@ class Stage:
         An array of more bytes raises CuPy's out-of-memory error; None for ``total_memory``.
     cupy_cuda : int or None
         Major version of the CUDA that CuPy is built for; None for PyTorch's.
+    cards : tuple of str
+        Names of the cards of the machine.
+    selected : dict of library to int
+        The current card of PyTorch and of CuPy, which need not know of each other's.
+    taken : int
+        Bytes of each card's memory that others hold.
     empty_cluster : bool
         Whether k-means leaves a cluster without points, as cuML's may.
     """
@@ -73,6 +79,9 @@ class Stage:
     rapids: bool = True
     cupy_cuda: int | None = None
     largest_allocation: int | None = None
+    cards: tuple[str, ...] = ("rehearsed card",)
+    selected: dict[str, int] = field(default_factory=lambda: {"torch": 0, "cupy": 0})
+    taken: int = 1 << 30
     empty_cluster: bool = False
     transfers: list[Transfer] = field(default_factory=list)
     calls: set[Call] = field(default_factory=set)
