@@ -15,6 +15,7 @@ __all__ = [
     "OutOfDeviceMemoryError",
     "UserError",
     "first_line",
+    "gigabytes",
     "nearest",
 ]
 
@@ -147,12 +148,12 @@ class MemoryBudgetError(EngineError):
             template = "{memory_budget} is about a GPU's memory: leave it out on engine cpu"
         elif budget > free:
             template = (
-                f"{{memory_budget}} asks for {_gigabytes(budget)}, but {_gigabytes(free)} of the "
-                f"GPU's {_gigabytes(total)} are free: set it lower, or end what else runs there"
+                f"{{memory_budget}} asks for {gigabytes(budget)}, but {gigabytes(free)} of the "
+                f"GPU's {gigabytes(total)} are free: set it lower, or end what else runs there"
             )
         else:
             template = (
-                f"{_gigabytes(budget)} of GPU memory are too little: give {{memory_budget}} "
+                f"{gigabytes(budget)} of GPU memory are too little: give {{memory_budget}} "
                 "{gigabyte} or more, or use {cpu}"
             )
         super().__init__(template)
@@ -172,7 +173,7 @@ class OutOfDeviceMemoryError(EngineError):
     def __init__(self, budget: int, work: str):
         self.budget, self.work = budget, work
         super().__init__(
-            f"the GPU memory of {_gigabytes(budget)} does not suffice for {work}: raise "
+            f"the GPU memory of {gigabytes(budget)} does not suffice for {work}: raise "
             "{memory_budget} where the card has more, choose smaller sizes, or use {cpu}"
         )
 
@@ -203,5 +204,12 @@ _LIMITS = {
 }
 
 
-def _gigabytes(size: int) -> str:
+def gigabytes(size: int) -> str:
+    """A number of bytes as sentences have it.
+
+    Examples
+    --------
+    >>> gigabytes(3 << 29)
+    '1.5 GB'
+    """
     return f"{size / (1 << 30):.1f} GB"
