@@ -15,7 +15,7 @@ Two conventions hold everywhere:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +120,20 @@ class Engine(ABC):
         if device is not None:
             raise DeviceError(device, 0)
         return cls(), f"engine {cls.name}: asked for"
+
+    def compile(self) -> Iterator[str]:
+        """Compile what can be compiled before there are data, and keep it for other processes.
+
+        Yields
+        ------
+        str
+            What is compiled, as people read it.
+        """
+        return iter(())
+
+    def caches(self) -> tuple[Path, ...]:
+        """Directories in which this process has kept compiled code, or has found it."""
+        return ()
 
     def peak_mb(self) -> float:
         """Most device memory in use since this was last asked, in MB; 0 on the CPU."""

@@ -11,7 +11,14 @@ import numpy as np
 import torch
 
 from tests.rehearsal.cupy_array import Ndarray, OutOfMemoryError
-from tests.rehearsal.record import current, lacking, note, recorded
+from tests.rehearsal.record import (
+    cupy_card,
+    current,
+    lacking,
+    note,
+    recorded,
+    select_cupy_card,
+)
 
 __all__ = ["RawModule", "make"]
 
@@ -23,7 +30,7 @@ class Device:
     """``cupy.cuda.Device``."""
 
     def __init__(self, device: int | None = None):
-        self.id = current().selected["cupy"] if device is None else device
+        self.id = cupy_card() if device is None else device
         if self.id not in range(len(current().cards)):
             raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
         self._before: list[int] = []
@@ -47,19 +54,19 @@ class Device:
 
     def use(self) -> Device:
         note("cupy.cuda.Device.use", (), {})
-        current().selected["cupy"] = self.id
+        select_cupy_card(self.id)
         return self
 
     def synchronize(self) -> None:
         """Nothing runs on its own here."""
 
     def __enter__(self) -> Device:
-        self._before.append(current().selected["cupy"])
-        current().selected["cupy"] = self.id
+        self._before.append(cupy_card())
+        select_cupy_card(self.id)
         return self
 
     def __exit__(self, *_: object) -> None:
-        current().selected["cupy"] = self._before.pop()
+        select_cupy_card(self._before.pop())
 
 
 class CUDARuntimeError(RuntimeError):
@@ -328,7 +335,7 @@ def _runtime() -> ModuleType:
     functions: dict[str, Callable[..., Any]] = {
         "deviceSynchronize": lambda: None,
         "driverGetVersion": lambda: 13000,
-        "getDevice": lambda: current().selected["cupy"],
+        "getDevice": cupy_card,
         "getDeviceCount": lambda: len(current().cards),
         "getDeviceProperties": _properties,
         "memGetInfo": _memory,
@@ -365,7 +372,7 @@ def make(pool: MemoryPool) -> ModuleType:
         setattr(module, kind.__name__, kind)
     functions: dict[str, Callable[..., Any]] = {
         "get_current_stream": lambda device_id=-1: Stream.null,
-        "get_device_id": lambda: current().selected["cupy"],
+        "get_device_id": cupy_card,
         "get_elapsed_time": _elapsed,
         "is_available": lambda: True,
         "profile": _profile,

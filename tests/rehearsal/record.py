@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
@@ -15,11 +16,13 @@ __all__ = [
     "Stage",
     "Transfer",
     "UndefinedError",
+    "cupy_card",
     "current",
     "enter",
     "lacking",
     "note",
     "recorded",
+    "select_cupy_card",
     "transfer",
 ]
 
@@ -108,6 +111,24 @@ _stages = [Stage()]
 def current() -> Stage:
     """The stage that stand-ins write to."""
     return _stages[-1]
+
+
+_of_thread = threading.local()
+"""CuPy's current card of each thread but the main one, whose is the stage's; it begins with 0."""
+
+
+def cupy_card() -> int:
+    """CuPy's current card in this thread."""
+    if threading.current_thread() is threading.main_thread():
+        return current().selected["cupy"]
+    return int(getattr(_of_thread, "card", 0))
+
+
+def select_cupy_card(card: int) -> None:
+    """Make a card CuPy's current one in this thread."""
+    if threading.current_thread() is threading.main_thread():
+        current().selected["cupy"] = card
+    _of_thread.card = card
 
 
 def enter(stage: Stage) -> Callable[[], None]:

@@ -6,7 +6,7 @@ take memory from one pool.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from gpu_coldstart.engine.base import (
     SvdOptions,
 )
 from gpu_coldstart.engine.cpu.engine import CpuEngine
-from gpu_coldstart.engine.cuda import geometry, graph, ranking, spaces, sparse
+from gpu_coldstart.engine.cuda import geometry, graph, kernels, ranking, spaces, sparse
 from gpu_coldstart.engine.cuda.kernels import BLOCK
 from gpu_coldstart.engine.cuda.memory import Memory, out_of_memory
 from gpu_coldstart.errors import OutOfDeviceMemoryError, UserError
@@ -78,6 +78,12 @@ class CudaEngine(Engine):
     def explain(self, error: BaseException) -> UserError | None:
         lacking = out_of_memory(error)
         return OutOfDeviceMemoryError(self._memory.budget, "this run") if lacking else None
+
+    def compile(self) -> Iterator[str]:
+        return kernels.compile_all()
+
+    def caches(self) -> tuple[Path, ...]:
+        return (kernels.cache(),)
 
     # -- moving data ---------------------------------------------------------------------------
 
@@ -221,6 +227,13 @@ class PascalEngine(CudaEngine):
     def __init__(self, memory_budget: int | None = None):
         super().__init__(memory_budget)
         self._host = CpuEngine()
+
+    def compile(self) -> Iterator[str]:
+        yield from super().compile()
+        yield from self._host.compile()
+
+    def caches(self) -> tuple[Path, ...]:
+        return (*super().caches(), *self._host.caches())
 
     def read(self, source: Path | pa.Table, columns: Sequence[str]) -> dict[str, Column]:
         return {
