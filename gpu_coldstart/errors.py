@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 __all__ = [
+    "DeviceError",
     "EngineError",
     "EngineLimitError",
     "EngineUnavailableError",
@@ -14,6 +15,7 @@ __all__ = [
     "OutOfDeviceMemoryError",
     "UserError",
     "first_line",
+    "gigabytes",
     "nearest",
 ]
 
@@ -60,6 +62,7 @@ _IN_PYTHON = MappingProxyType(
     {
         "cpu": "engine='cpu'",
         "memory_budget": "memory_budget",
+        "device": "device",
         "gigabyte": "1 << 30",
         "factors": "'factors'",
         "k": "k",
@@ -78,7 +81,7 @@ class EngineError(UserError):
     ----------
     template : str
         The sentence with parameters by name in braces: ``cpu`` for the choice of the CPU engine,
-        ``memory_budget``, ``gigabyte``, ``factors``, ``k``, ``exclude_seen``.
+        ``memory_budget``, ``gigabyte``, ``device``, ``factors``, ``k``, ``exclude_seen``.
     """
 
     def __init__(self, template: str):
@@ -106,6 +109,28 @@ class EngineUnavailableError(EngineError):
         super().__init__(f"engine {engine} cannot run: {escaped}; mend that, or use {{cpu}}")
 
 
+class DeviceError(EngineError):
+    """A number of a card that is none.
+
+    Attributes
+    ----------
+    device : int
+        The number.
+    cards : int
+        How many there are; 0 on an engine that is not for a GPU.
+    """
+
+    def __init__(self, device: int, cards: int):
+        self.device, self.cards = device, cards
+        if not cards:
+            template = "{device} is about a GPU: leave it out on engine cpu"
+        elif cards == 1:
+            template = f"{{device}} is {device}, but the only GPU here is 0: leave it out"
+        else:
+            template = f"{{device}} is {device}, but the GPUs here are 0 to {cards - 1}"
+        super().__init__(template)
+
+
 class MemoryBudgetError(EngineError):
     """A memory budget that cannot be kept.
 
@@ -123,12 +148,12 @@ class MemoryBudgetError(EngineError):
             template = "{memory_budget} is about a GPU's memory: leave it out on engine cpu"
         elif budget > free:
             template = (
-                f"{{memory_budget}} asks for {_gigabytes(budget)}, but {_gigabytes(free)} of the "
-                f"GPU's {_gigabytes(total)} are free: set it lower, or end what else runs there"
+                f"{{memory_budget}} asks for {gigabytes(budget)}, but {gigabytes(free)} of the "
+                f"GPU's {gigabytes(total)} are free: set it lower, or end what else runs there"
             )
         else:
             template = (
-                f"{_gigabytes(budget)} of GPU memory are too little: give {{memory_budget}} "
+                f"{gigabytes(budget)} of GPU memory are too little: give {{memory_budget}} "
                 "{gigabyte} or more, or use {cpu}"
             )
         super().__init__(template)
@@ -148,7 +173,7 @@ class OutOfDeviceMemoryError(EngineError):
     def __init__(self, budget: int, work: str):
         self.budget, self.work = budget, work
         super().__init__(
-            f"the GPU memory of {_gigabytes(budget)} does not suffice for {work}: raise "
+            f"the GPU memory of {gigabytes(budget)} does not suffice for {work}: raise "
             "{memory_budget} where the card has more, choose smaller sizes, or use {cpu}"
         )
 
@@ -179,5 +204,12 @@ _LIMITS = {
 }
 
 
-def _gigabytes(size: int) -> str:
+def gigabytes(size: int) -> str:
+    """A number of bytes as sentences have it.
+
+    Examples
+    --------
+    >>> gigabytes(3 << 29)
+    '1.5 GB'
+    """
     return f"{size / (1 << 30):.1f} GB"

@@ -22,6 +22,7 @@ from gpu_coldstart.cli import (
     refresh,
     run,
     serve,
+    warm_up,
 )
 from gpu_coldstart.cli.memory import with_room
 from gpu_coldstart.cli.wording import enough_memory, missing, sentence
@@ -53,6 +54,7 @@ app.command("load-store", help=load_store.HELP, short_help=load_store.SHORT)(loa
 app.command("refresh", help=refresh.HELP, short_help=refresh.SHORT, epilog=refresh.EPILOG)(
     with_room(refresh.refresh)
 )
+app.command("warm-up", help=warm_up.HELP, short_help=warm_up.SHORT)(with_room(warm_up.warm_up))
 app.add_typer(data.app, name="data")
 # All its arguments, --help among them, go to the benchmarks' own parser.
 app.command(

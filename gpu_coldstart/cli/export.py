@@ -44,13 +44,14 @@ def export(
     engine: Annotated[
         str, options.choice("--engine", options.ENGINES, "Processor (default: auto).")
     ] = "auto",
+    device: Annotated[int | None, options.device] = None,
 ) -> None:
     """Read the run and write the bundle, or the repository."""
     from gpu_coldstart.coldstart import ColdStart
     from gpu_coldstart.engine import choose
     from gpu_coldstart.serving import triton
 
-    chosen, reason = choose(engine)
+    chosen, reason = choose(engine, device=device)
     console.write(reason)
     with enough_memory(chosen, "free some memory"), interruption.work():
         model = ColdStart.from_run(run, space=space, engine=chosen)

@@ -16,6 +16,7 @@ __all__ = [
     "ENGINES",
     "assigned",
     "choice",
+    "device",
     "expanded",
     "flag",
     "integer",
@@ -80,6 +81,9 @@ def _natural(value: str | int) -> int:
     if not (digits.isascii() and digits.isdigit() and len(digits) < 11) or int(digits) >= 2**31:
         raise typer.BadParameter(f"{digits:.40} is not a whole number from 0 to {2**31 - 1}")
     return int(digits)
+
+
+device = integer("--device", "N", "Which GPU, from 0 (default: the current one).")
 
 
 def flag(option: str, help: str) -> Any:

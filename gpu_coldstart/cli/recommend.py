@@ -61,6 +61,7 @@ def recommend(
     engine: Annotated[
         str, options.choice("--engine", options.ENGINES, "Processor (default: auto).")
     ] = "auto",
+    device: Annotated[int | None, options.device] = None,
 ) -> None:
     """Load the model, recommend, and write the lists."""
     if out.suffix not in _ENDINGS:
@@ -72,7 +73,7 @@ def recommend(
     from gpu_coldstart.runs.artifacts import write_atomically
 
     tables = read_tables({"users": users, "interactions": interactions})
-    chosen, reason = choose(engine)
+    chosen, reason = choose(engine, device=device)
     console.write(reason)
     with enough_memory(chosen, "recommend to fewer users at a time"), interruption.work():
         lists = ColdStart.load(bundle, engine=chosen).recommend(

@@ -54,6 +54,7 @@ def refresh(
     engine: Annotated[
         str, options.choice("--engine", options.ENGINES, "Processor (default: auto).")
     ] = "auto",
+    device: Annotated[int | None, options.device] = None,
     out: Annotated[
         Path | None,
         options.path("--out", "DIR", "Where the run is written (default: runs/refresh-TIME)."),
@@ -73,7 +74,7 @@ def refresh(
 
     place = out or Path("runs") / f"refresh-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     made = place / "bundle"
-    chosen, reason = choose(engine)
+    chosen, reason = choose(engine, device=device)
     with enough_memory(chosen), interruption.work():
         service = ColdStart.load(bundle, engine=chosen)
         named = {"dataset": dataset, "data": data}

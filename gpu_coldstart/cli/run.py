@@ -123,6 +123,7 @@ _MemoryBudget = Annotated[
         "Most GPU memory to use, such as 8GB (default: nine tenths of what is free).",
     ),
 ]
+_Device = Annotated[int | None, options.device]
 _Seed = Annotated[
     str | None,
     options.text(
@@ -170,6 +171,7 @@ def run(
     space: _Space = None,
     engine: _Engine = "auto",
     memory_budget: _MemoryBudget = None,
+    device: _Device = None,
     seed: _Seed = None,
     k: _K = None,
     strategies: _Strategies = None,
@@ -203,6 +205,7 @@ def run(
         place,
         engine=engine,
         budget=budget,
+        device=device,
         resume=resume,
         overwrite=overwrite,
         line=context.obj,
@@ -271,6 +274,7 @@ def _run(
     *,
     engine: str,
     budget: int | None,
+    device: int | None,
     resume: bool,
     overwrite: bool,
     line: str,
@@ -281,7 +285,7 @@ def _run(
     from gpu_coldstart.runs.progress import Reporter
 
     try:
-        chosen, reason = engines.choose(engine, budget)
+        chosen, reason = engines.choose(engine, budget, device)
         reporting = Reporter(chosen, write=console.write, check=interruption.check)
         with enough_memory(chosen), reporting as reporter, interruption.work():
             reporter.say(f"gpu_coldstart {__version__}: {reason}")

@@ -20,6 +20,7 @@ _OPTIONS = MappingProxyType(
         "cpu": "--engine cpu",
         "memory_budget": "--memory-budget",
         "gigabyte": "1GB",
+        "device": "--device",
         "factors": "'ut_als.factors'",
         "k": "evaluation.k",
         "exclude_seen": "strategies.exclude_seen = false",

@@ -25,7 +25,9 @@ def names() -> tuple[str, ...]:
     return ("auto", *ENGINES.names())
 
 
-def choose(name: str, memory_budget: int | None = None) -> tuple[Engine, str]:
+def choose(
+    name: str, memory_budget: int | None = None, device: int | None = None
+) -> tuple[Engine, str]:
     """Make the engine asked for.
 
     Parameters
@@ -34,6 +36,8 @@ def choose(name: str, memory_budget: int | None = None) -> tuple[Engine, str]:
         ``auto`` is ``cuda`` where that can run, else ``cpu``.
     memory_budget : int or None
         Bytes of GPU memory to stay below; None for nine tenths of what is free.
+    device : int or None
+        Which GPU, counted from 0 as CUDA does; None for the current one.
 
     Returns
     -------
@@ -47,6 +51,8 @@ def choose(name: str, memory_budget: int | None = None) -> tuple[Engine, str]:
         When ``cuda`` is asked for and cannot run.
     MemoryBudgetError
         For a budget that cannot be kept.
+    DeviceError
+        For a number that is no GPU's, or any on the CPU engine.
     UserError
         For an unknown name, or where faiss is missing.
 
@@ -67,15 +73,18 @@ def choose(name: str, memory_budget: int | None = None) -> tuple[Engine, str]:
             "pip install 'gpu-coldstart[cpu]', or [cuda13], [cuda12] or [cuda-pascal] for a GPU"
         ) from error
     if name != "auto":
-        return _make(name, memory_budget)
+        return _make(name, memory_budget, device)
     try:
-        return _make("cuda", memory_budget)
+        return _make("cuda", memory_budget, device)
     except EngineUnavailableError as error:
-        unused = "" if memory_budget is None else "; the memory budget has no effect"
-        return _make("cpu", None)[0], f"engine cpu: {error.reason}{unused}"
+        given = {"the memory budget": memory_budget, "the device": device}
+        unused = [f"; {what} has no effect" for what, value in given.items() if value is not None]
+        return _make("cpu")[0], "".join([f"engine cpu: {error.reason}", *unused])
 
 
-def _make(name: str, memory_budget: int | None) -> tuple[Engine, str]:
+def _make(
+    name: str, memory_budget: int | None = None, device: int | None = None
+) -> tuple[Engine, str]:
     maker = importlib.import_module(_PACKAGES[name]) if name in _PACKAGES else ENGINES.get(name)
-    made: tuple[Engine, str] = maker.make(memory_budget)
+    made: tuple[Engine, str] = maker.make(memory_budget, device)
     return made

@@ -15,7 +15,7 @@ Two conventions hold everywhere:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ from gpu_coldstart.engine.types import (
     Svd,
     SvdOptions,
 )
-from gpu_coldstart.errors import MemoryBudgetError
+from gpu_coldstart.errors import DeviceError, MemoryBudgetError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,7 +88,7 @@ class Engine(ABC):
     """Users whom a network is given at once; so few keep the prediction for one alone short."""
 
     device: str = ""
-    """What the processor is, where that is worth telling."""
+    """What the processor is, where results depend on it: a model of GPU."""
 
     def __init_subclass__(cls) -> None:
         """Put a profiler's range around every primitive."""
@@ -96,24 +96,44 @@ class Engine(ABC):
             setattr(cls, name, profiling.annotated(getattr(cls, name), name))
 
     @classmethod
-    def make(cls, memory_budget: int | None) -> tuple[Engine, str]:
+    def make(
+        cls, memory_budget: int | None = None, device: int | None = None
+    ) -> tuple[Engine, str]:
         """The engine and one line that says which it is and why.
 
         Parameters
         ----------
         memory_budget : int or None
             Bytes of GPU memory to stay below.
+        device : int or None
+            Which GPU; None for the current one.
 
         Raises
         ------
-        MemoryBudgetError
-            For any budget, unless the engine is for a GPU and overrides this.
+        MemoryBudgetError, DeviceError
+            For any budget or device, unless the engine is for a GPU and overrides this.
         EngineUnavailableError
             From an engine that cannot run here.
         """
         if memory_budget is not None:
             raise MemoryBudgetError(memory_budget, 0, 0)
+        if device is not None:
+            raise DeviceError(device, 0)
         return cls(), f"engine {cls.name}: asked for"
+
+    def compile(self) -> Iterator[str]:
+        """Compile what can be compiled before there are data, and keep it for other processes.
+
+        Yields
+        ------
+        str
+            What is compiled, as people read it.
+        """
+        return iter(())
+
+    def caches(self) -> tuple[Path, ...]:
+        """Directories in which this process has kept compiled code, or has found it."""
+        return ()
 
     def peak_mb(self) -> float:
         """Most device memory in use since this was last asked, in MB; 0 on the CPU."""

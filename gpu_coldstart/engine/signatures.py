@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Parameter", "Signature", "parse", "source"]
+__all__ = ["Parameter", "Signature", "files", "parse", "source", "variants"]
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "int": np.dtype(np.int32),
@@ -225,6 +225,24 @@ def _folder() -> Path:
 
 
 @cache
+def files() -> list[str]:
+    """Names of the files in ``kernels/`` that :func:`source` takes."""
+    return sorted(path.stem for path in _folder().glob("*.cu"))
+
+
+def variants(text: str) -> list[dict[str, int]]:
+    """Macros of each variant that a source names; one variant without any where it names none.
+
+    Examples
+    --------
+    >>> variants("// variants: N=1 N=2"), variants("")
+    ([{'N': 1}, {'N': 2}], [{}])
+    """
+    named = re.findall(r"^// variants:(.*)$", text, re.MULTILINE)
+    macros = [macro.split("=") for line in named for macro in line.split()]
+    return [{name: int(value)} for name, value in macros] or [{}]
+
+
 def source(file: str) -> str:
     """Source of ``kernels/<file>.cu`` with the common header in its place.
 

@@ -214,15 +214,16 @@ class KmeansOptions:
         Segments, at most as many as points.
     iterations : int
         Lloyd iterations, at most. The CPU engine stops once one lowers the inertia by less than
-        0.05 %, cuML once nothing moves, or once its inertia, in single precision, rises.
+        0.05 %, cuML once nothing moves, or once its inertia, in single precision, rises; our
+        own on Blackwell GPUs once one does not lower the inertia.
     seed : int
     restarts : int
         Independent random starts; the one of least inertia is kept, the first of equals. (One
         more never makes the inertia larger on the CPU; cuML compares by its own inertia, in
         single precision.)
     seeding_points : int
-        k-means++ chooses the start among at most so many points a segment; 0 is among all. On a
-        GPU any other number is k-means||, which looks at all points in a few passes.
+        k-means++ chooses the start among at most so many points a segment; 0 is among all. cuML
+        takes any other number for k-means||, which looks at all points in a few passes.
     """
 
     k: int

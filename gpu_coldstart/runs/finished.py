@@ -48,7 +48,7 @@ class FinishedStages:
     ----------
     config : Config
     identity : dict
-        Engine, threads, input files and versions of the run.
+        Engine, threads, GPU, input files and versions of the run.
     flow : Flow
         Its stages are what values are asked for by.
 
@@ -70,7 +70,10 @@ class FinishedStages:
         self._check_data(dataset)
         with guarded(path / paths.MANIFEST, "do the run again"):
             digests = {name: each["sha256"] for name, each in self.files.items()}
-            surroundings = {name: self.identity[name] for name in ("engine", "threads")}
+            surroundings = {
+                name: self.identity[name]
+                for name in ("engine", "threads", *({"device"} & self.identity.keys()))
+            }
         self.flow = Flow(engine, self.config, dataset, digests, progress=silent)
         self._keys = keys_of(list(self.flow), flat(self.config), surroundings)
         self._values: dict[str, Any] = {}

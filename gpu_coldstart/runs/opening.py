@@ -12,7 +12,7 @@ from gpu_coldstart.runs.store import RunDirectory
 
 __all__ = ["open_run"]
 
-_SURROUNDINGS = {"engine": "--engine", "threads": "OMP_NUM_THREADS"}
+_SURROUNDINGS = {"engine": "--engine", "device": "GPU", "threads": "OMP_NUM_THREADS"}
 _ELSEWHERE = "choose another place with --out DIR, or replace it with --overwrite"
 _TOLD = 12  # settings in one sentence
 
@@ -70,7 +70,7 @@ def open_run(
 
 
 def _refuse_other_bits(place: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse to mix results of other data, another engine or another number of threads."""
+    """Refuse to mix results of other data, another engine, GPU or number of threads."""
     data = changed(before.get("data", {}), now["data"])
     same_source = _part(before, "config").get("dataset") == now["config"]["dataset"]
     if data and same_source:
@@ -79,9 +79,9 @@ def _refuse_other_bits(place: Path, before: Mapping[str, Any], now: Mapping[str,
             f"{_ELSEWHERE}"
         )
     differing = [
-        f"{option} (was {before.get(key)!r}, now {now[key]!r})"
+        f"{option} (was {before.get(key)!r}, now {now.get(key)!r})"
         for key, option in _SURROUNDINGS.items()
-        if before.get(key) != now[key]
+        if before.get(key) != now.get(key)
     ]
     if differing:
         raise UserError(

@@ -107,7 +107,9 @@ class Pipeline:
         self._evaluation = self._evaluating()
         self._analysis = self._analysing()
         stages = [*self._flow, self._evaluation, self._analysis]
-        surroundings = {"engine": engine.name, "threads": engine.threads}
+        surroundings: dict[str, str | int] = {"engine": engine.name, "threads": engine.threads}
+        if engine.device:
+            surroundings["device"] = engine.device
         # Both show the whole configuration. Figures come last, so that a failure to draw leaves
         # the results.
         shown = [

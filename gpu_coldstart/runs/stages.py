@@ -92,7 +92,7 @@ def keys_of(
         Each after its inputs.
     values : mapping of configuration key to value
     surroundings : mapping
-        What else every stage's exact result depends on: the engine and its threads.
+        What else every stage's exact result depends on: the engine, its threads and GPU.
     """
     keys: dict[str, str] = {}
     for stage in stages:

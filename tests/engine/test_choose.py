@@ -22,7 +22,7 @@ import torch
 from gpu_coldstart.cli import wording
 from gpu_coldstart.engine import Engine, choose
 from gpu_coldstart.engine.cpu.engine import CpuEngine
-from gpu_coldstart.errors import UserError
+from gpu_coldstart.errors import MemoryBudgetError, UserError
 from tests.rehearsal.install import Stage, rehearsed
 from tests.runs.helpers import command, refused, synthetic
 
@@ -327,9 +327,23 @@ def test_without_a_budget_it_takes_nine_tenths_of_what_is_free() -> None:
     assert engine._memory.budget == int(0.9 * (10 << 30))
 
 
-def test_a_card_that_is_full() -> None:
-    with rehearsed(total_memory=2 << 30):
-        assert "0.9 GB of GPU memory are too little" in told("cuda")
+@pytest.mark.parametrize("free", [0, 1 << 29, 1 << 30, (10 << 30) // 9])
+@pytest.mark.parametrize("budget", [None, 2 << 30])
+def test_a_card_that_others_have_filled(free: int, budget: int | None) -> None:
+    """A budget of its own may be all of what is free; else nine tenths have to be a gigabyte."""
+    with rehearsed(total_memory=80 << 30) as stage:
+        stage.taken = (80 << 30) - free
+        if budget is not None and free >= 1 << 30:
+            with pytest.raises(MemoryBudgetError, match=r"asks for 2\.0 GB"):
+                choose("auto", budget)
+            return
+        why = f"{free / 2**30:.1f} GB of the GPU's 80.0 GB are free, and 1.1 GB are the least"
+        reason = on_cpu(choose("auto", budget))
+        assert reason.startswith(f"engine cpu: {why} that it needs")
+        assert reason.endswith("the memory budget has no effect") == (budget is not None)
+        assert told("cuda").startswith(f"engine cuda cannot run: {why}")
+        stage.taken = 80 << 30 >> 1
+        assert choose("auto")[0].name == "cuda"
 
 
 def test_the_command_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

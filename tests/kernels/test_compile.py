@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from pathlib import Path
 
 import pytest
 
+from gpu_coldstart.engine import signatures
 from tests.kernels import nvrtc
 
 KERNELS = Path(__file__).resolve().parents[2] / "kernels"
@@ -20,15 +20,12 @@ file_parameters = pytest.mark.parametrize("file", FILES, ids=lambda file: file.n
 FLOAT_ATOMIC = re.compile(r"^.*\b(?:atom|red)\.[\w.:]*\.(?:f16|f16x2|bf16|f32|f64)\b.*$", re.M)
 
 
-def variants(source: str) -> list[tuple[str, ...]]:
-    """Macros of each variant that a source names; one variant without any where it names none.
-
-    >>> variants("// variants: N=1 N=2")
-    [('-DN=1',), ('-DN=2',)]
-    """
-    named = re.findall(r"^//\s*variants:(.*)$", source, re.M)
-    macros = itertools.chain.from_iterable(line.split() for line in named)
-    return [(f"-D{macro}",) for macro in macros] or [()]
+def options_of(source: str) -> list[list[str]]:
+    """The compiler's options for each variant."""
+    return [
+        [f"-D{name}={value}" for name, value in macros.items()]
+        for macros in signatures.variants(source)
+    ]
 
 
 def without_comments(source: str) -> str:
@@ -43,7 +40,7 @@ def test_there_are_kernels() -> None:
 @file_parameters
 def test_compiles(file: Path, arch: int) -> None:
     source = file.read_text()
-    for macros in variants(source):
+    for macros in options_of(source):
         found = nvrtc.compile_kernels(source, file.name, f"sm_{arch}", (*OPTIONS, *macros))
         assert found.output[:4] == b"\x7fELF"
 
@@ -52,7 +49,7 @@ def test_compiles(file: Path, arch: int) -> None:
 def test_no_float_atomics(file: Path) -> None:
     """The order of atomic additions is not fixed, so a sum of floats would not repeat."""
     source = file.read_text()
-    for macros in variants(source):
+    for macros in options_of(source):
         ptx = nvrtc.compile_kernels(source, file.name, "compute_61", (*OPTIONS, *macros))
         assert FLOAT_ATOMIC.findall(ptx.output.decode()) == []
 

@@ -63,6 +63,7 @@ class KMeans:
         points = _points(X)
         if len(points) < self._k:
             raise ValueError(f"n_samples={len(points)} should be >= n_clusters={self._k}.")
+        self._check_memory(points)
         weights = None if sample_weight is None else _points(sample_weight, axes=1)
         centers = self._centers(points, weights)
         wide, middle = points.astype(np.float64), centers.astype(np.float64)
@@ -73,6 +74,17 @@ class KMeans:
         self.inertia_ = float(np.float32(squares.min(axis=1).sum()))
         self.n_iter_ = self._iterations
         return self
+
+    def _check_memory(self, points: Any) -> None:
+        """From capability 10 on, the real one stores all distances, of candidates too."""
+        stage = current()
+        if int(stage.compute_capability) < 100:
+            return
+        scalable = isinstance(self._init, str) and self._init in {"scalable-k-means++", "k-means||"}
+        candidates = (16 if scalable else 1) * self._k
+        size = 4 * len(points) * candidates
+        if size > (stage.largest_allocation or stage.total_memory):
+            raise MemoryError(f"std::bad_alloc: out_of_memory: {size} bytes")
 
     def _centers(self, points: Any, weights: Any) -> Any:
         empty = int(current().empty_cluster and self._k > 1)

@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from tests.rehearsal.record import UndefinedError, current, transfer
+from tests.rehearsal.record import UndefinedError, cupy_card, current, transfer
 
 __all__ = ["Host", "Ndarray", "OutOfMemoryError", "host_of", "is_scalar", "quiet", "unwrap", "wrap"]
 
@@ -156,7 +156,7 @@ class Ndarray:
     T = property(lambda self: wrap(self._host.T))
     real = property(lambda self: wrap(self._host.real))
     imag = property(lambda self: wrap(self._host.imag))
-    device = property(lambda _self: SimpleNamespace(id=0))
+    device = property(lambda _self: SimpleNamespace(id=cupy_card()))
     data = property(lambda self: SimpleNamespace(ptr=self._host.ctypes.data, device_id=0))
 
     @property

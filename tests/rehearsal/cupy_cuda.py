@@ -11,7 +11,14 @@ import numpy as np
 import torch
 
 from tests.rehearsal.cupy_array import Ndarray, OutOfMemoryError
-from tests.rehearsal.record import current, lacking, note, recorded
+from tests.rehearsal.record import (
+    cupy_card,
+    current,
+    lacking,
+    note,
+    recorded,
+    select_cupy_card,
+)
 
 __all__ = ["RawModule", "make"]
 
@@ -23,9 +30,10 @@ class Device:
     """``cupy.cuda.Device``."""
 
     def __init__(self, device: int | None = None):
-        if device not in {None, 0}:
+        self.id = cupy_card() if device is None else device
+        if self.id not in range(len(current().cards)):
             raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
-        self.id = 0
+        self._before: list[int] = []
 
     compute_capability = property(lambda _self: current().compute_capability)
     mem_info = property(lambda _self: _memory())
@@ -45,16 +53,20 @@ class Device:
         }
 
     def use(self) -> Device:
+        note("cupy.cuda.Device.use", (), {})
+        select_cupy_card(self.id)
         return self
 
     def synchronize(self) -> None:
         """Nothing runs on its own here."""
 
     def __enter__(self) -> Device:
+        self._before.append(cupy_card())
+        select_cupy_card(self.id)
         return self
 
     def __exit__(self, *_: object) -> None:
-        return None
+        select_cupy_card(self._before.pop())
 
 
 class CUDARuntimeError(RuntimeError):
@@ -291,7 +303,7 @@ class RawModule:
 
 def _memory() -> tuple[int, int]:
     total = current().total_memory
-    return total - (1 << 30), total
+    return total - current().taken, total
 
 
 def _capability() -> tuple[int, int]:
@@ -323,8 +335,8 @@ def _runtime() -> ModuleType:
     functions: dict[str, Callable[..., Any]] = {
         "deviceSynchronize": lambda: None,
         "driverGetVersion": lambda: 13000,
-        "getDevice": lambda: 0,
-        "getDeviceCount": lambda: 1,
+        "getDevice": cupy_card,
+        "getDeviceCount": lambda: len(current().cards),
         "getDeviceProperties": _properties,
         "memGetInfo": _memory,
         "runtimeGetVersion": _version,
@@ -360,7 +372,7 @@ def make(pool: MemoryPool) -> ModuleType:
         setattr(module, kind.__name__, kind)
     functions: dict[str, Callable[..., Any]] = {
         "get_current_stream": lambda device_id=-1: Stream.null,
-        "get_device_id": lambda: 0,
+        "get_device_id": cupy_card,
         "get_elapsed_time": _elapsed,
         "is_available": lambda: True,
         "profile": _profile,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
@@ -15,11 +16,13 @@ __all__ = [
     "Stage",
     "Transfer",
     "UndefinedError",
+    "cupy_card",
     "current",
     "enter",
     "lacking",
     "note",
     "recorded",
+    "select_cupy_card",
     "transfer",
 ]
 
@@ -64,6 +67,12 @@ class Stage:
         An array of more bytes raises CuPy's out-of-memory error; None for ``total_memory``.
     cupy_cuda : int or None
         Major version of the CUDA that CuPy is built for; None for PyTorch's.
+    cards : tuple of str
+        Names of the cards of the machine.
+    selected : dict of library to int
+        The current card of PyTorch and of CuPy, which need not know of each other's.
+    taken : int
+        Bytes of each card's memory that others hold.
     empty_cluster : bool
         Whether k-means leaves a cluster without points, as cuML's may.
     """
@@ -73,6 +82,9 @@ class Stage:
     rapids: bool = True
     cupy_cuda: int | None = None
     largest_allocation: int | None = None
+    cards: tuple[str, ...] = ("rehearsed card",)
+    selected: dict[str, int] = field(default_factory=lambda: {"torch": 0, "cupy": 0})
+    taken: int = 1 << 30
     empty_cluster: bool = False
     transfers: list[Transfer] = field(default_factory=list)
     calls: set[Call] = field(default_factory=set)
@@ -99,6 +111,24 @@ _stages = [Stage()]
 def current() -> Stage:
     """The stage that stand-ins write to."""
     return _stages[-1]
+
+
+_of_thread = threading.local()
+"""CuPy's current card of each thread but the main one, whose is the stage's; it begins with 0."""
+
+
+def cupy_card() -> int:
+    """CuPy's current card in this thread."""
+    if threading.current_thread() is threading.main_thread():
+        return current().selected["cupy"]
+    return int(getattr(_of_thread, "card", 0))
+
+
+def select_cupy_card(card: int) -> None:
+    """Make a card CuPy's current one in this thread."""
+    if threading.current_thread() is threading.main_thread():
+        current().selected["cupy"] = card
+    _of_thread.card = card
 
 
 def enter(stage: Stage) -> Callable[[], None]:

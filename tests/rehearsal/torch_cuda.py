@@ -44,7 +44,7 @@ def _held(device: Any = None) -> int:
 
 def _memory(device: Any = None) -> tuple[int, int]:
     total = current().total_memory
-    return total - (1 << 30), total
+    return total - current().taken, total
 
 
 def _capability(device: Any = None) -> tuple[int, int]:
@@ -52,10 +52,20 @@ def _capability(device: Any = None) -> tuple[int, int]:
     return int(text[:-1]), int(text[-1])
 
 
+def _select(device: int) -> None:
+    if device not in range(len(current().cards)):
+        raise RuntimeError("CUDA error: invalid device ordinal")
+    current().selected["torch"] = device
+
+
+def _name(device: int | None = None) -> str:
+    return current().cards[current().selected["torch"] if device is None else device]
+
+
 def _properties(device: Any = None) -> Any:
     major, minor = _capability()
     return SimpleNamespace(
-        name="rehearsed card",
+        name=_name(device),
         major=major,
         minor=minor,
         total_memory=current().total_memory,
@@ -91,12 +101,12 @@ def patches() -> dict[str, Any]:
     functions: dict[str, Callable[..., Any]] = {
         "caching_allocator_alloc": _allocate,
         "caching_allocator_delete": _delete,
-        "current_device": lambda: 0,
+        "current_device": lambda: current().selected["torch"],
         "current_stream": lambda device=None: _Stream(),
-        "device_count": lambda: 1,
+        "device_count": lambda: len(current().cards),
         "empty_cache": lambda: None,
         "get_device_capability": _capability,
-        "get_device_name": lambda device=None: "rehearsed card",
+        "get_device_name": _name,
         "get_device_properties": _properties,
         "init": lambda: None,
         "is_available": lambda: True,
@@ -107,7 +117,7 @@ def patches() -> dict[str, Any]:
         "memory_allocated": _held,
         "memory_reserved": _held,
         "reset_peak_memory_stats": lambda device=None: None,
-        "set_device": lambda device: None,
+        "set_device": _select,
         "set_per_process_memory_fraction": _set_fraction,
         "synchronize": lambda device=None: None,
     }

@@ -7,14 +7,14 @@ from gpu_coldstart.engine.base import Engine
 __all__ = ["make"]
 
 
-def make(memory_budget: int | None) -> tuple[Engine, str]:
+def make(memory_budget: int | None = None, device: int | None = None) -> tuple[Engine, str]:
     """The CPU engine, and one line on it.
 
     Raises
     ------
-    MemoryBudgetError
-        For any budget: it is about a GPU's memory.
+    MemoryBudgetError, DeviceError
+        For any budget or device: they are about a GPU.
     """
     from gpu_coldstart.engine.cpu.engine import CpuEngine
 
-    return CpuEngine.make(memory_budget)
+    return CpuEngine.make(memory_budget, device)

@@ -8,7 +8,7 @@ what only fitting needs, PyTorch among it, is imported where it is first used: s
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,19 @@ class CpuEngine(Engine):
         if block < blocks.NARROWEST:
             return super().input_layer(inputs, outputs, block)
         return blocks.BlockLinear(inputs, outputs, block=block)
+
+    def compile(self) -> Iterator[str]:
+        from gpu_coldstart.engine.cpu.pairs import keys_of
+
+        one = np.zeros((1, 1), np.float32)
+        for distances, what in ((False, "inner products"), (True, "distances")):
+            keys_of(one, one, None, distances=distances)
+            yield f"exact {what} of pairs"
+
+    def caches(self) -> tuple[Path, ...]:
+        from gpu_coldstart.engine.cpu import jit
+
+        return jit.caches()
 
     # -- moving data ---------------------------------------------------------------------------
 

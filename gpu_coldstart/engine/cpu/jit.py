@@ -13,6 +13,7 @@ import logging
 import pickle
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -23,6 +24,7 @@ from gpu_coldstart.engine.base import HostArray
 
 __all__ = [
     "add_scaled",
+    "caches",
     "compiled",
     "compiled_strictly",
     "copy_into",
@@ -34,6 +36,9 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
+
+_places: set[Path] = set()
+"""Directories of the machine code of all functions so far."""
 
 _MATH = {"reassoc", "contract", "nsz", "arcp"}
 """What lets sums run over the lanes of a vector register. NaN and infinity stay what they are."""
@@ -71,6 +76,11 @@ def _compiled(function: _Function, **options: object) -> _Function:
     return cast("_Function", compiled)
 
 
+def caches() -> tuple[Path, ...]:
+    """Directories in which the machine code of the functions imported so far is kept."""
+    return tuple(sorted(_places))
+
+
 # Numba comes without annotations, so that strict mypy takes its classes for Any.
 class _Kept(FunctionCache):  # type: ignore[misc]
     """Machine code on disk that is compiled again where it is damaged, not run and not an error."""
@@ -82,6 +92,7 @@ class _Kept(FunctionCache):  # type: ignore[misc]
             filename_base=self._impl.filename_base,
             source_stamp=self._impl.locator.get_source_stamp(),
         )
+        _places.add(Path(self._cache_path))
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         """The kept code, or None where there is none that is whole."""

@@ -6,7 +6,7 @@ import importlib
 import warnings
 
 from gpu_coldstart.engine.base import Engine
-from gpu_coldstart.errors import EngineUnavailableError, first_line
+from gpu_coldstart.errors import DeviceError, EngineUnavailableError, first_line
 
 __all__ = ["make"]
 
@@ -19,11 +19,11 @@ _OLDEST_FOR_RAPIDS = (7, 0)
 _OLDEST_FOR_CUDA13 = (7, 5)
 
 
-def _why_not() -> str | None:
+def _why_not(device: int | None) -> str | None:
     """What stands between this machine and the CUDA engine; None where nothing does."""
     import torch
 
-    missing = _no_card()
+    missing = _no_card(device)
     if missing is not None:
         return missing
     capability = torch.cuda.get_device_capability()
@@ -55,8 +55,11 @@ def _why_not() -> str | None:
     return None
 
 
-def _no_card() -> str | None:
-    """Why no card can be worked with, in PyTorch's own words where it has any."""
+def _no_card(device: int | None) -> str | None:
+    """Why no card can be worked with, in PyTorch's own words where it has any.
+
+    Makes ``device`` PyTorch's current one, so that no other gets a context of this process.
+    """
     import torch
 
     with warnings.catch_warnings():
@@ -66,6 +69,7 @@ def _no_card() -> str | None:
         # torch leaves this function without annotations, which strict mypy may not call.
         torch.cuda.init()  # type: ignore[no-untyped-call]
         if available:
+            _select(device)
             torch.cuda.mem_get_info()  # the first call that needs a context of this process
             return None
     except AssertionError:  # a PyTorch for the CPU
@@ -76,6 +80,17 @@ def _no_card() -> str | None:
             return f"the CUDA device cannot be used ({reason})"
         return f"PyTorch finds no CUDA device here ({reason})"
     return "PyTorch finds no CUDA device here"
+
+
+def _select(device: int | None) -> None:
+    import torch
+
+    if device is None:
+        return
+    cards = torch.cuda.device_count()
+    if not 0 <= device < cards:
+        raise DeviceError(device, cards)
+    torch.cuda.set_device(device)
 
 
 def _mixed_cuda() -> str | None:
@@ -96,8 +111,17 @@ def _faiss_has_gpu() -> bool:
     return hasattr(faiss, "StandardGpuResources")
 
 
-def make(memory_budget: int | None) -> tuple[Engine, str]:
-    """The CUDA engine for the card at hand, and one line on it.
+def make(memory_budget: int | None = None, device: int | None = None) -> tuple[Engine, str]:
+    """The CUDA engine for a card, and one line on it.
+
+    The card becomes the current one of this thread, for PyTorch and CuPy alike.
+
+    Parameters
+    ----------
+    memory_budget : int or None
+        Bytes of its memory to stay below; None for nine tenths of what is free.
+    device : int or None
+        Which card, counted from 0 as CUDA does; None for PyTorch's current one.
 
     Raises
     ------
@@ -105,16 +129,24 @@ def make(memory_budget: int | None) -> tuple[Engine, str]:
         Where there is no card that will do, or a library is missing.
     MemoryBudgetError
         For a budget that cannot be kept.
+    DeviceError
+        For a number that is no card's.
     """
-    missing = _why_not()
+    missing = _why_not(device)
     if missing is not None:
         raise EngineUnavailableError("cuda", missing)
+    import cupy as cp
     import torch
 
     from gpu_coldstart.engine.cuda.engine import CudaEngine, PascalEngine
 
+    # CuPy may be linked with a CUDA runtime of its own, to which PyTorch's choice is unknown.
+    cp.cuda.Device(torch.cuda.current_device()).use()
     capability = torch.cuda.get_device_capability()
     what = f"{torch.cuda.get_device_name()}, compute capability {_dotted(capability)}"
+    cards = torch.cuda.device_count()
+    if cards > 1:
+        what += f", GPU {torch.cuda.current_device()} of 0 to {cards - 1}"
     if capability >= _OLDEST_FOR_RAPIDS:
         return CudaEngine(memory_budget), f"engine cuda: {what}"
     return PascalEngine(memory_budget), (

@@ -6,7 +6,7 @@ take memory from one pool.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from gpu_coldstart.engine.base import (
     SvdOptions,
 )
 from gpu_coldstart.engine.cpu.engine import CpuEngine
-from gpu_coldstart.engine.cuda import geometry, graph, ranking, spaces, sparse
+from gpu_coldstart.engine.cuda import geometry, graph, kernels, lloyd, ranking, spaces, sparse
 from gpu_coldstart.engine.cuda.kernels import BLOCK
 from gpu_coldstart.engine.cuda.memory import Memory, out_of_memory
 from gpu_coldstart.errors import OutOfDeviceMemoryError, UserError
@@ -40,6 +40,9 @@ __all__ = ["CudaEngine", "PascalEngine"]
 
 _KEPT_SHARE = 3
 """At most this part of the memory is taken by a matrix kept for speed only."""
+
+_UNBOUNDED_KMEANS = (10, 0)
+"""Compute capability from which on no limit bounds the memory of cuML's k-means."""
 
 
 class CudaEngine(Engine):
@@ -67,6 +70,7 @@ class CudaEngine(Engine):
         self._memory = Memory(memory_budget, rapids=self._rapids)
         self.resident_bytes = self._memory.pool // _KEPT_SHARE
         self.device = torch.cuda.get_device_name()
+        self._bounded = torch.cuda.get_device_capability() < _UNBOUNDED_KMEANS
         self._search = geometry.Search(self._memory) if self._rapids else None
 
     def peak_mb(self) -> float:
@@ -78,6 +82,12 @@ class CudaEngine(Engine):
     def explain(self, error: BaseException) -> UserError | None:
         lacking = out_of_memory(error)
         return OutOfDeviceMemoryError(self._memory.budget, "this run") if lacking else None
+
+    def compile(self) -> Iterator[str]:
+        return kernels.compile_all()
+
+    def caches(self) -> tuple[Path, ...]:
+        return (kernels.cache(),)
 
     # -- moving data ---------------------------------------------------------------------------
 
@@ -178,7 +188,11 @@ class CudaEngine(Engine):
         return target
 
     def kmeans(self, points: Array, options: KmeansOptions) -> Kmeans:
-        centroids, k = geometry.kmeans(points, options), options.k
+        k = options.k
+        if self._bounded:
+            centroids = geometry.kmeans(points, options)
+        else:
+            centroids = lloyd.kmeans(self, points, options)
         labels, distances = self.nearest(points, centroids, 1)
         occupied = settle.occupy_all(cp, labels[:, 0], distances[:, 0], k)
         means = self.pool(geometry.members(occupied, k), points)
@@ -221,6 +235,13 @@ class PascalEngine(CudaEngine):
     def __init__(self, memory_budget: int | None = None):
         super().__init__(memory_budget)
         self._host = CpuEngine()
+
+    def compile(self) -> Iterator[str]:
+        yield from super().compile()
+        yield from self._host.compile()
+
+    def caches(self) -> tuple[Path, ...]:
+        return (*super().caches(), *self._host.caches())
 
     def read(self, source: Path | pa.Table, columns: Sequence[str]) -> dict[str, Column]:
         return {

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cache
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import cache as cached
+from pathlib import Path
 from typing import Any
 
 import cupy as cp
 
 from gpu_coldstart import profiling
-from gpu_coldstart.engine.signatures import Signature, parse, source
+from gpu_coldstart.engine.signatures import Signature, files, parse, source, variants
 
-__all__ = ["BLOCK", "Kernel", "kernel"]
+__all__ = ["BLOCK", "Kernel", "cache", "compile_all", "kernel"]
 
 BLOCK = 256
 """Threads of a block."""
@@ -66,7 +70,7 @@ class Kernel:
         self._function((blocks,), (BLOCK,), bound, shared_mem=shared)
 
 
-@cache
+@cached
 def kernel(file: str, function: str = "", **macros: int) -> Kernel:
     """A kernel of ``kernels/<file>.cu``, compiled when it is first asked for.
 
@@ -85,6 +89,35 @@ def kernel(file: str, function: str = "", **macros: int) -> Kernel:
     return Kernel(parse(source(file))[function], module.get_function(function))
 
 
-@cache
+@cached
 def _module(file: str, options: tuple[str, ...]) -> Any:
     return cp.RawModule(code=source(file), options=options)
+
+
+def cache() -> Path:
+    """Where CuPy keeps what it has compiled, for all processes of this user."""
+    return Path(os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache")
+
+
+def compile_all() -> Iterator[str]:
+    """Compile every file of ``kernels/`` for the current device, in each variant that it names.
+
+    Several at a time: NVRTC does not hold Python's lock, which CuPy gives back for it.
+
+    Yields
+    ------
+    str
+        What is compiled.
+    """
+    device = cp.cuda.runtime.getDevice()
+
+    def work(file: str, macros: dict[str, int]) -> str:
+        with cp.cuda.Device(device):  # a thread begins with the first one
+            for function in parse(source(file)):
+                kernel(file, function, **macros)
+        return " ".join([f"{file}.cu", *(f"{name}={value}" for name, value in macros.items())])
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        wanted = [(file, macros) for file in files() for macros in variants(source(file))]
+        for done in as_completed([threads.submit(work, *each) for each in wanted]):
+            yield done.result()

@@ -16,7 +16,12 @@ from typing import Any
 import cupy as cp
 import torch
 
-from gpu_coldstart.errors import MemoryBudgetError, OutOfDeviceMemoryError
+from gpu_coldstart.errors import (
+    EngineUnavailableError,
+    MemoryBudgetError,
+    OutOfDeviceMemoryError,
+    gigabytes,
+)
 
 __all__ = ["OUT_OF_MEMORY", "Memory", "out_of_memory"]
 
@@ -26,7 +31,7 @@ _OUTSIDE = 768 << 20
 On an H100 with RAPIDS 26.06 it was 400 MB; what faiss takes past its workspace comes on top."""
 
 _LEAST = 1 << 30
-"""The smallest budget that is worth trying."""
+"""The smallest budget that is worth trying: :data:`_OUTSIDE` and a little to work with."""
 
 _SHARE = 8
 """A batch's buffers take at most this part of the pool, and leave the rest to what is kept."""
@@ -97,15 +102,21 @@ class Memory:
     ------
     MemoryBudgetError
         When the budget is below a gigabyte, or not free.
+    EngineUnavailableError
+        When others hold so much of the card that the smallest budget cannot be had.
     """
 
     def __init__(self, budget: int | None, *, rapids: bool):
         free, total = torch.cuda.mem_get_info()
         free += torch.cuda.memory_reserved()  # by an earlier engine of this process
         self.budget = int(0.9 * free) if budget is None else budget
-        if budget is not None and budget > free:
-            raise MemoryBudgetError(budget, free, total)
-        if self.budget < _LEAST:
+        if (self.budget if budget is None else free) < _LEAST:
+            raise EngineUnavailableError(
+                "cuda",
+                f"{gigabytes(free)} of the GPU's {gigabytes(total)} are free, and "
+                f"{gigabytes(int(_LEAST / 0.9))} are the least that it needs",
+            )
+        if not _LEAST <= self.budget <= free:
             raise MemoryBudgetError(self.budget, free, total)
         self.pool = self.budget - _OUTSIDE
         torch.cuda.set_per_process_memory_fraction(self.pool / total)

@@ -1,0 +1,115 @@
+"""``gpu-coldstart warm-up``: what it compiles, and that a run after it compiles nothing."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpu_coldstart.cli.main import main
+from gpu_coldstart.engine import choose, signatures
+from tests.rehearsal.install import Stage, rehearsed
+from tests.runs.helpers import Result, one_thread, synthetic
+
+COMPILED = re.compile(r"^@compiled(?:_strictly)?\n", re.M)
+
+
+def loops() -> int:
+    """How many loops of the CPU engine Numba compiles."""
+    folder = Path(signatures.__file__).with_name("cpu")
+    return sum(len(COMPILED.findall(path.read_text())) for path in folder.glob("*.py"))
+
+
+def kept(folder: Path) -> dict[Path, tuple[int, int]]:
+    """The compiled code in a folder, and when each file was written."""
+    return {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in folder.rglob("*.nb?")}
+
+
+def fresh(cache: Path, *arguments: object) -> Result:
+    """Call the command in a new process that keeps its compiled code in ``cache``."""
+    code = "import sys; from gpu_coldstart.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env=one_thread() | {"NUMBA_CACHE_DIR": str(cache)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def test_a_run_after_it_compiles_nothing(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    result = fresh(cache, "warm-up", "--engine", "cpu")
+    assert result.status == 0, result.err
+    code = kept(cache)
+    assert len([path for path in code if path.suffix == ".nbc"]) == loops() > 5
+    places = {path.parent for path in code}
+    assert {f"compiled code is kept in {place}" for place in places} <= set(result.out.split("\n"))
+    options = ("--engine", "cpu", "--seed", 7, "--out", tmp_path / "run")
+    result = fresh(cache, "run", *synthetic(mlp__epochs=1), *options)
+    assert result.status == 0, result.err
+    assert kept(cache) == code
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stage: Stage) -> Any:
+    monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path))
+    return choose("cuda")[0]
+
+
+@pytest.fixture
+def stage() -> Any:
+    with rehearsed() as found:
+        found.cards = ("little card", "big card")
+        yield found
+
+
+def test_every_kernel_is_compiled_for_the_card_in_use(
+    engine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A new thread begins with the first card, whatever its parent has chosen."""
+    from tests.rehearsal.cupy_cuda import RawModule
+
+    on: list[int] = []
+    get = RawModule.get_function
+
+    def noting(module: RawModule, name: str) -> Any:
+        on.append(importlib.import_module("cupy").cuda.runtime.getDevice())
+        return get(module, name)
+
+    monkeypatch.setattr(RawModule, "get_function", noting)
+    choose("cuda", device=1)
+    lines = list(engine.compile())
+    wanted = [
+        " ".join([f"{file}.cu", *(f"{name}={value}" for name, value in macros.items())])
+        for file in signatures.files()
+        for macros in signatures.variants(signatures.source(file))
+    ]
+    assert sorted(lines) == sorted(wanted)
+    assert set(on) == {1}
+    assert engine.caches() == (tmp_path,)
+    compiled = len(on)
+    assert sorted(engine.compile()) == sorted(wanted)
+    assert len(on) == compiled, "what is compiled is compiled again"
+
+
+@pytest.mark.parametrize("capability", ["61", "90"])
+def test_the_command_on_a_card(
+    capability: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without its small run, which other tests rehearse."""
+    monkeypatch.setattr("gpu_coldstart.runs.pipeline.Pipeline.run", lambda pipeline: None)
+    with rehearsed(capability, rapids=capability != "61"):
+        assert main(["warm-up", "--engine", "cuda"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("compiled: pool.cu PER_LANE=") == 3
+    assert ("compiled: exact distances of pairs" in out) == (capability == "61")
+    home = os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache"
+    assert f"compiled code is kept in {home}" in out.splitlines()
