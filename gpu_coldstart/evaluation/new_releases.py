@@ -31,6 +31,9 @@ NO_SOURCE = "none"
 
 _PAIRS = 1024  # users' wanted tracks that are compared with all held-out tracks at once
 
+_SPARE = 32
+"""Tracks known below the end of each list, which move up as held-out tracks leave it."""
+
 
 @dataclass(frozen=True)
 class Audience:
@@ -93,8 +96,9 @@ def new_releases(
     streamed = xp.bincount(logs.history.indices, minlength=logs.n_tracks) > 0
     old = engine.to_host(streamed & (tracks != 0).any(axis=1))
     random = np.random.default_rng(seed)
-    natural = xp.arange(logs.n_tracks)
-    learned = _lists(engine, audience, tracks, natural)
+    best = Retriever(engine, tracks, audience.similarity).rank(
+        audience.predicted, min(audience.k + _SPARE, logs.n_tracks)
+    )
     for new, unit in _units(engine, logs).items():
         out = _held_out(random, np.where(old, unit, -1), options.held_out)
         if not len(out):
@@ -103,10 +107,9 @@ def new_releases(
         placed, source = place(engine, logs, tracks, trial.mask, options.sources)
         # Nobody knows how popular a new track is: among equals it comes last, in any order.
         late = engine.asarray(random.permutation(out))
-        order = xp.concatenate([natural[~trial.mask], late])
         rankings = {
-            "placed": trial.by_space(_lists(engine, audience, placed, order), placed),
-            "learned": trial.by_space(learned, tracks),
+            "placed": trial.by_space(trial.lists(best, placed, late), placed),
+            "learned": trial.by_space(best[0][:, : audience.k], tracks),
             "popularity": trial.by_popularity(),
             "chance": trial.by_chance(),
         }
@@ -135,12 +138,6 @@ def _held_out(random: np.random.Generator, unit: HostArray, share: float) -> Hos
     return np.flatnonzero(np.isin(unit, chosen))
 
 
-def _lists(engine: Engine, audience: Audience, tracks: Array, order: Array) -> Array:
-    """Users' lists [users, k] by places of tracks; of equal tracks, the first in order comes."""
-    retriever = Retriever(engine, tracks[order], audience.similarity)
-    return order[retriever.rank(audience.predicted, audience.k)[0]]
-
-
 class _Trial:
     """Some held-out tracks, and who wanted them.
 
@@ -164,11 +161,53 @@ class _Trial:
         self._place = xp.searchsorted(self.out, self._sought)
         self._which = engine.to_host(self._place)
 
+    def lists(self, best: tuple[Array, Array], placed: Array, late: Array) -> Array:
+        """Users' lists where the held-out tracks have other places than they had.
+
+        The others are where they were. So those of the best that remain are merged with the best
+        of the held-out tracks, and only users of whom too few remain, or with whom rounded scores
+        tie where the list ends, are ranked anew.
+
+        Parameters
+        ----------
+        best : (Array [users, n] of int32, Array [users, n] of float32)
+            Tracks and scores by the places that the tracks had; n >= k.
+        placed : Array [tracks, d] of float32
+        late : Array [m] of integers
+            The held-out tracks; of equals, the first comes, and others before them.
+
+        Returns
+        -------
+        Array [users, k] of integers
+            Each held-out track of a list, somewhere in its row; elsewhere others or -1.
+        """
+        xp, users, k = self._engine.xp, self._audience.predicted, self._audience.k
+        n = min(k, len(late))
+        new, scores = self._ranked(users, placed, late, n)
+        gone = self.mask[best[0]]
+        rest = xp.argsort(gone, axis=1, kind="stable")[:, :k]
+        # The held-out track at place j is listed if it beats the track at k - 1 - j of the rest.
+        rivals = xp.take_along_axis(best[1], rest, 1)[:, ::-1][:, :n]
+        lists = xp.full((len(users), k), -1)
+        lists[:, :n] = xp.where(scores > rivals, new, -1)
+        few = (~gone).sum(axis=1) < k
+        unsure = xp.flatnonzero(few | (scores == rivals).any(axis=1))
+        if len(unsure):
+            order = xp.concatenate([xp.flatnonzero(~self.mask), late])
+            lists[unsure] = self._ranked(users[unsure], placed, order, k)[0]
+        return lists
+
+    def _ranked(self, users: Array, tracks: Array, order: Array, k: int) -> tuple[Array, Array]:
+        """The best tracks [users, k] by their places, and their scores; of equals, the first."""
+        retriever = Retriever(self._engine, tracks[order], self._audience.similarity)
+        items, scores = retriever.rank(users, k)
+        return order[items], scores
+
     def by_space(self, lists: Array, tracks: Array) -> _Ranking:
-        """By the places that tracks have [tracks, d]."""
+        """By the places that tracks have [tracks, d], and :meth:`lists` by them."""
         xp, host = self._engine.xp, self._engine.to_host
         found = (lists[self._users] == self._sought[:, None]).any(axis=1)
-        times = xp.bincount(lists.ravel(), minlength=self._n_tracks)
+        times = xp.bincount(lists[lists >= 0], minlength=self._n_tracks)
         return _Ranking(host(found), host(self._among(tracks)), host(times) / lists.size)
 
     def _among(self, tracks: Array) -> Array:

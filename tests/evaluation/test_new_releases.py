@@ -91,11 +91,13 @@ def same(found: float | None, wanted: float | None) -> bool:
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+@pytest.mark.parametrize("spare", [2, 32])
 def test_everything_is_counted(
-    engine: Engine, seed: int, share: float, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, seed: int, share: float, spare: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sample and the order of equals are the code's own; its sizes are tested below."""
     world, drawn, orders = Little(engine, seed), [], []
+    monkeypatch.setattr(evaluation, "_SPARE", spare)
 
     def noting(*given: Any) -> Any:
         made = place(*given)
@@ -107,18 +109,16 @@ def test_everything_is_counted(
         orders.append(engine.to_host(given[3]).tolist())
         return lists(*given)
 
-    lists = evaluation._lists
+    lists = evaluation._Trial.lists
     monkeypatch.setattr(evaluation, "place", noting)
-    monkeypatch.setattr(evaluation, "_lists", ordered)
+    monkeypatch.setattr(evaluation._Trial, "lists", ordered)
     rows = world.rows(engine, share)
     assert [*dict.fromkeys(row["new"] for row in rows)] == ["track", "album", "artist"]
-    assert orders.pop(0) == list(range(N_TRACKS))
     parts = zip(("track", "album", "artist"), drawn, orders, strict=True)
-    for new, (mask, placed, source), order in parts:
+    for new, (mask, placed, source), late in parts:
         out = np.flatnonzero(mask).tolist()
-        n_known = N_TRACKS - len(out)
-        assert order[:n_known] == np.flatnonzero(~mask).tolist()
-        assert sorted(order[n_known:]) == out
+        assert sorted(late) == out
+        order = [*np.flatnonzero(~mask).tolist(), *late]
         mine = [row for row in rows if row["new"] == new]
         assert sum(row["tracks"] for row in mine) == 4 * len(out)
         for code, name in enumerate(("album", "artist", "genre", NO_SOURCE)):
