@@ -234,7 +234,8 @@ def test_measures_with_a_network_of_its_own(on_cpu: Learned, whole: Path) -> Non
         run(out, *TINY, "--resume")
     predictions = "artifacts/tt-svd/predictions.safetensors"
     assert listed(out)[predictions] != listed(on_cpu[0])[predictions]
-    assert max(apart(on_cpu[0], out).values()) < 0.003
+    # Where two centroids are about as near, a user may get the other segment's list.
+    assert max(apart(on_cpu[0], out).values()) < 0.01
 
 
 def test_measures_of_a_run_of_its_own_are_plausible(on_cpu: Learned, whole: Path) -> None:
