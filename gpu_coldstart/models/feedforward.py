@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from gpu_coldstart.engine.base import Engine, Feedforward
+from gpu_coldstart.engine.layers import UnitLength
 from gpu_coldstart.engine.types import Dense
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.models.mlp import UnitLength
 
-__all__ = ["feedforward"]
+__all__ = ["chain", "feedforward"]
 
 Affine = tuple[torch.Tensor, torch.Tensor]
 """Weights [inputs, outputs] and offset [outputs] of float64."""
@@ -24,8 +24,8 @@ def feedforward(engine: Engine, model: nn.Module) -> Feedforward:
     """What a network computes when it predicts.
 
     It may be made of ``Linear``, ``ReLU``, ``BatchNorm1d``, ``Dropout`` and ``Identity``, one after
-    the other, with :class:`~gpu_coldstart.models.mlp.UnitLength` at the end or not, and of modules
-    that hold such ones in the order in which they take part. That order is tried out.
+    the other, with :class:`~gpu_coldstart.engine.layers.UnitLength` at the end or not, and of
+    modules that hold such ones in the order in which they take part. That order is tried out.
 
     Raises
     ------
@@ -34,11 +34,11 @@ def feedforward(engine: Engine, model: nn.Module) -> Feedforward:
     """
     model.eval()
     layers: list[Affine] = []
-    chain = list(_chain(model))
-    output = "unit" if isinstance(chain[-1], UnitLength) else "plain"
+    parts = list(chain(model))
+    output = "unit" if isinstance(parts[-1], UnitLength) else "plain"
     affine: Affine | None = None  # all since the last rectifier
     with torch.inference_mode():
-        for part in chain[: -1 if output == "unit" else None]:
+        for part in parts[: -1 if output == "unit" else None]:
             if (here := _affine(part)) is not None:
                 affine = _composed(affine, here)
             elif isinstance(part, nn.ReLU) and affine is not None:
@@ -57,13 +57,13 @@ def feedforward(engine: Engine, model: nn.Module) -> Feedforward:
     return made
 
 
-def _chain(module: nn.Module) -> Iterator[nn.Module]:
+def chain(module: nn.Module) -> Iterator[nn.Module]:
     """The modules that hold no others, in the order in which they were made."""
     children = list(module.children())
     if not children:
         yield module
     for child in children:
-        yield from _chain(child)
+        yield from chain(child)
 
 
 def _affine(part: nn.Module) -> Affine | None:

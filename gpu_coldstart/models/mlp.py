@@ -11,16 +11,9 @@ from torch import nn
 
 from gpu_coldstart.config.components import MlpConfig
 from gpu_coldstart.engine.base import Engine
+from gpu_coldstart.engine.layers import UnitLength
 
-__all__ = ["Mlp", "MlpModel", "UnitLength"]
-
-
-class UnitLength(nn.Module):
-    """Scales vectors [n, d] to length 1."""
-
-    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Vectors of the same direction."""
-        return nn.functional.normalize(vectors, dim=1)
+__all__ = ["Mlp", "MlpModel"]
 
 
 class Mlp(nn.Module):

@@ -9,6 +9,7 @@ from torch import nn
 
 from gpu_coldstart.engine.base import Array, Engine, Step
 from gpu_coldstart.features import Resident
+from gpu_coldstart.models.feedforward import chain
 from gpu_coldstart.profiling import primitive
 
 __all__ = ["Steps"]
@@ -22,6 +23,8 @@ class Steps:
     vectors : callable
         From places [m] to input vectors [m, width]: :meth:`~gpu_coldstart.features.Inputs.table`.
     targets : Array [n, d] of float32
+    model : torch.nn.Module
+        Such as :func:`gpu_coldstart.models.feedforward.feedforward` knows.
     size : int
         Of a full batch.
     """
@@ -37,6 +40,7 @@ class Steps:
         size: int,
     ):
         self._engine, self._model, self._optimizer = engine, model, optimizer
+        self._compute = engine.chained(model, tuple(chain(model)))
         wanted = engine.to_torch(targets)
         self._total = torch.zeros((), dtype=torch.float64, device=wanted.device)
         if not isinstance(vectors, Resident):
@@ -59,8 +63,8 @@ class Steps:
         return float(self._total) / sum(map(len, batches))
 
     def _learn(self, vectors: torch.Tensor, targets: torch.Tensor) -> None:
-        loss = nn.functional.mse_loss(self._model(vectors), targets)
+        loss = nn.functional.mse_loss(self._compute(vectors), targets)
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)  # what loss.backward() does, with annotations
         self._optimizer.step()
-        self._total += loss.detach() * len(targets)
+        self._total.add_(loss.detach(), alpha=len(targets))

@@ -110,7 +110,7 @@ class Judge:
             mine &= mine.cumsum() <= most
         chosen = self._streamed & found.allowed & mine[:, None]
         choices = Choices(found.features, found.allowed, chosen)
-        return fit_logit(self._engine.xp, choices, strength, start)
+        return fit_logit(self._engine, choices, strength, start)
 
     def by_folds(
         self,

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from gpu_coldstart.batches import batches
-from gpu_coldstart.engine.base import Array
+from gpu_coldstart.engine.base import Array, Engine
 
 __all__ = ["Choices", "fit_logit"]
 
-_BATCH = 16  # users, so that their candidates stay in a processor's cache
 _STEPS = 8  # Newton's from zero; five came to eight digits on blends of 27 features
 _FEWER = 4  # from the weights of much the same problem
 
@@ -34,7 +32,9 @@ class Choices:
     chosen: Array
 
 
-def fit_logit(xp: Any, choices: Choices, strength: float, start: Array | None = None) -> Array:
+def fit_logit(
+    engine: Engine, choices: Choices, strength: float, start: Array | None = None
+) -> Array:
     """Weights w [f] of float64 that maximise the likelihood of what was chosen.
 
     The probability that user u takes candidate c is ``softmax(x_uc . w)`` over the user's own
@@ -47,17 +47,18 @@ def fit_logit(xp: Any, choices: Choices, strength: float, start: Array | None = 
 
     Parameters
     ----------
-    xp : module
+    engine : Engine
     choices : Choices
     strength : float
     start : Array [f] of float64
         Weights of much the same problem, from which fewer steps lead to the minimum.
     """
+    xp = engine.xp
     users = xp.flatnonzero(choices.chosen.any(axis=1))
     n, f = max(len(users), 1), choices.features.shape[2]
     # The likelihood is linear in the features of what was chosen: their sum says it all.
     chosen = xp.zeros(f)
-    for x, _, mine in _parts(xp, choices, users):
+    for x, _, mine in _parts(engine, choices, users):
         y = choices.chosen[mine] / choices.chosen[mine].sum(axis=1, keepdims=True)
         chosen += (y[:, None] @ x).sum(axis=(0, 1)) / n
     tried = weights = xp.zeros(f) if start is None else start
@@ -65,7 +66,7 @@ def fit_logit(xp: Any, choices: Choices, strength: float, start: Array | None = 
     for _ in range(_STEPS if start is None else _FEWER):
         loss = strength / 2 * (tried @ tried) - tried @ chosen
         gradient, hessian = strength * tried - chosen, strength * xp.eye(f)
-        for x, barred, _ in _parts(xp, choices, users):
+        for x, barred, _ in _parts(engine, choices, users):
             scores = x @ tried + barred
             most = scores.max(axis=1, keepdims=True)
             odds = xp.exp(scores - most)
@@ -85,9 +86,10 @@ def fit_logit(xp: Any, choices: Choices, strength: float, start: Array | None = 
     return weights
 
 
-def _parts(xp: Any, choices: Choices, users: Array) -> Iterator[tuple[Array, Array, Array]]:
+def _parts(engine: Engine, choices: Choices, users: Array) -> Iterator[tuple[Array, Array, Array]]:
     """By batches of some users: features, -inf for what there is not or 0, and which users."""
-    for part in batches(len(users), _BATCH):
+    xp = engine.xp
+    for part in batches(len(users), engine.users_at_once):
         mine = users[part]
         barred = xp.where(choices.allowed[mine], 0.0, -xp.inf)
         yield choices.features[mine].astype(xp.float64), barred, mine

@@ -12,10 +12,10 @@ from torch import nn
 
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.engine.layers import UnitLength
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.models import Mlp
 from gpu_coldstart.models.feedforward import feedforward
-from gpu_coldstart.models.mlp import UnitLength
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "the paper's": lambda: Mlp(9, (7, 6, 5), 4, normalize=True),

@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose
 from torch import nn
 
 from gpu_coldstart.config.components import MlpConfig
+from gpu_coldstart.engine.layers import UnitLength
 from gpu_coldstart.models import Mlp
-from gpu_coldstart.models.mlp import UnitLength
 
 
 def test_architecture_of_the_paper() -> None:

@@ -244,7 +244,7 @@ def test_predict_in_batches(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> 
     users = np.array([3, 60, 3, 11, 0, 69, 20])
     model = network.model.train()  # predicting must not depend on who called last
     before = weights(network)
-    monkeypatch.setattr(engine, "predict_rows", 3)
+    monkeypatch.setattr(engine, "users_at_once", 3)
     monkeypatch.setattr(predicting, "_USERS", 4)
     made = feedforward(engine, model)
     found = engine.to_host(predict(engine, inputs, made, engine.asarray(users)))

@@ -46,18 +46,18 @@ def test_weights_are_the_most_likely(engine: Engine, strength: float, n: int) ->
         return total / int(chosen.any(axis=1).sum()) + strength * float(weights @ weights) / 2
 
     choices = Choices(*map(engine.asarray, (x, allowed, chosen)))
-    found = fit_logit(engine.xp, choices, strength)
+    found = fit_logit(engine, choices, strength)
     wanted = minimize(loss, np.zeros(4), tol=1e-10).x
     assert_allclose(engine.to_host(found), wanted, atol=1e-4)
-    again = fit_logit(engine.xp, choices, strength * 1.2, found)  # fewer steps lead as near
+    again = fit_logit(engine, choices, strength * 1.2, found)  # fewer steps lead as near
     assert_allclose(
         engine.to_host(again),
-        engine.to_host(fit_logit(engine.xp, choices, strength * 1.2)),
+        engine.to_host(fit_logit(engine, choices, strength * 1.2)),
         atol=1e-6,
     )
     # Where all odds but one are next to nothing, a whole step would lead far astray.
     astray = np.array([30.0, -30, 30, -30])
-    back = engine.to_host(fit_logit(engine.xp, choices, strength, engine.asarray(astray)))
+    back = engine.to_host(fit_logit(engine, choices, strength, engine.asarray(astray)))
     assert loss(back) <= loss(astray)
 
 
@@ -65,7 +65,7 @@ def test_where_nobody_chose_there_are_no_weights(engine: Engine) -> None:
     random = np.random.default_rng(0)
     x, none = random.normal(size=(3, 5, 2)).astype(np.float32), np.zeros((3, 5), dtype=bool)
     choices = Choices(*map(engine.asarray, (x, ~none, none)))
-    found = fit_logit(engine.xp, choices, 1.0)
+    found = fit_logit(engine, choices, 1.0)
     assert_array_equal(engine.to_host(found), 0)
 
 
@@ -278,7 +278,7 @@ def test_a_fold_is_ranked_as_the_first_of_the_others_say(engine: Engine) -> None
             some = found.take(rows)
             wanted = np.take_along_axis(world.wanted[rows], engine.to_host(some.tracks), 1) > 0
             chosen = engine.asarray(wanted) & some.allowed
-            weights = fit_logit(engine.xp, Choices(some.features, some.allowed, chosen), 0.1)
+            weights = fit_logit(engine, Choices(some.features, some.allowed, chosen), 0.1)
             assert_allclose(
                 engine.to_host(blend.weights[fold]), engine.to_host(weights), rtol=1e-6, atol=1e-9
             )

@@ -110,7 +110,7 @@ def test_the_trade_off_is_what_other_folds_teach(engine: Engine) -> None:
     for fold in range(folds):
         others = np.arange(len(users)) % folds != fold
         choices = Choices(*map(engine.asarray, (x, allowed, chosen & others[:, None])))
-        weights = engine.to_host(fit_logit(engine.xp, choices, strength))
+        weights = engine.to_host(fit_logit(engine, choices, strength))
         for user in np.flatnonzero(~others):
             for place, dial in enumerate(DIALS):
                 less = weights - dial * (np.arange(len(weights)) == popularity)

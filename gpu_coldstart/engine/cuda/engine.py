@@ -31,7 +31,16 @@ from gpu_coldstart.engine.base import (
     SvdOptions,
 )
 from gpu_coldstart.engine.cpu.engine import CpuEngine
-from gpu_coldstart.engine.cuda import geometry, graph, kernels, lloyd, ranking, spaces, sparse
+from gpu_coldstart.engine.cuda import (
+    geometry,
+    graph,
+    kernels,
+    layers,
+    lloyd,
+    ranking,
+    spaces,
+    sparse,
+)
 from gpu_coldstart.engine.cuda.kernels import BLOCK
 from gpu_coldstart.engine.cuda.memory import Memory, out_of_memory
 from gpu_coldstart.errors import OutOfDeviceMemoryError, UserError
@@ -62,7 +71,7 @@ class CudaEngine(Engine):
     name = "cuda"
     label = "CUDA GPU"
     threads = 0
-    predict_rows = 512
+    users_at_once = 512
     xp: Any = cp
     _rapids = True
 
@@ -108,6 +117,12 @@ class CudaEngine(Engine):
         from gpu_coldstart.engine.cuda import read
 
         return read.read(source, columns)
+
+    def chained(
+        self, model: torch.nn.Module, parts: Sequence[torch.nn.Module]
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        on_card = all(weights.is_cuda for weights in model.parameters())
+        return layers.fused(parts) if on_card else model
 
     def repeated(
         self,
