@@ -1,9 +1,8 @@
 # The CUDA engine without RAPIDS, for cards of compute capability 6.1 such as the GTX 1080.
 #   docker build --file docker/Dockerfile.pascal --tag gpu-coldstart:pascal .
 #
-# RAPIDS and faiss-gpu have no code for such cards, nor have later builds of torch. The network is
-# trained and our kernels run on the card, the rest on the CPU. Dockerfile.rapids tells why the base
-# is plain Python.
+# RAPIDS and faiss-gpu have no code for such cards, nor have later builds of torch. Reading runs on
+# the CPU, the rest on the card. Dockerfile.rapids tells why the base is plain Python.
 FROM python:3.11.14-slim-bookworm
 # implicit is linked with the system's OpenMP, which slim images leave out.
 RUN apt-get update \

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Before a library reads it: at this size threads only wait for each other, all the more so where
 # several processes test at once. What depends on their number asks for more.
@@ -32,10 +34,18 @@ settings.register_profile(
 settings.load_profile("tests")
 
 
-_ENGINES = ["cpu", "rehearsal", pytest.param("cuda", marks=pytest.mark.gpu)]
+ENGINES = ["cpu", "rehearsal", pytest.param("cuda", marks=pytest.mark.gpu)]
+OLD_CARD = ["old-rehearsal", pytest.param("old-cuda", marks=pytest.mark.gpu)]
+"""The same without RAPIDS and faiss-gpu, for tests of what it then does in its own way."""
+
+_CARDS: dict[str, dict[str, Any]] = {
+    "rehearsal": {},
+    "old-rehearsal": {"compute_capability": "61", "rapids": False},
+}
+"""What a rehearsal of each pretends."""
 
 
-@pytest.fixture(scope="session", params=_ENGINES)
+@pytest.fixture(scope="session", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Each engine in turn.
 
@@ -44,10 +54,13 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     """
     if request.param == "cpu":
         return choose("cpu")[0]
-    if request.param == "rehearsal":
-        with rehearsed():
+    if request.param in _CARDS:
+        with rehearsed(**_CARDS[request.param]):
             return choose("cuda")[0]
     card: Engine = request.getfixturevalue("card")
+    if request.param == "old-cuda":
+        old: Engine = importlib.import_module("gpu_coldstart.engine.cuda.engine").PascalEngine()
+        return old
     return card
 
 
@@ -73,10 +86,11 @@ def _no_disk() -> Iterator[None]:
 def stand_ins(request: pytest.FixtureRequest) -> Iterator[Stage | None]:
     """The stage of a rehearsal, for tests of the rehearsed engine."""
     call = getattr(request.node, "callspec", None)
-    if call is None or call.params.get("engine") != "rehearsal":
+    pretended = None if call is None else _CARDS.get(call.params.get("engine"))
+    if pretended is None:
         yield None
         return
-    with rehearsed() as stage:
+    with rehearsed(**pretended) as stage:
         yield stage
     _calls.update(stage.calls)
 

@@ -158,7 +158,8 @@ def best_of(
 def _slack(xp: Any, queries: Array, longest: float, *, distances: bool) -> Array:
     """How far a library's scores may mislead [queries]: twice the error of a sum of float32.
 
-    Any order of summation errs by at most d units in the last place of the lengths' product.
+    Any order of summation errs by at most d units in the last place of the lengths' product;
+    a distance, as |c|^2 - 2 q.c too, by at most d + 1 of their sum's square.
     """
     lengths = xp.sqrt(xp.square(queries.astype(xp.float64)).sum(axis=1))
     scale = (lengths + longest) ** 2 if distances else lengths * longest

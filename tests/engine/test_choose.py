@@ -176,7 +176,7 @@ def test_a_card_that_will_do(capability: str, cuda: str, name: str, asked: str) 
         )
     dotted = f"{capability[:-1]}.{capability[-1]}"
     assert reason.startswith(f"engine cuda: rehearsed card, compute capability {dotted}")
-    assert ("run on the CPU" in reason) == (name == "PascalEngine")
+    assert ("reading runs on the CPU" in reason) == (name == "PascalEngine")
     assert "\n" not in reason
 
 

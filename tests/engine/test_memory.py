@@ -42,9 +42,11 @@ def module(stage: Stage) -> Any:
     return importlib.import_module("gpu_coldstart.engine.cuda.memory")
 
 
-@pytest.fixture(scope="module")
-def card(stage: Stage) -> Engine:
-    return choose("cuda")[0]
+@pytest.fixture(scope="module", params=["CudaEngine", "PascalEngine"])
+def card(request: pytest.FixtureRequest, stage: Stage) -> Engine:
+    kinds = importlib.import_module("gpu_coldstart.engine.cuda.engine")
+    engine: Engine = getattr(kinds, request.param)()
+    return engine
 
 
 LACKS: dict[str, Exception] = {

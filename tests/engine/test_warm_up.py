@@ -110,6 +110,6 @@ def test_the_command_on_a_card(
         assert main(["warm-up", "--engine", "cuda"]) == 0
     out = capsys.readouterr().out
     assert out.count("compiled: pool.cu PER_LANE=") == 3
-    assert ("compiled: exact distances of pairs" in out) == (capability == "61")
+    assert "compiled: exact distances of pairs" not in out  # a loop of the CPU engine
     home = os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache"
     assert f"compiled code is kept in {home}" in out.splitlines()

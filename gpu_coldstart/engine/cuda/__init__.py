@@ -151,7 +151,7 @@ def make(memory_budget: int | None = None, device: int | None = None) -> tuple[E
         return CudaEngine(memory_budget), f"engine cuda: {what}"
     return PascalEngine(memory_budget), (
         f"engine cuda: {what}; RAPIDS and faiss-gpu need {_dotted(_OLDEST_FOR_RAPIDS)}, so "
-        "reading, k-means and retrieval run on the CPU"
+        "reading runs on the CPU"
     )
 
 

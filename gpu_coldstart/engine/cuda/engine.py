@@ -41,6 +41,7 @@ from gpu_coldstart.engine.cuda import (
     spaces,
     sparse,
 )
+from gpu_coldstart.engine.cuda.candidates import Faiss, Products
 from gpu_coldstart.engine.cuda.kernels import BLOCK
 from gpu_coldstart.engine.cuda.memory import Memory, out_of_memory
 from gpu_coldstart.errors import OutOfDeviceMemoryError, UserError
@@ -79,8 +80,9 @@ class CudaEngine(Engine):
         self._memory = Memory(memory_budget, rapids=self._rapids)
         self.resident_bytes = self._memory.pool // _KEPT_SHARE
         self.device = torch.cuda.get_device_name()
-        self._bounded = torch.cuda.get_device_capability() < _UNBOUNDED_KMEANS
-        self._search = geometry.Search(self._memory) if self._rapids else None
+        self._cuml = self._rapids and torch.cuda.get_device_capability() < _UNBOUNDED_KMEANS
+        source = Faiss(self._memory) if self._rapids else Products()
+        self._search = geometry.Search(self._memory, source)
 
     def peak_mb(self) -> float:
         return self._memory.peak_mb()
@@ -204,7 +206,7 @@ class CudaEngine(Engine):
 
     def kmeans(self, points: Array, options: KmeansOptions) -> Kmeans:
         k = options.k
-        if self._bounded:
+        if self._cuml:
             centroids = geometry.kmeans(points, options)
         else:
             centroids = lloyd.kmeans(self, points, options)
@@ -216,13 +218,11 @@ class CudaEngine(Engine):
     # -- recommending --------------------------------------------------------------------------
 
     def nearest(self, points: Array, centroids: Array, n: int) -> tuple[Array, Array]:
-        assert self._search is not None
         return self._search.nearest(points, centroids, n)
 
     def top_k(
         self, queries: Array, items: Array, k: int, *, longest: float | None = None
     ) -> tuple[Array, Array]:
-        assert self._search is not None
         return self._search.top_k(queries, items, k, longest or self.longest(items))
 
     def soft_allocate(
@@ -242,21 +242,10 @@ class CudaEngine(Engine):
 class PascalEngine(CudaEngine):
     """The CUDA engine of a card that RAPIDS and faiss-gpu have left behind (GTX 1080 class).
 
-    Reading, k-means and retrieval run on the CPU engine; everything else on the card.
+    Reading runs on the CPU engine, everything else on the card.
     """
 
     _rapids = False
-
-    def __init__(self, memory_budget: int | None = None):
-        super().__init__(memory_budget)
-        self._host = CpuEngine()
-
-    def compile(self) -> Iterator[str]:
-        yield from super().compile()
-        yield from self._host.compile()
-
-    def caches(self) -> tuple[Path, ...]:
-        return (*super().caches(), *self._host.caches())
 
     def read(self, source: Path | pa.Table, columns: Sequence[str]) -> dict[str, Column]:
         return {
@@ -265,20 +254,5 @@ class PascalEngine(CudaEngine):
                 None if column.valid is None else cp.asarray(column.valid),
                 column.names,
             )
-            for name, column in self._host.read(source, columns).items()
+            for name, column in CpuEngine().read(source, columns).items()
         }
-
-    def kmeans(self, points: Array, options: KmeansOptions) -> Kmeans:
-        result = self._host.kmeans(cp.asnumpy(points), options)
-        return Kmeans(cp.asarray(result.centroids), cp.asarray(result.labels), result.inertia)
-
-    def nearest(self, points: Array, centroids: Array, n: int) -> tuple[Array, Array]:
-        labels, distances = self._host.nearest(cp.asnumpy(points), cp.asnumpy(centroids), n)
-        return cp.asarray(labels), cp.asarray(distances)
-
-    def top_k(
-        self, queries: Array, items: Array, k: int, *, longest: float | None = None
-    ) -> tuple[Array, Array]:
-        on_host = cp.asnumpy(queries), cp.asnumpy(items)
-        best, scores = self._host.top_k(*on_host, k, longest=longest)
-        return cp.asarray(best), cp.asarray(scores)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import cupy as cp
 import numpy as np
@@ -10,54 +10,45 @@ import torch
 
 from gpu_coldstart.engine import settle
 from gpu_coldstart.engine.base import Array, Csr, Kmeans, KmeansOptions
+from gpu_coldstart.engine.cuda.candidates import Source
 from gpu_coldstart.engine.cuda.kernels import kernel
 from gpu_coldstart.engine.cuda.memory import Memory
 from gpu_coldstart.engine.cuda.sparse import csr
 
 __all__ = ["Search", "kmeans", "members"]
 
-_WORKSPACE = 256 << 20
-"""Bytes of temporary memory for faiss; its builds with cuVS take it from the common pool."""
-
 _MOST_NEIGHBOURS = 2048
-"""faiss selects no more on a GPU."""
+"""Longer lists are sorted whole: faiss selects no more on a GPU."""
 
 _TOLERANCE = float(np.finfo(np.float32).tiny)
 """k-means stops early only where nothing moves, or the float32 inertia rises; cuML refuses 0."""
 
 
 class Search:
-    """Exact neighbours by faiss-gpu, on tensors of this device.
+    """Exact neighbours, from the candidates of a library on this device.
 
-    The one place that says which library retrieves.
+    Parameters
+    ----------
+    memory : Memory
+    source : Source
+        Finds the candidates.
     """
 
     most_items = 1 << 15
     """Items searched at once: faiss cuts its tiles by the card, not by its workspace, and takes
     what that does not hold straight from the driver. So many keep its tiles of scores within it."""
 
-    def __init__(self, memory: Memory) -> None:
-        import faiss
-        import faiss.contrib.torch_utils  # noqa: F401 - lets faiss take tensors
-
-        self._faiss: Any = faiss
+    def __init__(self, memory: Memory, source: Source) -> None:
         self._memory = memory
-        self._resources = faiss.StandardGpuResources()
-        self._resources.setTempMemory(min(_WORKSPACE, memory.pool // 8))
-        self._resources.setPinnedMemory(0)  # nothing comes from the host or goes there
+        self._source = source
 
     def _neighbours(self, queries: Array, items: Array, n: int, *, distances: bool) -> Array:
-        """The best n items by faiss's own values [queries, n].
-
-        No item left out has a better value than one returned, which is what
-        :func:`gpu_coldstart.engine.settle.best_of` starts from.
-        """
-        metric = self._faiss.METRIC_L2 if distances else self._faiss.METRIC_INNER_PRODUCT
+        """The best n items by the source's values [queries, n]."""
         keys = labels = None
         for first in range(0, len(items), self.most_items):
             some = items[first : first + self.most_items]
-            near = self._faiss.knn_gpu(
-                self._resources, _tensor(queries), _tensor(some), min(n, len(some)), metric=metric
+            near = self._source(
+                _tensor(queries), _tensor(some), min(n, len(some)), distances=distances
             )
             values, places = (cp.from_dlpack(part) for part in near)
             values, places = values if distances else -values, places + first
@@ -69,6 +60,13 @@ class Search:
                 places = cp.take_along_axis(places, best, axis=1)
             keys, labels = values, places
         return labels
+
+    def _batched(
+        self, what: str, rows: Array, items: Array, row_bytes: int, work: Callable[[int, int], None]
+    ) -> None:
+        """Work in batches that leave room for what the source takes, too."""
+        pairs = self._source.pair_bytes * min(len(items), self.most_items)
+        self._memory.batched(what, len(rows), row_bytes + pairs, work)
 
     def nearest(self, points: Array, centroids: Array, n: int) -> tuple[Array, Array]:
         """See :meth:`gpu_coldstart.engine.base.Engine.nearest`."""
@@ -92,7 +90,7 @@ class Search:
             )
 
         row_bytes = 4 * (3 * points.shape[1] + 24 * depth)
-        self._memory.batched("the nearest segments", len(points), row_bytes, work)
+        self._batched("the nearest segments", points, centroids, row_bytes, work)
         return nearest, distances
 
     def top_k(self, queries: Array, items: Array, k: int, longest: float) -> tuple[Array, Array]:
@@ -120,7 +118,7 @@ class Search:
 
         width = 24 * depth if depth <= _MOST_NEIGHBOURS else 16 * len(items)
         row_bytes = 4 * (queries.shape[1] + width)
-        self._memory.batched("the nearest tracks", len(queries), row_bytes, work)
+        self._batched("the nearest tracks", queries, items, row_bytes, work)
         return best, top
 
 
@@ -151,7 +149,7 @@ def _keys(queries: Array, items: Array, *, distances: bool) -> settle.Keys:
 
 
 def _sort_all(queries: Array, items: Array, k: int) -> tuple[Array, Array]:
-    """The best ``k`` by sorting all scores, for lists longer than faiss makes."""
+    """The best ``k`` by sorting all scores, for lists that are longer than candidates are."""
     exact = _keys(queries, items, distances=False)(slice(None), None)
     keys = settle.as_returned(cp, exact, distances=False)
     order = cp.argsort(keys, axis=1, kind="stable")[:, :k]

@@ -1,8 +1,8 @@
-"""k-means by the engine's own primitives, in bounded memory, for cards on which cuML's is not.
+"""k-means by the engine's own primitives, in bounded memory, where cuML is missing or unbounded.
 
-From compute capability 10 (Blackwell) on, cuVS stores the distance of every point from every
-centroid, 4 bytes each, whatever limit it is given; and its start, k-means||, weighs some sixteen
-candidates a segment: gigabytes at the paper's size.
+Before compute capability 7 there is none. From 10 (Blackwell) on, cuVS stores the distance of every
+point from every centroid, 4 bytes each, whatever limit it is given; and its start, k-means||,
+weighs some sixteen candidates a segment: gigabytes at the paper's size.
 """
 
 from __future__ import annotations
