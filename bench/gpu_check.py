@@ -23,7 +23,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.readings import METRICS, content, counts, environment, kernels, memory, output
+from bench.readings import (
+    METRICS,
+    content,
+    counts,
+    environment,
+    kernels,
+    memory,
+    output,
+    visible_gpu,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -46,7 +55,8 @@ environment variables; paths are seen from the repository's root:
   WORK    takes tables, runs and logs (runs/gpu-check/<date and time>); steps that have passed
           there are not done again
   COMMIT  what is checked out, where git cannot tell
-  CUDA_VISIBLE_DEVICES  the first it names is the GPU that is looked at (0)
+  CUDA_VISIBLE_DEVICES  the first it names is the GPU that is looked at (0); of a slice (MIG), the
+          whole GPU
 
 exit status: 0 every step passed, 1 a step failed, 2 nothing was done: no GPU, a package missing, or
 a wrong option
@@ -246,8 +256,8 @@ def _refusal(gpu: str) -> str | None:
     """Why nothing can be done here."""
     if not output("nvidia-smi", f"--id={gpu}", "--query-gpu=name", "--format=csv,noheader"):
         return (
-            "nvidia-smi finds no NVIDIA GPU here: run this on a machine that has one, with its "
-            "driver"
+            f"nvidia-smi finds no NVIDIA GPU here, or none called {gpu}: run this on a machine "
+            "that has one, with its driver"
         )
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
@@ -295,7 +305,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     options = _parser().parse_args(arguments)
-    gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
+    gpu = visible_gpu()
     reason = _refusal(gpu)
     if reason:
         sys.stderr.write(f"error: {reason}\n")

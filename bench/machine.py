@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from bench.readings import environment
+from bench.readings import environment, visible_gpu
 from gpu_coldstart.engine import Engine
 
 __all__ = ["RIVALS", "describe", "rates"]
@@ -30,7 +30,7 @@ _REPEATS = 5
 
 def describe(engine: Engine, threads: int) -> dict[str, Any]:
     """Processor, memory, versions, commit, and the measured rates."""
-    found = environment(os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0] or "0")
+    found = environment(visible_gpu() or "0")
     del found["packages"]
     installed = {}
     for name in RIVALS:

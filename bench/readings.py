@@ -18,7 +18,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["METRICS", "PACKAGES", "content", "counts", "environment", "kernels", "memory", "output"]
+__all__ = [
+    "METRICS",
+    "PACKAGES",
+    "content",
+    "counts",
+    "environment",
+    "kernels",
+    "memory",
+    "output",
+    "visible_gpu",
+]
 
 PACKAGES = {
     "cupy": ("cupy-cuda13x", "cupy-cuda12x", "cupy"),
@@ -42,6 +52,24 @@ METRICS = {
 """What ncu measures of each launch, in one pass; and what that is called here."""
 
 _FIELDS = ("name", "driver_version", "memory.total", "compute_cap")
+
+
+def visible_gpu() -> str:
+    """What ``nvidia-smi --id`` takes for the first GPU that CUDA may use.
+
+    ``CUDA_VISIBLE_DEVICES`` may name a slice of a GPU (MIG), which ``--id`` does not know, or begin
+    a UUID: the UUID of the whole GPU is looked up.
+    """
+    name = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
+    if name.startswith(("GPU-", "MIG-")):
+        whole = name
+        for line in (output("nvidia-smi", "-L") or "").splitlines():
+            uuid = line.rpartition("UUID: ")[2].rstrip(")")
+            if line.startswith("GPU "):  # its slices follow
+                whole = uuid
+            if uuid.startswith(name):
+                return whole
+    return name
 
 
 def environment(gpu: str) -> dict[str, Any]:
@@ -119,18 +147,16 @@ def counts(report: Path) -> dict[str, Any] | None:
 def memory(samples: str) -> dict[str, float | int | None]:
     """Of ``nvidia-smi``'s samples: the first and the largest memory in use, the mean utilisation.
 
-    They speak of the whole card, whoever uses it; the run's own stages tell what it allocated.
+    They speak of the whole card, whoever uses it; the run's own stages tell what it allocated. What
+    the driver does not tell, as a sliced card's utilisation ("[N/A]"), is None.
     """
-    pairs = [re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*", line) for line in samples.splitlines()]
-    used = [int(pair[1]) for pair in pairs if pair]
-    busy = [int(pair[2]) for pair in pairs if pair]
-    if not used:
-        return {"samples": 0, "before_mb": None, "peak_mb": None, "mean_utilisation_percent": None}
+    used = [int(found) for found in re.findall(r"^\s*(\d+)\s*,", samples, re.MULTILINE)]
+    busy = [int(found) for found in re.findall(r",\s*(\d+)\s*$", samples, re.MULTILINE)]
     return {
         "samples": len(used),
-        "before_mb": used[0],
-        "peak_mb": max(used),
-        "mean_utilisation_percent": round(sum(busy) / len(busy), 1),
+        "before_mb": used[0] if used else None,
+        "peak_mb": max(used, default=None),
+        "mean_utilisation_percent": round(sum(busy) / len(busy), 1) if busy else None,
     }
 
 

@@ -63,7 +63,7 @@ _IN_PYTHON = MappingProxyType(
         "cpu": "engine='cpu'",
         "memory_budget": "memory_budget",
         "device": "device",
-        "gigabyte": "1 << 30",
+        "least_budget": "3 << 29",
         "factors": "'factors'",
         "k": "k",
         "exclude_seen": "exclude_seen=False",
@@ -81,7 +81,7 @@ class EngineError(UserError):
     ----------
     template : str
         The sentence with parameters by name in braces: ``cpu`` for the choice of the CPU engine,
-        ``memory_budget``, ``gigabyte``, ``device``, ``factors``, ``k``, ``exclude_seen``.
+        ``memory_budget``, ``least_budget``, ``device``, ``factors``, ``k``, ``exclude_seen``.
     """
 
     def __init__(self, template: str):
@@ -154,7 +154,7 @@ class MemoryBudgetError(EngineError):
         else:
             template = (
                 f"{gigabytes(budget)} of GPU memory are too little: give {{memory_budget}} "
-                "{gigabyte} or more, or use {cpu}"
+                "{least_budget} or more, or use {cpu}"
             )
         super().__init__(template)
 

@@ -24,6 +24,22 @@ case "$*" in
 esac
 """
 
+_SLICED = """\
+#!/bin/sh
+case "$*" in
+-L)
+  echo "GPU 0: NVIDIA Fake 1 (UUID: GPU-11aa-22)"
+  echo "GPU 1: NVIDIA Fake 1 (UUID: GPU-33bb-44)"
+  echo "  MIG 1g.5gb      Device  0: (UUID: MIG-55cc-66)"
+  echo "  MIG 1g.5gb      Device  1: (UUID: MIG-77dd-88)" ;;
+*--id=GPU-33bb-44*compute_cap*) echo "NVIDIA Fake 1, 580.1, [Insufficient Permissions], 8.0" ;;
+*--id=GPU-33bb-44*loop-ms*) printf '300, [N/A]\\n[N/A], [N/A]\\n500, [N/A]\\n'; exec sleep 60 ;;
+*--id=GPU-33bb-44*) echo "NVIDIA Fake 1" ;;
+*) echo "No devices were found"; exit 6 ;;
+esac
+"""
+"""Two GPUs, of which one is sliced."""
+
 _RESULTS = {
     "stages": [
         {"name": "logs", "seconds": 1.5, "peak_gpu_mb": 70.0},
@@ -65,6 +81,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "nvidia-smi").write_text(_GPU)
     (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("OUT", str(tmp_path / "out"))
     monkeypatch.setenv("WORK", str(tmp_path / "work"))
     monkeypatch.setattr(gpu_check, "NEEDED", ("json",))
@@ -117,6 +134,34 @@ def test_a_failure_is_written_down_and_the_next_step_goes_on(
     }
 
 
+@pytest.mark.parametrize(
+    "name", ["MIG-77dd-88", "MIG-77dd-88,MIG-55cc-66", "GPU-33", "GPU-33bb-44"]
+)
+def test_a_slice_of_a_gpu(place: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """nvidia-smi takes the UUID of a whole GPU alone, and tells less of one that is sliced."""
+    (place / "nvidia-smi").write_text(_SLICED)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", name)
+    assert main(["--steps", "flow"]) == 0
+    content, steps = written(place)
+    assert content["environment"]["gpu"] == "NVIDIA Fake 1"
+    assert content["environment"]["gpu_memory_mb"] is None
+    assert steps["flow"]["flow"]["whole_card"] == {
+        "samples": 2,
+        "before_mb": 300,
+        "peak_mb": 500,
+        "mean_utilisation_percent": None,
+    }
+
+
+def test_a_gpu_that_is_not_there(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "nvidia-smi").write_text(_SLICED)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-99")
+    assert main([]) == 2
+    assert "finds no NVIDIA GPU here, or none called MIG-99: run" in capsys.readouterr().err
+
+
 def test_what_passed_is_not_done_again_and_what_is_needed_is(place: Path) -> None:
     assert main(["--steps", "after"]) == 0
     assert main(["--steps", "after,asked"]) == 0
@@ -151,6 +196,7 @@ def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
     (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexit 9\n")
     (tmp_path / "nvidia-smi").chmod(0o755)
     given = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "OUT": str(tmp_path / "out")}
+    given["CUDA_VISIBLE_DEVICES"] = "0"
     done = subprocess.run(
         ["bash", Path(__file__).parents[1] / "bench" / "gpu_check.sh"],
         env=os.environ | given | {"PYTHON": sys.executable},
@@ -160,7 +206,7 @@ def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "error: nvidia-smi finds no NVIDIA GPU here: "
+        "error: nvidia-smi finds no NVIDIA GPU here, or none called 0: "
         "run this on a machine that has one, with its driver\n"
     )
     assert not (tmp_path / "out").exists()

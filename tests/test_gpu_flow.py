@@ -94,11 +94,11 @@ def test_a_run_keeps_to_its_budget(card: Engine, tmp_path: Path) -> None:
     torch.cuda.empty_cache()
     try:
         result = command(
-            *OPTIONS, "--engine", "cuda", "--memory-budget", "2GB", "--out", tmp_path / "run"
+            *OPTIONS, "--engine", "cuda", "--memory-budget", "2.5GB", "--out", tmp_path / "run"
         )
     finally:
         choose("cuda")  # takes the limit back
     assert result.status == 0, result.err
     stages = results(tmp_path / "run")["stages"]
     held = [(stage["peak_gpu_mb"], stage["reserved_gpu_mb"]) for stage in stages]
-    assert all(0 < size <= 2048 for sizes in held for size in sizes), held
+    assert all(0 < size <= 2560 for sizes in held for size in sizes), held

@@ -19,7 +19,7 @@ _OPTIONS = MappingProxyType(
     {
         "cpu": "--engine cpu",
         "memory_budget": "--memory-budget",
-        "gigabyte": "1GB",
+        "least_budget": "1.5GB",
         "device": "--device",
         "factors": "'ut_als.factors'",
         "k": "evaluation.k",

@@ -236,6 +236,20 @@ def test_rank_metrics_by_hand(engine: Engine) -> None:
     assert_array_equal(host["ndcg"][1], [0, 1, 0])
 
 
+def test_rank_metrics_of_a_whole_catalogue(engine: Engine) -> None:
+    """Lists as long as a catalogue, of which one bit a track would not fit into shared memory."""
+    m = 60_000
+    tracks = np.random.default_rng(5).permutation(m).astype(np.int32)[None]
+    truth = np.zeros((1, m), np.float32)
+    truth[0, tracks[0, [0, 40, 31_000, m - 1]]] = 1
+    found = engine.rank_metrics(engine.asarray(tracks), sparse(engine, truth), (100, m))
+    recall = [engine.to_host(values).item() for values in found.recall]
+    ndcg = [engine.to_host(values).item() for values in found.ndcg]
+    assert recall == [1 / 2, 1]
+    wanted = set(np.flatnonzero(truth[0]).tolist())
+    assert_allclose(ndcg, [naive_measures(tracks[0].tolist(), wanted, k)[2] for k in (100, m)])
+
+
 def test_no_measure_exceeds_one(engine: Engine) -> None:
     """Perfect lists of every length, where rounding would lift NDCG an ulp above 1."""
     longest = 100

@@ -101,7 +101,6 @@ def test_rank_metrics(seed: int, n: int, m: int, size: int) -> None:
     launch(
         "rank_metrics",
         written=tuple(found),
-        shared=4 * -(-m // 32),
         tracks=tracks,
         indptr=truth.indptr,
         indices=truth.indices,
@@ -126,7 +125,6 @@ def test_rank_metrics_never_exceed_one() -> None:
     launch(
         "rank_metrics",
         written=("precision", "recall", "ndcg"),
-        shared=4 * -(-m // 32),
         tracks=np.arange(m, dtype=np.int32)[None],
         indptr=np.array([0, m], np.int64),
         indices=np.arange(m, dtype=np.int32),

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
 
+import pytest
 import torch
 
 from tests.rehearsal import (
@@ -58,18 +59,12 @@ def rehearsed(
 
 @contextmanager
 def _torch() -> Iterator[None]:
-    absent = object()
-    before = {name: getattr(torch.cuda, name, absent) for name in torch_cuda.patches()}
-    for name, function in torch_cuda.patches().items():
-        setattr(torch.cuda, name, function)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, function in torch_cuda.patches().items():
+            patch.setattr(torch.cuda, name, function, raising=False)
+        # A CUDA build would take the pretended card for its accelerator, and ask for its driver.
+        patch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: None)
         yield
-    finally:
-        for name, function in before.items():
-            if function is absent:
-                delattr(torch.cuda, name)
-            else:
-                setattr(torch.cuda, name, function)
 
 
 @contextmanager

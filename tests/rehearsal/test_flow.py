@@ -387,7 +387,7 @@ def test_each_stage_tells_its_own_peak(tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.undo()
     assert result.status == 0, result.err
     stages = results(tmp_path / "run")["stages"]
-    assert {stage["reserved_gpu_mb"] for stage in stages} == {768 + 2048}
+    assert {stage["reserved_gpu_mb"] for stage in stages} == {1280 + 2048}
     peaks = [stage["peak_gpu_mb"] for stage in stages]
-    assert peaks == [768 + 1 + 2 * place for place in range(len(peaks))]  # 768 are outside the pool
+    assert peaks == [1280 + 1 + 2 * place for place in range(len(peaks))]  # 1280 are outside
     assert len(peaks) >= 6

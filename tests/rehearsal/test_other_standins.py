@@ -147,6 +147,17 @@ def test_everything_is_put_back() -> None:
     assert sys.modules.get("gpu_coldstart.engine.cuda.memory") is not module
 
 
+def test_pytorch_for_cuda_trains_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a build has an accelerator, with no driver here, which Adam asks whether it captures."""
+    monkeypatch.setattr(torch._C, "_accelerator_getAccelerator", lambda: torch.device("cuda"))
+    weight = torch.nn.Parameter(torch.ones(2))
+    weight.grad = torch.ones(2)
+    with rehearsed():
+        torch.optim.Adam([weight], lr=0.1, fused=True).step()
+    assert weight.tolist() == pytest.approx([0.9, 0.9])
+    assert torch.accelerator.current_accelerator() == torch.device("cuda")
+
+
 def test_an_old_card_has_no_rapids() -> None:
     with rehearsed("61", rapids=False):
         assert torch.cuda.get_device_capability() == (6, 1)

@@ -148,11 +148,9 @@ def rank_metrics(tracks: Array, truth: Csr, ks: Sequence[int]) -> RankMetrics:
     n, m = tracks.shape
     discounts = 1.0 / cp.log2(cp.arange(2, m + 2, dtype=cp.float64))
     precision, recall, ndcg = (cp.empty((len(ks), n), dtype=cp.float64) for _ in range(3))
-    words = -(-m // 32)
     kernel("rank_metrics")(
         n,
         32,
-        shared=4 * words * (BLOCK // 32),
         tracks=cp.ascontiguousarray(tracks),
         indptr=truth.indptr,
         indices=truth.indices,

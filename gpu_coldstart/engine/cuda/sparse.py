@@ -1,7 +1,8 @@
 """Sparse matrices on the GPU: from triplets, transposed, multiplied, rows taken.
 
 Sums of equal places go through our own kernel: cuDF's groupby and CuPy's ``sum_duplicates`` add
-floating-point numbers atomically, in an order that changes from run to run.
+floating-point numbers atomically, in an order that changes from run to run. Whole numbers, which
+cuDF would count exactly, go the same way: it was faster on an H100 (docs/gpu-status.md).
 """
 
 from __future__ import annotations
