@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gpu_coldstart.config.parameters import Config
     from gpu_coldstart.engine import Engine
+    from gpu_coldstart.runs.beside import Card
     from gpu_coldstart.runs.pipeline import Outcome
     from gpu_coldstart.runs.progress import Reporter
 
@@ -34,6 +35,7 @@ def run(
     *,
     resume: bool,
     overwrite: bool = False,
+    others: Sequence[Card] = (),
 ) -> Outcome:
     """Run a configuration and write everything into ``out``.
 
@@ -47,6 +49,9 @@ def run(
         again.
     overwrite : bool
         Replace the earlier run there.
+    others : sequence of Card
+        More GPUs of the same model, fewer than there are spaces; each learns one of the last
+        spaces, in a process of its own.
 
     Raises
     ------
@@ -67,7 +72,7 @@ def run(
         directory = pipeline.directory
         if directory.complete:
             reporter.say(f"{out} holds this run already, finished: there is nothing to do")
-        outcome = pipeline.run()
+        outcome = pipeline.run(others)
         notes = [
             *outcome.notes,
             *results.not_measured(outcome.logs.n_target),

@@ -20,6 +20,7 @@ __all__ = [
     "expanded",
     "flag",
     "integer",
+    "integers",
     "path",
     "text",
     "version",
@@ -84,6 +85,18 @@ def _natural(value: str | int) -> int:
 
 
 device = integer("--device", "N", "Which GPU, from 0 (default: the current one).")
+
+
+def integers(option: str, metavar: str, help: str) -> Any:
+    """An option that takes whole numbers with commas between them, none of them twice."""
+    return typer.Option(option, metavar=metavar, help=help, parser=_distinct, show_default=False)
+
+
+def _distinct(value: str) -> tuple[int, ...]:
+    numbers = tuple(map(_natural, value.split(",")))
+    if len(set(numbers)) < len(numbers):
+        raise typer.BadParameter(f"{value:.40} has a number twice")
+    return numbers
 
 
 def flag(option: str, help: str) -> Any:

@@ -123,7 +123,14 @@ _MemoryBudget = Annotated[
         "Most GPU memory to use, such as 8GB (default: nine tenths of what is free).",
     ),
 ]
-_Device = Annotated[int | None, options.device]
+_Devices = Annotated[
+    Any,  # a tuple of int or None, for which typer allows no parser
+    options.integers(
+        "--device",
+        "N[,N]",
+        "Which GPU, from 0 (default: the current one); two of one model learn a space each.",
+    ),
+]
 _Seed = Annotated[
     str | None,
     options.text(
@@ -171,7 +178,7 @@ def run(
     space: _Space = None,
     engine: _Engine = "auto",
     memory_budget: _MemoryBudget = None,
-    device: _Device = None,
+    device: _Devices = None,
     seed: _Seed = None,
     k: _K = None,
     strategies: _Strategies = None,
@@ -205,7 +212,7 @@ def run(
         place,
         engine=engine,
         budget=budget,
-        device=device,
+        devices=device or (),
         resume=resume,
         overwrite=overwrite,
         line=context.obj,
@@ -274,7 +281,7 @@ def _run(
     *,
     engine: str,
     budget: int | None,
-    device: int | None,
+    devices: Sequence[int],
     resume: bool,
     overwrite: bool,
     line: str,
@@ -282,16 +289,34 @@ def _run(
     """Choose the engine, run, and report what stops the run."""
     from gpu_coldstart import engine as engines
     from gpu_coldstart.run import run
+    from gpu_coldstart.runs.beside import Card
     from gpu_coldstart.runs.progress import Reporter
 
+    if len(devices) > len(config.spaces):
+        raise UserError(
+            f"--device names {len(devices)} GPUs, more than there are spaces to learn "
+            f"({', '.join(config.spaces)}): name one for each at most"
+        )
     try:
-        chosen, reason = engines.choose(engine, budget, device)
+        chosen, reason = engines.choose(engine, budget, devices[0] if devices else None)
+        # Where `auto` had to take the CPU, numbers of GPUs have no effect, and it has said so.
+        others = [Card(chosen.name, each, budget) for each in devices[1:] if chosen.device]
+        for card in others:
+            chosen.check_other(card.device)
         reporting = Reporter(chosen, write=console.write, check=interruption.check)
         with enough_memory(chosen), reporting as reporter, interruption.work():
             reporter.say(f"gpu_coldstart {__version__}: {reason}")
             _log.info("command line: %s", line)
             reporter.log_environment()
-            run(config, chosen, out, reporter, resume=resume, overwrite=overwrite)
+            run(
+                config,
+                chosen,
+                out,
+                reporter,
+                resume=resume,
+                overwrite=overwrite,
+                others=others,
+            )
     except interruption.Interrupted as signal:
         how = "--resume instead of --overwrite" if overwrite else "--resume"
         console.warn(f"{signal}: the same command with {how} continues from here")

@@ -124,6 +124,18 @@ class Engine(ABC):
             raise DeviceError(device, 0)
         return cls(), f"engine {cls.name}: asked for"
 
+    def check_other(self, device: int) -> None:
+        """Check a GPU on which another process is to do a part of a run of this engine's.
+
+        Raises
+        ------
+        DeviceError
+            For a number that is no GPU's.
+        UserError
+            For a GPU of another model, which would come to other results.
+        """
+        del device
+
     def compile(self) -> Iterator[str]:
         """Compile what can be compiled before there are data, and keep it for other processes.
 

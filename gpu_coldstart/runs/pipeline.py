@@ -7,7 +7,8 @@ finished, and nothing has changed for, is read instead of made.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Engine, HostArray
+from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation.analysis import RunResults, analyse
 from gpu_coldstart.evaluation.observed import observe
 from gpu_coldstart.evaluation.protocol import MEASURES, Protocol, Row, Sample
@@ -28,6 +30,7 @@ from gpu_coldstart.evaluation.tables import Table
 from gpu_coldstart.regular import read_bytes
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.artifacts import guarded, json_bytes, read_json, write_atomically
+from gpu_coldstart.runs.beside import Card, Done, Helper, Task, helping
 from gpu_coldstart.runs.checkpoint import FileCheckpoint
 from gpu_coldstart.runs.environment import versions_of_run
 from gpu_coldstart.runs.fingerprint import fingerprint
@@ -145,8 +148,15 @@ class Pipeline:
         """
         open_run(self.directory, self.reporter.say, resume=resume, overwrite=overwrite)
 
-    def run(self) -> Outcome:
-        """Run the remaining stages."""
+    def run(self, others: Sequence[Card] = ()) -> Outcome:
+        """Run the remaining stages.
+
+        Parameters
+        ----------
+        others : sequence of Card
+            GPUs of the same model besides the engine's, fewer than there are spaces. Each of the
+            last spaces is learned on one of them, by a process of its own.
+        """
         config, reporter, flow = self.config, self.reporter, self._flow
         runner = Runner(self.directory, reporter, self._read_times(), self._save_times)
         analysed = config.evaluation.analysis
@@ -158,16 +168,17 @@ class Pipeline:
         if config.carousels.playlists:
             notes += replay_notes(truth)
         losses: dict[str, tuple[float, ...]] = {}
-        for name, learned in flow.learned.items():
-            space = runner.value(learned.space)
-            notes += space.notes
-            if space.losses:
-                losses[name] = space.losses
-                curve = " ".join(f"{loss:.5g}" for loss in space.losses)
-                reporter.say(f"        loss after each iteration: {curve}")
-            for stage in learned:
-                runner.do(stage)
-            runner.forget([learned.inputs, learned.prepared])
+        with self._helped(runner, others) as helpers:
+            for name, learned in flow.learned.items():
+                if name in helpers:
+                    helpers[name].wait()
+                space = runner.value(learned.space)
+                notes += space.notes
+                if space.losses:
+                    losses[name] = space.losses
+                    curve = " ".join(f"{loss:.5g}" for loss in space.losses)
+                    reporter.say(f"        loss after each iteration: {curve}")
+                self._do(runner, name)
         with reporter.stage("evaluation"):
             _, _, rows = runner.value(self._evaluation)
         tables: dict[str, Table] = {}
@@ -176,6 +187,69 @@ class Pipeline:
         if not self.directory.complete:
             self._save_times()
         return Outcome(rows, logs, truth, notes, losses, tables)
+
+    def learn(self, space: str, tell: Callable[[Done], None]) -> None:
+        """Run the stages of one space, beside the process that has opened the run directory.
+
+        Parameters
+        ----------
+        space : str
+        tell : callable
+            Called with every stage that was done.
+
+        Raises
+        ------
+        UserError
+            When that process's run is of other data, settings, or another model of GPU.
+        """
+        directory, times = self.directory, self.reporter.times
+        directory.share()
+        if not (directory.has("config") and directory.has(self._flow.data.name)):
+            raise UserError(
+                f"{self._out} was begun with other data, settings or another engine than a second "
+                "process of the run finds: run again"
+            )
+        self.reporter.log_to(directory.path / paths.LOG)
+
+        def done() -> None:
+            tell(Done(directory.stages[times[-1].name], times[-1]))
+
+        self._do(Runner(directory, self.reporter, {}, done), space)
+
+    def _do(self, runner: Runner, space: str) -> None:
+        learned = self._flow.learned[space]
+        for stage in learned:
+            runner.do(stage)
+        runner.forget([learned.inputs, learned.prepared])
+
+    @contextmanager
+    def _helped(self, runner: Runner, others: Sequence[Card]) -> Iterator[dict[str, Helper]]:
+        """Processes at work on the spaces, of the last ones, that are not done, by space."""
+        flow, directory, reporter = self._flow, self.directory, self.reporter
+        tasks = [
+            Task(self._out, space, card)
+            for space, card in zip(reversed(flow.learned), others, strict=False)
+            if not all(directory.has(stage.name) for stage in flow.learned[space] if stage.codec)
+        ]
+        if not tasks:
+            yield {}
+            return
+        directory.begin()
+        for task in tasks:
+            reporter.say(f"{task.space} is learned at the same time, on GPU {task.card.device}")
+        try:
+            with helping(tasks, runner.take) as helpers:
+
+                def poll() -> None:
+                    for helper in helpers.values():
+                        helper.poll()
+
+                with reporter.checking(poll):
+                    yield helpers
+        finally:
+            directory.remove_temporaries()
+        places = {stage.name: place for place, stage in enumerate(flow)}
+        reporter.times.sort(key=lambda time: places[time.name])
 
     def _evaluating(self) -> Stage[tuple[Protocol, Sample, list[Row]]]:
         """4.1.4: means, deviations and intervals over the test users; cheaper to make than keep."""

@@ -57,6 +57,8 @@ class Reporter:
         Prints a line; None prints nothing, and the log is still written.
     check : callable
         Raises if the command is to stop; called at every step.
+    prefix : str
+        Begins every line of the log.
     """
 
     def __init__(
@@ -65,11 +67,12 @@ class Reporter:
         *,
         write: Callable[[str], None] | None = None,
         check: Callable[[], None] = lambda: None,
+        prefix: str = "",
     ):
         self._engine = engine
         self._write = write
         self._check = check
-        self._file = _RunLog()
+        self._file = _RunLog(prefix)
         self._level = logging.NOTSET
         self._bars = Bars(shown=write is not None and sys.stderr.isatty())
         self._numbers = (0, 0)
@@ -139,19 +142,43 @@ class Reporter:
             of_gpu = [self._engine.peak_mb(), self._engine.reserved_mb()]
         memory = (round(size, 1) for size in (_peak_mb(), *of_gpu))
         self.times.append(StageTime(name, round(seconds, 3), *memory))
-        done, total = self._numbers
-        self.say(f"[{done:>2}/{total}] {name:<34} {seconds:8.1f} s")
+        self._say_stage(name, f"{seconds:8.1f} s")
 
     def kept(self, name: str, earlier: StageTime | None) -> None:
         """Say that a stage is taken over from an interrupted run.
 
         A kill between the end of a stage and the note of its time leaves no time, which is 0 then.
         """
+        self._not_run_here(earlier or StageTime(name, 0.0, 0.0), "kept from before")
+
+    def took(self, time: StageTime) -> None:
+        """Say that another process has done a stage."""
+        self._not_run_here(time, f"{time.seconds:8.1f} s")
+
+    def _not_run_here(self, time: StageTime, words: str) -> None:
         self._numbers = (self._numbers[0] + 1, self._numbers[1])
         self._bars.kept()
-        self.times.append(earlier or StageTime(name, 0.0, 0.0))
+        self.times.append(time)
+        self._say_stage(time.name, words)
+
+    def _say_stage(self, name: str, words: str) -> None:
         done, total = self._numbers
-        self.say(f"[{done:>2}/{total}] {name:<34} kept from before")
+        self.say(f"[{done:>2}/{total}] {name:<34} {words}")
+
+    @contextmanager
+    def checking(self, check: Callable[[], None]) -> Iterator[None]:
+        """Call something else at every step of the block, too; it may raise."""
+        before = self._check
+
+        def both() -> None:
+            before()
+            check()
+
+        self._check = both
+        try:
+            yield
+        finally:
+            self._check = before
 
     def step(self, done: int, total: int, words: str = "") -> None:
         """Move the bar of the running stage.
@@ -171,14 +198,16 @@ class _RunLog(logging.Handler):
     Unlike the handlers of the standard library it lets errors through: a full disk stops the run.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str) -> None:
         super().__init__()
+        self._prefix = prefix
         self._path: Path | None = None
         self._early: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(record.created))
-        lines = [f"{stamp} {line}\n" for line in printable(record.getMessage()).splitlines()]
+        text = printable(record.getMessage())
+        lines = [f"{stamp} {self._prefix}{line}\n" for line in text.splitlines()]
         if self._path is None:
             self._early += lines
         else:

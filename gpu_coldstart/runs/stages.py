@@ -17,6 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 from gpu_coldstart.errors import UserError, first_line
 from gpu_coldstart.runs.artifacts import DAMAGE, lacks_memory
+from gpu_coldstart.runs.beside import Done
 from gpu_coldstart.runs.progress import Reporter, StageTime
 from gpu_coldstart.runs.store import Files, RunDirectory
 
@@ -161,6 +162,13 @@ class Runner:
                 files = codec.encode(given, value)
             self._directory.write(stage.name, files)
         self._values[stage.name] = value
+        self._done()
+
+    def take(self, done: Done) -> None:
+        """Count a stage that another process has done, and written the files of."""
+        self._settled.add(done.time.name)
+        self._directory.finish(done.time.name, done.files)
+        self._reporter.took(done.time)
         self._done()
 
     def value(self, stage: Stage[T]) -> T:

@@ -111,7 +111,7 @@ class RunDirectory:
         self.stages: dict[str, dict[str, str]] = {}
         self._preamble = preamble
         self._earlier: Manifest | None = None
-        self._begun = False
+        self._begun = self._shared = False
 
     # -- opening -------------------------------------------------------------------------------
 
@@ -153,18 +153,28 @@ class RunDirectory:
             When ``config.toml`` is damaged.
         """
         self._earlier = earlier
-        self.stages = {
-            name: files
-            for name, files in earlier.stages.items()
-            if name in self.keys and earlier.keys.get(name) == self.keys[name]
-        }
+        self.stages = self._current(earlier)
         stale = [name for name in earlier.stages if name not in self.stages]
-        self._remove_temporaries()
+        self.remove_temporaries()
         going_on = {paths.checkpoint(name) for name in self.keys if name not in self.stages}
         self._remove_checkpoints({self.path / name for name in going_on})
         if self.has("config"):
             self.verify("config")
         return stale
+
+    def share(self) -> None:
+        """Work beside the process that has opened the run, and alone writes the manifest."""
+        manifest = Manifest.read(self.path)
+        self.stages = {} if manifest is None else self._current(manifest)
+        self._begun = self._shared = True
+
+    def _current(self, manifest: Manifest) -> dict[str, dict[str, str]]:
+        """The stages of a manifest whose keys are those of this run."""
+        return {
+            name: files
+            for name, files in manifest.stages.items()
+            if name in self.keys and manifest.keys.get(name) == self.keys[name]
+        }
 
     @property
     def complete(self) -> bool:
@@ -209,8 +219,10 @@ class RunDirectory:
             )
         return run
 
-    def _begin(self) -> None:
-        """Discard stale files, and write those of the run as a whole."""
+    def begin(self) -> None:
+        """Discard stale files, and write those of the run as a whole, unless that is done."""
+        if self._begun:
+            return
         self._begun = True
         earlier = self._earlier
         stale: set[str] = set()
@@ -219,7 +231,7 @@ class RunDirectory:
             stale.difference_update(*self.stages.values())
         # The manifest first: from then on a kill leaves a run that can be resumed.
         self._save_manifest(stale)
-        self._remove_temporaries()
+        self.remove_temporaries()
         for name in stale:
             (self.path / name).unlink(missing_ok=True)
         fresh = not self.stages
@@ -232,7 +244,7 @@ class RunDirectory:
         else:
             self.write("config", self._preamble)
 
-    def _remove_temporaries(self) -> None:
+    def remove_temporaries(self) -> None:
         """Delete what a kill left half-written."""
         for leftover in self.path.rglob(f"*{TEMPORARY}"):
             leftover.unlink()
@@ -296,13 +308,17 @@ class RunDirectory:
 
     def write(self, stage: str, files: Files) -> None:
         """Save a stage's files, then mark the stage as finished."""
-        if not self._begun:
-            self._begin()
+        self.begin()
         for name, content in files.items():
             write_atomically(self.path / name, content)
-        self.stages[stage] = _digests(files)
-        self._save_manifest()
-        (self.path / paths.checkpoint(stage)).unlink(missing_ok=True)
+        self.finish(stage, _digests(files))
+
+    def finish(self, stage: str, files: dict[str, str]) -> None:
+        """Mark a stage as finished whose files are written, of these SHA-256."""
+        self.stages[stage] = files
+        if not self._shared:
+            self._save_manifest()
+            (self.path / paths.checkpoint(stage)).unlink(missing_ok=True)
 
     def _save_manifest(self, stale: set[str] | None = None) -> None:
         manifest: dict[str, Any] = {

@@ -131,6 +131,8 @@ def bad_value(random: Random, name: str, pairs: Pairs) -> tuple[Pairs, str, str]
             ("--memory-budget", "8"),
             ("--memory-budget", "1GB"),
             ("--device", "0"),
+            ("--device", "0,0"),
+            ("--device", "0,1,2"),
             ("--device", "-1"),
             ("--device", "x"),
             ("--set", "x"),

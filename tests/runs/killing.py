@@ -83,8 +83,7 @@ class _Stop:
             os.kill(os.getpid(), self._signal)
 
     def write(self, place: RunDirectory, name: str, files: Files) -> None:
-        if not place._begun:
-            place._begin()
+        place.begin()
         self._inside = self._inside or name == self._stage
         self.now("before")
         self._write(place, name, files)

@@ -44,7 +44,7 @@ from gpu_coldstart.engine.cuda import (
 from gpu_coldstart.engine.cuda.candidates import Faiss, Products
 from gpu_coldstart.engine.cuda.kernels import BLOCK
 from gpu_coldstart.engine.cuda.memory import Memory, out_of_memory
-from gpu_coldstart.errors import OutOfDeviceMemoryError, UserError
+from gpu_coldstart.errors import DeviceError, OutOfDeviceMemoryError, UserError
 
 __all__ = ["CudaEngine", "PascalEngine"]
 
@@ -83,6 +83,17 @@ class CudaEngine(Engine):
         self._cuml = self._rapids and torch.cuda.get_device_capability() < _UNBOUNDED_KMEANS
         source = Faiss(self._memory) if self._rapids else Products()
         self._search = geometry.Search(self._memory, source)
+
+    def check_other(self, device: int) -> None:
+        cards = torch.cuda.device_count()
+        if device >= cards:
+            raise DeviceError(device, cards)
+        model = torch.cuda.get_device_name(device)
+        if model != self.device:
+            raise UserError(
+                f"GPU {device} is a {model}, and GPU {torch.cuda.current_device()} a "
+                f"{self.device}, which would come to other results: name GPUs of one model"
+            )
 
     def peak_mb(self) -> float:
         return self._memory.peak_mb()
