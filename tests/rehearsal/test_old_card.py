@@ -133,7 +133,7 @@ def test_measures_of_a_run_of_its_own_are_plausible(on_cpu: Learned, whole: Path
 def test_scores_of_all_pairs_are_no_more_than_a_batch_may_take(distances: bool) -> None:
     held: list[int] = []
     with rehearsed("61", total_memory=4 << 30, rapids=False):
-        card: Any = choose("cuda", 1 << 30)[0]
+        card: Any = choose("cuda", 3 << 29)[0]
         source = card._search._source
 
         class Noting:
