@@ -37,9 +37,9 @@ from bench.readings import (
 ROOT = Path(__file__).resolve().parents[1]
 
 NEEDED = (
-    "cupy", "faiss", "hypothesis", "jinja2", "matplotlib", "numba", "numpy", "pandas", "pyarrow",
-    "pydantic", "pytest", "rich", "safetensors", "scipy", "sklearn", "threadpoolctl", "tomli_w",
-    "torch", "typer",
+    "cupy", "faiss", "hypothesis", "jinja2", "matplotlib", "numba", "numpy", "onnx", "pandas",
+    "pyarrow", "pydantic", "pytest", "rich", "safetensors", "scipy", "sklearn", "threadpoolctl",
+    "tomli_w", "torch", "typer", "xdist",
 )  # fmt: skip
 """Modules without which no step comes far; the engine itself says whether its card needs more."""
 
@@ -63,6 +63,17 @@ a wrong option
 """
 
 _LOG_LINES = 30
+
+_RUNS = "tests/test_gpu_flow.py"
+
+_MOST = (
+    "tests",
+    f"--ignore={_RUNS}",  # whose runs each process would make anew
+    "--ignore=tests/service",  # which needs packages that nothing on a card does
+    "--ignore=tests/test_docker.py",
+    f"--numprocesses={min(12, os.cpu_count() or 1)}",
+)
+"""Options by which pytest does most tests, in processes that share the card."""
 
 
 @dataclass(frozen=True)
@@ -149,10 +160,13 @@ def _ncu(work: Path, out: Path, preset: str) -> list[str]:
 STEPS = {
     "smoke": Step("the flow on the tiny world", _flow("smoke", "tiny"), limit=150),
     "flow-small": Step("the flow on the small world", _flow("flow-small", "small"), limit=150),
-    "tests": Step("the tests marked gpu", _pytest("tests"), limit=300),
+    "tests": Step("the tests marked gpu, but for whole runs", _pytest("tests", *_MOST), limit=300),
     "tables": Step("synthetic tables of the paper's size", _tables, limit=300),
     "flow-paper": Step(
         "the flow at the paper's size", _flow("flow-paper", None), limit=400, needs="tables"
+    ),
+    "run-tests": Step(
+        "whole runs, against the CPU engine's", _pytest("run-tests", _RUNS), limit=600
     ),
     "flow-8GB": Step(
         "the same below 8 GB of GPU memory",

@@ -30,30 +30,28 @@ __device__ __forceinline__ float column_sum(Term term, bool there, int64 n,
     return total;
 }
 
-// products: parts of the layer's product, to be added up
 // n: at least 2
-// before: written, the product and the offset
+// before: the layer's product, to which the offset is added
 // mean, inverse: written, the batch's mean and 1 / deviation of what the rectifier passes
 // running_mean, running_variance: moved by `momentum` towards the batch's
 // out: written
 extern "C" __global__ void rectify_norm(
-    const float* products /*[s, n, m]*/, const float* offset /*[m]*/, const float* weight /*[m]*/,
+    float* before /*[n, m]*/, const float* offset /*[m]*/, const float* weight /*[m]*/,
     const float* bias /*[m]*/, float* running_mean /*[m]*/, float* running_variance /*[m]*/,
-    float* before /*[n, m]*/, float* mean /*[m]*/, float* inverse /*[m]*/, float* out /*[n, m]*/,
-    int64 n, int64 m, int s, float momentum, float eps) {
+    float* mean /*[m]*/, float* inverse /*[m]*/, float* out /*[n, m]*/, int64 n, int64 m,
+    float momentum, float eps) {
     __shared__ float partials[32 * STRIP], totals[STRIP];
     const int mine = threadIdx.x % STRIP;
     for (int64 strip = blockIdx.x; strip * STRIP < m; strip += gridDim.x) {
         const int64 column = strip * STRIP + mine;
         const bool there = column < m;
         const auto passed = [&](int64 row) { return fmaxf(before[row * m + column], 0.0f); };
-        const auto added_up = [&](int64 row) {
-            float sum = products[row * m + column];
-            for (int part = 1; part < s; ++part) sum += products[(part * n + row) * m + column];
-            before[row * m + column] = sum + offset[column];
+        const float shift = there ? offset[column] : 0.0f;
+        const auto shifted = [&](int64 row) {
+            before[row * m + column] += shift;
             return passed(row);
         };
-        const float middle = column_sum(added_up, there, n, partials, totals) / n;
+        const float middle = column_sum(shifted, there, n, partials, totals) / n;
         const auto square = [&](int64 row) {
             const float apart = passed(row) - middle;
             return apart * apart;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import torch
@@ -87,11 +88,15 @@ def _composed(first: Affine | None, then: Affine) -> Affine:
 
 
 def _try_out(engine: Engine, model: nn.Module, made: Feedforward) -> None:
-    """Refuse a network that computes something else than the chain of its modules."""
+    """Refuse a network that computes something else than the chain of its modules.
+
+    In double precision, since PyTorch may have been told to multiply float32 in TF32.
+    """
     generator = torch.Generator().manual_seed(0)
     cases = torch.randn(_CASES, made.inputs, generator=generator)
-    wanted = model(cases.to(next(model.parameters()).device))
-    found = engine.to_torch(engine.feed_forward(made, engine.from_torch(cases.to(wanted.device))))
+    there = cases.to(next(model.parameters()).device)
+    wanted = copy.deepcopy(model).double()(there.double())
+    found = engine.to_torch(engine.feed_forward(made, engine.from_torch(there))).double()
     if not torch.allclose(found, wanted, rtol=_TOLERANCE, atol=_TOLERANCE):
         raise _other(model)
 

@@ -64,6 +64,27 @@ def test_it_computes_the_same(engine: Engine, name: str, n: int) -> None:
     assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
 
+class Coarse(nn.Linear):
+    """Rounds what it multiplies in single precision, as TF32 does."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        weights = self.weight
+        if weights.dtype == torch.float32:
+            weights = weights.bfloat16().float()
+        return nn.functional.linear(input, weights, self.bias)
+
+
+def test_it_does_not_take_part_in_coarse_products(engine: Engine) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(Coarse(9, 6), nn.ReLU(), Coarse(6, 4))
+    vectors = np.random.default_rng(0).normal(size=(5, 9)).astype(np.float32)
+    there = engine.to_torch(engine.asarray(vectors)).device
+    network = feedforward(engine, model.to(there))
+    found = engine.to_host(engine.feed_forward(network, engine.asarray(vectors)))
+    wanted = model.cpu().double()(torch.from_numpy(vectors).double()).detach().numpy()
+    assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
 class Backwards(nn.Module):
     """Takes its layers in another order than they were made in."""
 

@@ -53,16 +53,12 @@ def compare(fused: Any, width: int, device: str, **options: Any) -> None:
         torch.testing.assert_close(ours, theirs, **CLOSE)
 
 
-@pytest.mark.parametrize("width", [7, 40, 41])  # one product, or cut into parts
-def test_fused_layers_learn_as_the_plain_ones(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
-    with rehearsed():
-        layers = importlib.import_module("gpu_coldstart.engine.cuda.layers")
-        monkeypatch.setattr(layers, "_DEPTH", 10)
-        compare(layers.fused, width, "cpu")
-
-
-@pytest.mark.parametrize("options", [{"momentum": None}, {"bias": False}])
-def test_what_the_kernels_do_not_know_stays_as_it_is(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"momentum": None}, {"bias": False}],
+    ids=["fused", "a momentum our kernels do not know", "no offset"],
+)
+def test_fused_layers_learn_as_the_plain_ones(options: dict[str, Any]) -> None:
     with rehearsed():
         layers = importlib.import_module("gpu_coldstart.engine.cuda.layers")
         compare(layers.fused, 7, "cpu", **options)

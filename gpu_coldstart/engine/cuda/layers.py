@@ -1,7 +1,6 @@
 """A network's layers in training, in fewer launches than PyTorch makes of them.
 
-A step on 512 users is so little work that most of its time goes into launches, and into products
-too small to fill a card.
+A step on 512 users is so little work that much of its time goes into launches.
 """
 
 from __future__ import annotations
@@ -24,10 +23,6 @@ Layer: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 _STRIP = 8
 """Columns that a block of ``rectify_norm.cu`` takes."""
-
-_DEPTH = 512
-"""A longer sum of a product is cut into such, since a batch's product has too few elements to
-occupy a card."""
 
 _LEAST = 1e-12
 """Below this length :func:`torch.nn.functional.normalize` scales by a constant."""
@@ -84,28 +79,26 @@ class _Hidden(torch.autograd.Function):
         ctx: Any, vectors: torch.Tensor, norm: nn.BatchNorm1d, *learned: torch.Tensor
     ) -> torch.Tensor:
         weights, offset, weight, bias = learned
-        products = _products(vectors, weights)
-        s, n, m = products.shape
-        before, out = products.new_empty(n, m), products.new_empty(n, m)
+        before = vectors @ weights.T
+        n, m = before.shape
+        out = torch.empty_like(before)
         mean, inverse = torch.empty_like(offset), torch.empty_like(offset)
         _launch(
             "rectify_norm",
             "rectify_norm",
             -(-m // _STRIP),
             BLOCK,
-            products=products,
+            before=before,
             offset=offset,
             weight=weight,
             bias=bias,
             running_mean=norm.running_mean,
             running_variance=norm.running_var,
-            before=before,
             mean=mean,
             inverse=inverse,
             out=out,
             n=n,
             m=m,
-            s=s,
             momentum=norm.momentum,
             eps=norm.eps,
         )
@@ -183,25 +176,9 @@ class _UnitLength(torch.autograd.Function):
         return of_vectors
 
 
-def _products(vectors: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Parts [s, n, m] whose sum is ``vectors`` [n, inputs] times ``weights`` [m, inputs]."""
-    n, inputs = vectors.shape
-    m = len(weights)
-    cuts = inputs // _DEPTH
-    if cuts < 2:
-        return (vectors @ weights.T)[None]
-    whole, rest = cuts * _DEPTH, inputs % _DEPTH > 0
-    products = vectors.new_empty(cuts + rest, n, m)
-    ours = vectors[:, :whole].view(n, cuts, _DEPTH).transpose(0, 1)
-    theirs = weights[:, :whole].view(m, cuts, _DEPTH).permute(1, 2, 0)
-    torch.bmm(ours, theirs, out=products[:cuts])
-    if rest:
-        torch.mm(vectors[:, whole:], weights[:, whole:].T, out=products[cuts])
-    return products
-
-
 def _launch(file: str, function: str, units: int, threads: int, **arguments: Any) -> None:
     """Launch on PyTorch's current stream, which CuPy's is not in a graph or on the way back."""
+    # CuPy 14.2 would rather be given the stream itself, by `Stream.from_external`.
     with cp.cuda.ExternalStream(torch.cuda.current_stream().cuda_stream):
         kernel(file, function)(
             units,
