@@ -188,6 +188,8 @@ STRATEGIES = Registry(
         "gate": "gpu_coldstart.strategies.gate:Gate",
         "track-softmax": "gpu_coldstart.strategies.track_softmax:TrackSoftmax",
         "item-item": "gpu_coldstart.strategies.item_item:ItemItem",
+        "dropoutnet-full": "gpu_coldstart.strategies.dropoutnet:DropoutNetFull",
+        "dropoutnet-semi": "gpu_coldstart.strategies.dropoutnet:DropoutNetSemi",
         "best": "gpu_coldstart.strategies.best:Best",
     },
     ("Parameters", "State", "fit", "recommend"),

@@ -40,8 +40,10 @@ def fed_forward(xp: Any, network: Feedforward, vectors: Array, rows: int) -> Arr
 
 def _computed(xp: Any, network: Feedforward, values: Array) -> Array:
     for place, layer in enumerate(network.layers):
+        if place:
+            values = xp.tanh(values) if network.hidden == "tanh" else xp.maximum(values, 0)
         weights, offset = layer.doubled
-        values = (xp.maximum(values, 0) if place else values) @ weights + offset
+        values = values @ weights + offset
     return _OUTPUTS[network.output](xp, values, network.groups).astype(xp.float32)
 
 

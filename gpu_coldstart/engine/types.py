@@ -113,17 +113,19 @@ class Feedforward:
     Attributes
     ----------
     layers : tuple of Dense
-        With a rectifier ``max(x, 0)`` between each two.
     output : {"plain", "unit", "softmax"}
         What becomes of the last layer's numbers: nothing, a vector of length 1, or a softmax.
     groups : tuple of int
         Of a softmax: how many numbers each is over, one softmax after the other. All together they
         add up to 1.
+    hidden : {"relu", "tanh"}
+        What is between each two layers: a rectifier ``max(x, 0)``, or the hyperbolic tangent.
     """
 
     layers: tuple[Dense, ...]
     output: str = "plain"
     groups: tuple[int, ...] = ()
+    hidden: str = "relu"
 
     @property
     def inputs(self) -> int:

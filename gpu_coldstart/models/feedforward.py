@@ -24,9 +24,10 @@ _CASES, _TOLERANCE = 8, 1e-4
 def feedforward(engine: Engine, model: nn.Module) -> Feedforward:
     """What a network computes when it predicts.
 
-    It may be made of ``Linear``, ``ReLU``, ``BatchNorm1d``, ``Dropout`` and ``Identity``, one after
-    the other, with :class:`~gpu_coldstart.engine.layers.UnitLength` at the end or not, and of
-    modules that hold such ones in the order in which they take part. That order is tried out.
+    It may be made of ``Linear``, ``ReLU`` or ``Tanh``, ``BatchNorm1d``, ``Dropout`` and
+    ``Identity``, one after the other, with :class:`~gpu_coldstart.engine.layers.UnitLength` at the
+    end or not, and of modules that hold such ones in the order in which they take part. That order
+    is tried out.
 
     Raises
     ------
@@ -37,23 +38,24 @@ def feedforward(engine: Engine, model: nn.Module) -> Feedforward:
     layers: list[Affine] = []
     parts = list(chain(model))
     output = "unit" if isinstance(parts[-1], UnitLength) else "plain"
-    affine: Affine | None = None  # all since the last rectifier
+    affine: Affine | None = None  # all since the last nonlinear layer
+    kinds: frozenset[str] = frozenset()
     with torch.inference_mode():
         for part in parts[: -1 if output == "unit" else None]:
             if (here := _affine(part)) is not None:
                 affine = _composed(affine, here)
-            elif isinstance(part, nn.ReLU) and affine is not None:
+            elif isinstance(part, nn.ReLU | nn.Tanh) and affine is not None:
                 layers.append(affine)
-                affine = None
+                affine, kinds = None, kinds | {type(part).__name__.lower()}
             elif not isinstance(part, nn.Dropout | nn.Identity):
                 raise _other(model)
-        if affine is None:
+        if affine is None or len(kinds) > 1:
             raise _other(model)
         dense = (
             Dense(*(engine.from_torch(each.float().contiguous()) for each in layer))
             for layer in [*layers, affine]
         )
-        made = Feedforward(tuple(dense), output)
+        made = Feedforward(tuple(dense), output, hidden=next(iter(kinds), "relu"))
         _try_out(engine, model, made)
     return made
 
@@ -103,7 +105,7 @@ def _try_out(engine: Engine, model: nn.Module, made: Feedforward) -> None:
 
 def _other(model: nn.Module) -> UserError:
     return UserError(
-        f"the network {type(model).__name__} cannot predict: build it of Linear, ReLU, "
-        "BatchNorm1d, Dropout and Identity, in the order in which they take part, with UnitLength "
-        "at the end where places are to have length 1"
+        f"the network {type(model).__name__} cannot predict: build it of Linear, ReLU or "
+        "Tanh, BatchNorm1d, Dropout and Identity, in the order in which they take part, with "
+        "UnitLength at the end where places are to have length 1"
     )

@@ -55,7 +55,7 @@ def onnx_form(engine: Engine, network: Feedforward) -> bytes:
     graph.add("Cast", to=TensorProto.DOUBLE)
     for place, layer in enumerate(network.layers):
         if place:
-            graph.add("Relu")
+            graph.add({"relu": "Relu", "tanh": "Tanh"}[network.hidden])
         weights = graph.constant(f"weights{place}", engine.to_host(layer.weights))
         graph.add("Gemm", weights, graph.constant(f"offset{place}", engine.to_host(layer.offset)))
     if network.output == "unit":

@@ -34,6 +34,9 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
         nn.Linear(5, 4),
         nn.BatchNorm1d(4),
     ),
+    "tanh": lambda: nn.Sequential(
+        nn.Linear(9, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4)
+    ),
 }
 
 
@@ -102,13 +105,20 @@ class Backwards(nn.Module):
     "model",
     [
         Backwards(),
-        nn.Sequential(nn.Linear(9, 4), nn.Tanh()),
+        nn.Sequential(nn.Linear(9, 4), nn.Tanh(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4)),
         nn.Sequential(nn.Linear(9, 4), nn.ReLU()),
         nn.Sequential(nn.ReLU(), nn.Linear(9, 4)),
         nn.Sequential(nn.Linear(9, 4), UnitLength(), nn.Linear(4, 4)),
         nn.Identity(),
     ],
-    ids=["another order", "tanh", "rectified", "rectifier first", "unit length within", "nothing"],
+    ids=[
+        "another order",
+        "tanh and rectifier",
+        "rectified",
+        "rectifier first",
+        "unit length within",
+        "nothing",
+    ],
 )
 def test_another_network_is_refused(engine: Engine, model: nn.Module) -> None:
     there = engine.to_torch(engine.xp.zeros(1, dtype=engine.xp.float32)).device

@@ -50,6 +50,9 @@ SIZES: dict[str, str] = {
     "strategies.gate_epochs": "2",
     "strategies.track_softmax_hidden": "8",
     "strategies.track_softmax_epochs": "2",
+    "strategies.dropoutnet_full_hidden": "9,8",
+    "strategies.dropoutnet_full_rank": "6",
+    "strategies.dropoutnet_full_epochs": "2",
     "segments.k": "6",
 }
 """Settings under which a run takes a fraction of a second."""

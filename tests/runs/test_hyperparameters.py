@@ -93,6 +93,10 @@ def softmax(value: str, **under: str) -> Case:
     return learning("track-softmax", value, under)
 
 
+def dropoutnet(value: str, **under: str) -> Case:
+    return learning("dropoutnet-full", value, under)
+
+
 def als(value: str) -> Case:
     return Case(value, SPACE, LOGS, space="ut-als")
 
@@ -215,6 +219,16 @@ CASES: dict[str, Case] = {
     "strategies.track_softmax_patience": softmax("0", learning_rate="1.0", epochs="20"),
     "strategies.item_item_kept": Case("1", LISTS, NETWORK, **only("item-item")),
     "strategies.item_item_shrinkages": Case("1e4", LISTS, NETWORK, **only("item-item")),
+    "strategies.dropoutnet_full_hidden": dropoutnet("10"),
+    "strategies.dropoutnet_full_rank": dropoutnet("5"),
+    "strategies.dropoutnet_full_dropout": dropoutnet("0.9"),
+    "strategies.dropoutnet_full_top": dropoutnet("3"),
+    "strategies.dropoutnet_full_cold": dropoutnet("transform"),
+    "strategies.dropoutnet_full_learning_rate": dropoutnet("0.01"),
+    "strategies.dropoutnet_full_weight_decay": dropoutnet("0.1"),
+    "strategies.dropoutnet_full_batch_size": dropoutnet("32"),
+    "strategies.dropoutnet_full_epochs": dropoutnet("3", patience="0"),
+    "strategies.dropoutnet_full_patience": dropoutnet("0", learning_rate="1.0", epochs="20"),
     "strategies.input_features_k": Case("9", LISTS, NETWORK, strategy="input-features"),
     "strategies.input_features_points": Case("5", LISTS, NETWORK, strategy="input-features"),
     "carousels.playlists": Case("5", CAROUSEL, NETWORK),

@@ -49,8 +49,11 @@ PER_USER = re.compile(r"/predictions\.safetensors$")
 """Files, besides recommendations, with a row for each target user."""
 
 Row = dict[str, Any]
-TUNED = ("mixture", "neighbours", "ridge", "gate", "track-softmax", "item-item")
-"""Strategies that choose among settings, or epochs, by the validation users."""
+TUNED = (
+    *("mixture", "neighbours", "ridge", "gate", "track-softmax", "item-item"),
+    *("dropoutnet-full", "dropoutnet-semi"),
+)
+"""Strategies that choose among settings, or epochs, by the validation users, or follow one."""
 CURVES = {
     f"artifacts/{space}/{name}"
     for space in ("tt-svd", "ut-als")
@@ -64,6 +67,7 @@ PATIENT: dict[str, Any] = {
     "mlp__patience": 0,
     "strategies__gate_patience": 0,
     "strategies__track_softmax_patience": 0,
+    "strategies__dropoutnet_full_patience": 0,
     "strategies__ridge_strengths": 0.1,
     "strategies__ridge_targets": "all",
     "strategies__mixture_sharpnesses": 1.0,

@@ -1,0 +1,169 @@
+"""DropoutNet: two towers that learn to do without preferences (Volkovs, Yu & Poutanen 2017)."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import nn
+
+from gpu_coldstart.batches import batches
+from gpu_coldstart.config.competitors import DropoutNetConfig
+from gpu_coldstart.engine.base import Array, Engine, Feedforward
+from gpu_coldstart.engine.types import Dense
+from gpu_coldstart.features import Inputs
+from gpu_coldstart.models.feedforward import feedforward
+from gpu_coldstart.models.streams import InputLayer, block_scale
+from gpu_coldstart.spaces import Space
+
+__all__ = ["DropoutNetTraining", "without"]
+
+_DEVIATION = 0.01  # of the first weights, as in the authors' code
+
+
+def tower(
+    inputs: int, hidden: tuple[int, ...], rank: int, input_layer: InputLayer = nn.Linear
+) -> nn.Sequential:
+    """Linear, batch normalisation, tanh for each hidden layer, then a linear output."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise((inputs, *hidden)):
+        linear = nn.Linear(before, after) if layers else input_layer(before, after)
+        layers += [linear, nn.BatchNorm1d(after, eps=1e-3), nn.Tanh()]
+    layers.append(nn.Linear(hidden[-1], rank))
+    for layer in layers:
+        if isinstance(layer, nn.Linear):
+            nn.init.trunc_normal_(layer.weight, std=_DEVIATION)
+            nn.init.zeros_(layer.bias)
+    return nn.Sequential(*layers)
+
+
+def without(random: np.random.Generator, n: int, share: float) -> np.ndarray:
+    """Which of ``n`` keep their preference [n] of float32, 1 or 0: all but exactly a share of them.
+
+    Examples
+    --------
+    >>> without(np.random.default_rng(0), 5, 0.5).sum()
+    np.float32(3.0)
+    """
+    kept = np.ones(n, np.float32)
+    kept[random.permutation(n)[: int(share * n)]] = 0
+    return kept
+
+
+class DropoutNetTraining:
+    """The towers in training.
+
+    A user is the place in the warm space, or nothing, beside the content of the input vector; a
+    track is its place, or nothing. The towers are to give pairs the inner products of their places,
+    by squared error, whether or not the places are there. A batch is a block: some users, and
+    twice as many tracks, of which each user has brought one of the largest products.
+
+    Parameters
+    ----------
+    engine : Engine
+    inputs : Inputs
+        Of the users of the space first.
+    content : Array [c] of integers
+        The columns of the input vector that are looked at.
+    space : Space
+    options : DropoutNetConfig
+    seed : int
+        Of the first weights, the order of the users, the tracks, and who loses the place.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        inputs: Inputs,
+        content: Array,
+        space: Space,
+        *,
+        options: DropoutNetConfig,
+        seed: int,
+    ):
+        self._engine, self._options, self._seed = engine, options, seed
+        self._users, self._tracks = (engine.to_torch(each) for each in (space.users, space.tracks))
+        self._vectors = inputs.table(engine.xp.arange(len(space.users)))
+        self._content = engine.to_torch(content)
+        n, d = space.users.shape
+        scale = engine.to_torch(block_scale(engine, inputs, n))[self._content]
+        # Of places, too, the mean square is 1, and nothing is centred: null means there is none.
+        self._scales = [
+            torch.cat([_scale(self._users).expand(d), scale]),
+            _scale(self._tracks).expand(d),
+        ]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            first = partial(engine.input_layer, block=d)
+            self.towers = nn.ModuleList(
+                tower(len(each), options.hidden, options.rank, first) for each in self._scales
+            ).to(self._users.device)
+        self._optimizer = torch.optim.Adam(
+            self.towers.parameters(),
+            lr=options.learning_rate,
+            weight_decay=options.weight_decay,
+            fused=True,
+        )
+
+    def epoch(self, epoch: int) -> float:
+        """One pass over the warm users in a fresh order; returns the mean loss of its batches."""
+        n, size = len(self._users), self._options.batch_size
+        random = np.random.default_rng((self._seed, epoch))
+        order = random.permutation(n)
+        self.towers.train()
+        losses = [
+            self._learn(order[some], random)
+            for some in batches(n, size)
+            if some.stop - some.start > 1  # one alone has no variance to normalise by
+        ]
+        return float(torch.stack(losses).mean()) if losses else 0.0
+
+    def _learn(self, users: np.ndarray, random: np.random.Generator) -> torch.Tensor:
+        engine, dropout, n = self._engine, self._options.dropout, len(users)
+
+        def moved(host: np.ndarray) -> torch.Tensor:
+            return engine.to_torch(engine.asarray(host))
+
+        here = moved(users)
+        places = self._users[here]
+        products = places @ self._tracks.T
+        top = products.topk(min(self._options.top, len(self._tracks)), dim=1).indices
+        mine = moved(random.integers(top.shape[1], size=(n, 1)))
+        tracks = torch.cat(
+            [top.gather(1, mine)[:, 0], moved(random.integers(len(self._tracks), size=n))]
+        )
+        kept, kept_tracks = (moved(without(random, m, dropout)) for m in (n, 2 * n))
+        content = engine.to_torch(self._vectors(engine.from_torch(here)))[:, self._content]
+        found = self._located(0, torch.cat([places * kept[:, None], content], dim=1))
+        others = self._located(1, self._tracks[tracks] * kept_tracks[:, None])
+        loss = nn.functional.mse_loss(found @ others.T, products[:, tracks])
+        self._optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)  # what loss.backward() does, with annotations
+        self._optimizer.step()
+        return loss.detach()
+
+    def _located(self, side: int, vectors: torch.Tensor) -> torch.Tensor:
+        located: torch.Tensor = self.towers[side](vectors * self._scales[side])
+        return located
+
+    def learned(self) -> tuple[Feedforward, Array]:
+        """The users' tower now, of vectors as they are, and the tracks [tracks, rank]."""
+        engine = self._engine
+        users, tracks = (
+            _scaled(engine, feedforward(engine, each), scale)
+            for each, scale in zip(self.towers, self._scales, strict=True)
+        )
+        return users, engine.feed_forward(tracks, engine.from_torch(self._tracks))
+
+
+def _scale(places: torch.Tensor) -> torch.Tensor:
+    return places.square().mean().clamp(min=1e-12).rsqrt()
+
+
+def _scaled(engine: Engine, network: Feedforward, scale: torch.Tensor) -> Feedforward:
+    """The network of inputs that are multiplied by a scale [inputs] first."""
+    first, *others = network.layers
+    weights = first.weights * engine.from_torch(scale.contiguous())[:, None]
+    return Feedforward((Dense(weights, first.offset), *others), hidden=network.hidden)

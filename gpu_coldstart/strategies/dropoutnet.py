@@ -1,0 +1,212 @@
+"""DropoutNet, fully and semi-personalised: a model that the paper compares with (4.1.3).
+
+Two towers lead from the warm space to one of their own, in which a cold user has a place by the
+content alone. Fully personalised lists are the tracks of the largest products there. For the
+semi-personalised ones the warm users are cut into segments by their places there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from gpu_coldstart.batches import by_batches
+from gpu_coldstart.config.competitors import DropoutNetConfig
+from gpu_coldstart.data.signals import BLOCKS, SCALARS
+from gpu_coldstart.engine.base import Array, Csr, Feedforward
+from gpu_coldstart.features import Inputs
+from gpu_coldstart.segments import cluster, shares_of
+from gpu_coldstart.spaces import Progress
+from gpu_coldstart.strategies.base import (
+    Context,
+    Past,
+    Ranking,
+    Retriever,
+    Strategy,
+    Users,
+    favourites,
+)
+from gpu_coldstart.strategies.tuning import best_epoch
+
+__all__ = ["DropoutNetFull", "DropoutNetSemi", "content_columns"]
+
+_BATCH = 4096
+_NEGATIVE = ("skipped", "banned")
+
+
+def content_columns(dimension: int) -> list[int]:
+    """Columns of the input vector that DropoutNet looks at: none of skips and bans (4.1.3).
+
+    Examples
+    --------
+    >>> len(content_columns(128)), len(content_columns(256))
+    (1805, 3597)
+    """
+    blocks = [
+        place * dimension + column
+        for place, name in enumerate(BLOCKS)
+        if not name.startswith(_NEGATIVE)
+        for column in range(dimension)
+    ]
+    scalars = [
+        len(BLOCKS) * dimension + place
+        for place, name in enumerate(SCALARS)
+        if not name.removeprefix("nb_").startswith(_NEGATIVE)
+    ]
+    return blocks + scalars
+
+
+@dataclass(frozen=True)
+class Towers:
+    """What the two towers have learned.
+
+    Attributes
+    ----------
+    network : Feedforward
+        From a place in the warm space, or null, and the content beside it, to the towers' space.
+    tracks : Array [tracks, rank] of float32
+        Their places there.
+    curve : tuple of float
+        NDCG of the validation users after each epoch.
+    """
+
+    network: Feedforward
+    tracks: Array
+    curve: tuple[float, ...] = ()
+
+
+class DropoutNetFull(Strategy):
+    """The tracks of the largest inner products in the towers' space, which are the scores."""
+
+    name = "dropoutnet-full"
+    label = "DropoutNet Full-Pers."
+    uses_prediction = False
+    State = Towers
+
+    Parameters = DropoutNetConfig
+
+    def __init__(self, context: Context, parameters: Any = None, state: Any = None):
+        super().__init__(context, parameters, state)
+        self._retriever = Retriever(context.engine, state.tracks, "inner")
+        self._content = _columns(context)
+
+    @classmethod
+    def fit(cls, context: Context, parameters: Any, past: Past, progress: Progress) -> Towers:
+        """Train the towers and keep their best epoch."""
+        from gpu_coldstart.models.dropoutnet import DropoutNetTraining  # serving has no PyTorch
+
+        training = DropoutNetTraining(
+            context.engine,
+            past.inputs,
+            _columns(context),
+            past.space,
+            options=parameters,
+            seed=context.seed,
+        )
+
+        def trained(epoch: int) -> tuple[Towers, str]:
+            loss = training.epoch(epoch)
+            return Towers(*training.learned()), f"loss {loss:.5f}"
+
+        return best_epoch(partial(cls, context, parameters), trained, past, progress)
+
+    def recommend(self, users: Users, k: int) -> Ranking:
+        """See :meth:`Strategy.recommend`."""
+        return Ranking(*self._retriever.rank(self.located(users), k))
+
+    def located(self, users: Users) -> Array:
+        """Places of cold users in the towers' space [n, rank] of float32."""
+        xp = self.context.engine.xp
+        streamed = users.signal("streamed_songs")  # the mean of their places
+        known = streamed if self.parameters.cold == "transform" else xp.zeros_like(streamed)
+        return self._located(known, users.vectors())
+
+    def warm(self, inputs: Inputs, places: Array) -> Array:
+        """Places of warm users, the first of ``inputs``, in the towers' space [n, rank]."""
+        xp = self.context.engine.xp
+
+        def some(part: slice) -> tuple[Array]:
+            vectors = inputs.batch(xp.arange(part.start, part.stop))
+            return (self._located(places[part], vectors),)
+
+        return by_batches(xp, len(places), some, size=_BATCH)[0]
+
+    def _located(self, known: Array, vectors: Array) -> Array:
+        engine = self.context.engine
+        given = engine.xp.concatenate([known, vectors[:, self._content]], axis=1)
+        return engine.feed_forward(self.state.network, given)
+
+
+@dataclass(frozen=True)
+class TowerSegments:
+    """Segments of the warm users by their places in the towers' space.
+
+    Attributes
+    ----------
+    centroids : Array [k, rank] of float32
+    shares : Csr [k, tracks]
+        Popularity of each track in each segment.
+    """
+
+    centroids: Array
+    shares: Csr
+
+
+class DropoutNetSemi(Strategy):
+    """The favourites of the segment whose centroid is nearest in the towers' space.
+
+    As many segments as in the warm space, made and ranked the same way.
+    """
+
+    name = "dropoutnet-semi"
+    label = "DropoutNet Semi-Pers."
+    uses_prediction = False
+    State = TowerSegments
+
+    def __init__(
+        self,
+        context: Context,
+        parameters: Any = None,
+        state: Any = None,
+        experts: Mapping[str, Strategy] | None = None,
+    ):
+        super().__init__(context, parameters, state)
+        self._towers: Any = (experts or {}).get(DropoutNetFull.name)
+
+    @classmethod
+    def experts_of(cls, parameters: Any) -> tuple[str, ...]:
+        """See :meth:`Strategy.experts_of`."""
+        return (DropoutNetFull.name,)
+
+    @classmethod
+    def fit(
+        cls, context: Context, parameters: Any, past: Past, progress: Progress
+    ) -> TowerSegments:
+        """Cut the warm users into segments."""
+        towers: Any = past.experts[DropoutNetFull.name]
+        progress(0, 2, "placing all warm users")
+        places = towers.warm(past.inputs, past.space.users)
+        progress(1, 2, "segments")
+        k = len(context.centroids)
+        found = cluster(context.engine, places, k, past.clustering, context.seed)
+        of = past.clustering.popularity
+        shares = shares_of(context.engine, past.logs.plays, found.labels, k, of=of)
+        return TowerSegments(found.centroids, shares)
+
+    def recommend(self, users: Users, k: int) -> Ranking:
+        """See :meth:`Strategy.recommend`."""
+        segments, _ = self.segments_of(users)
+        return favourites(self.context, self.state.shares, segments[:, 0], k)
+
+    def segments_of(self, users: Users) -> tuple[Array, Array]:
+        """The nearest segment, at weight 1."""
+        engine, places = self.context.engine, self._towers.located(users)
+        nearest, distance = engine.nearest(places, self.state.centroids, 1)
+        return nearest, engine.xp.ones_like(distance)
+
+
+def _columns(context: Context) -> Array:
+    columns = content_columns(int(context.tracks.shape[1]))
+    return context.engine.xp.asarray(columns)
