@@ -109,35 +109,42 @@ class DropoutNetTraining:
 
     def epoch(self, epoch: int) -> float:
         """One pass over the warm users in a fresh order; returns the mean loss of its batches."""
-        n, size = len(self._users), self._options.batch_size
-        random = np.random.default_rng((self._seed, epoch))
-        order = random.permutation(n)
+        sizes = batches(len(self._users), self._options.batch_size)
+        # One alone has no variance to normalise by.
+        some = [batch for batch in sizes if batch.stop - batch.start > 1]
+        draws = self._draws(epoch, some)
         self.towers.train()
-        losses = [
-            self._learn(order[some], random)
-            for some in batches(n, size)
-            if some.stop - some.start > 1  # one alone has no variance to normalise by
-        ]
+        losses = [self._learn(*(each[..., batch] for each in draws)) for batch in some]
         return float(torch.stack(losses).mean()) if losses else 0.0
 
-    def _learn(self, users: np.ndarray, random: np.random.Generator) -> torch.Tensor:
-        engine, dropout, n = self._engine, self._options.dropout, len(users)
+    def _draws(self, epoch: int, some: list[slice]) -> list[torch.Tensor]:
+        """Users [n] in order, ranks [n], any tracks [n], and what is kept of both [3, n]."""
+        engine, dropout, n = self._engine, self._options.dropout, len(self._users)
+        random = np.random.default_rng((self._seed, epoch))
+        kept = np.ones((3, n), np.float32)
+        for batch in some:
+            m = batch.stop - batch.start
+            kept[0, batch] = without(random, m, dropout)
+            kept[1:, batch] = without(random, 2 * m, dropout).reshape(2, m)
+        drawn = (
+            random.permutation(n),
+            random.integers(min(self._options.top, len(self._tracks)), size=n),
+            random.integers(len(self._tracks), size=n),
+            kept,
+        )
+        return [engine.to_torch(engine.asarray(each)) for each in drawn]
 
-        def moved(host: np.ndarray) -> torch.Tensor:
-            return engine.to_torch(engine.asarray(host))
-
-        here = moved(users)
-        places = self._users[here]
+    def _learn(
+        self, users: torch.Tensor, ranks: torch.Tensor, others: torch.Tensor, kept: torch.Tensor
+    ) -> torch.Tensor:
+        engine = self._engine
+        places = self._users[users]
         products = places @ self._tracks.T
         top = products.topk(min(self._options.top, len(self._tracks)), dim=1).indices
-        mine = moved(random.integers(top.shape[1], size=(n, 1)))
-        tracks = torch.cat(
-            [top.gather(1, mine)[:, 0], moved(random.integers(len(self._tracks), size=n))]
-        )
-        kept, kept_tracks = (moved(without(random, m, dropout)) for m in (n, 2 * n))
-        content = engine.to_torch(self._vectors(engine.from_torch(here)))[:, self._content]
-        found = self._located(0, torch.cat([places * kept[:, None], content], dim=1))
-        others = self._located(1, self._tracks[tracks] * kept_tracks[:, None])
+        tracks = torch.cat([top.gather(1, ranks[:, None])[:, 0], others])
+        content = engine.to_torch(self._vectors(engine.from_torch(users)))[:, self._content]
+        found = self._located(0, torch.cat([places * kept[0, :, None], content], dim=1))
+        others = self._located(1, self._tracks[tracks] * kept[1:].reshape(-1, 1))
         loss = nn.functional.mse_loss(found @ others.T, products[:, tracks])
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)  # what loss.backward() does, with annotations

@@ -36,26 +36,22 @@ _BATCH = 4096
 _NEGATIVE = ("skipped", "banned")
 
 
-def content_columns(dimension: int) -> list[int]:
+def content_columns(xp: Any, dimension: int) -> Array:
     """Columns of the input vector that DropoutNet looks at: none of skips and bans (4.1.3).
 
     Examples
     --------
-    >>> len(content_columns(128)), len(content_columns(256))
+    >>> import numpy as np
+    >>> len(content_columns(np, 128)), len(content_columns(np, 256))
     (1805, 3597)
     """
-    blocks = [
-        place * dimension + column
-        for place, name in enumerate(BLOCKS)
-        if not name.startswith(_NEGATIVE)
-        for column in range(dimension)
-    ]
-    scalars = [
-        len(BLOCKS) * dimension + place
-        for place, name in enumerate(SCALARS)
-        if not name.removeprefix("nb_").startswith(_NEGATIVE)
-    ]
-    return blocks + scalars
+    widths = dict.fromkeys(BLOCKS, dimension) | dict.fromkeys(SCALARS, 1)
+    parts, start = [], 0
+    for name, width in widths.items():
+        if not name.removeprefix("nb_").startswith(_NEGATIVE):
+            parts.append(xp.arange(start, start + width))
+        start += width
+    return xp.concatenate(parts)
 
 
 @dataclass(frozen=True)
@@ -208,5 +204,4 @@ class DropoutNetSemi(Strategy):
 
 
 def _columns(context: Context) -> Array:
-    columns = content_columns(int(context.tracks.shape[1]))
-    return context.engine.xp.asarray(columns)
+    return content_columns(context.engine.xp, int(context.tracks.shape[1]))

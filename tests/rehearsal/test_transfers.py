@@ -55,6 +55,7 @@ TO_DEVICE = {
     "evaluation/new_releases.py:new_releases": "an order of the held-out tracks, drawn likewise",
     "evaluation/new_releases.py:_Trial.__init__": "the held-out tracks, drawn from the seed",
     "models/training.py:_batches": "a permutation of the users, drawn from the seed",
+    "models/dropoutnet.py:DropoutNetTraining._draws": "what each epoch draws from the seed",
     "models/streams.py:StreamTraining._draws": "what each epoch draws from the seed",
     "strategies/best.py:Best.fit": "a sample drawn from the seed",
     "strategies/input_features.py:InputFeatures.fit": "a sample drawn from the seed",

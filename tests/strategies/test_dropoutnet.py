@@ -20,7 +20,7 @@ from tests.strategies.test_gate import staged
 
 K = 8
 QUICK: dict[str, Any] = {"hidden": (7, 5), "rank": 4, "epochs": 3, "batch_size": 5, "top": 6}
-CONTENT = content_columns(D)
+CONTENT = content_columns(np, D)
 
 
 def places_of(engine: Engine, network: Any, vectors: HostArray) -> HostArray:
@@ -46,7 +46,7 @@ def training(engine: Engine, stage: Stage, **options: Any) -> DropoutNetTraining
     return DropoutNetTraining(
         engine,
         past.inputs,
-        engine.asarray(np.array(CONTENT)),
+        engine.asarray(CONTENT),
         past.space,
         options=DropoutNetConfig(**QUICK | options),
         seed=0,
