@@ -39,6 +39,7 @@ def another(key: str, value: Any) -> Any:
         "mlp.optimizer": "sgd",
         "strategies.names": ("semi", "popularity"),
         "strategies.best_experts": ("semi", "ridge"),
+        "strategies.dropoutnet_full_cold": "transform",
         "strategies.ridge_targets": ("month",),
         "strategies.similarity": "inner",
         "strategies.registration_day_fallback": "none",
