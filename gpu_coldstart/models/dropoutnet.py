@@ -135,17 +135,17 @@ class DropoutNetTraining:
         return [engine.to_torch(engine.asarray(each)) for each in drawn]
 
     def _learn(
-        self, users: torch.Tensor, ranks: torch.Tensor, others: torch.Tensor, kept: torch.Tensor
+        self, users: torch.Tensor, ranks: torch.Tensor, drawn: torch.Tensor, kept: torch.Tensor
     ) -> torch.Tensor:
         engine = self._engine
         places = self._users[users]
         products = places @ self._tracks.T
         top = products.topk(min(self._options.top, len(self._tracks)), dim=1).indices
-        tracks = torch.cat([top.gather(1, ranks[:, None])[:, 0], others])
+        tracks = torch.cat([top.gather(1, ranks[:, None])[:, 0], drawn])
         content = engine.to_torch(self._vectors(engine.from_torch(users)))[:, self._content]
-        found = self._located(0, torch.cat([places * kept[0, :, None], content], dim=1))
-        others = self._located(1, self._tracks[tracks] * kept[1:].reshape(-1, 1))
-        loss = nn.functional.mse_loss(found @ others.T, products[:, tracks])
+        ours = self._located(0, torch.cat([places * kept[0, :, None], content], dim=1))
+        theirs = self._located(1, self._tracks[tracks] * kept[1:].reshape(-1, 1))
+        loss = nn.functional.mse_loss(ours @ theirs.T, products[:, tracks])
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)  # what loss.backward() does, with annotations
         self._optimizer.step()
