@@ -190,6 +190,8 @@ STRATEGIES = Registry(
         "item-item": "gpu_coldstart.strategies.item_item:ItemItem",
         "dropoutnet-full": "gpu_coldstart.strategies.dropoutnet:DropoutNetFull",
         "dropoutnet-semi": "gpu_coldstart.strategies.dropoutnet:DropoutNetSemi",
+        "melu-full": "gpu_coldstart.strategies.melu:MeluFull",
+        "melu-semi": "gpu_coldstart.strategies.melu:MeluSemi",
         "best": "gpu_coldstart.strategies.best:Best",
     },
     ("Parameters", "State", "fit", "recommend"),

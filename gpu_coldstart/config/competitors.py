@@ -8,7 +8,7 @@ from pydantic import Field
 
 from gpu_coldstart.config.base import Count, Listed, Natural, NonNegative, Parameters, Positive
 
-__all__ = ["DropoutNetConfig"]
+__all__ = ["DropoutNetConfig", "MeluConfig"]
 
 
 class DropoutNetConfig(Parameters):
@@ -49,4 +49,51 @@ class DropoutNetConfig(Parameters):
     weight_decay: NonNegative = 0.0
     batch_size: Annotated[int, Field(ge=2, le=1 << 20)] = 256
     epochs: Count = 40
+    patience: Natural = 5
+
+
+class MeluConfig(Parameters):
+    """Settings of MeLU (Lee et al. 2019).
+
+    Attributes
+    ----------
+    embedding : int
+        Width of the embedding of a user, and of a track's.
+    hidden : int
+        Width of both hidden layers of the decision.
+    support : int
+        Tracks of each kind that the decision layers are adapted to at most: streamed or made
+        favourites on registration day, skipped or banned, and drawn.
+    local_learning_rate : float
+        Of the steps of gradient descent that adapt them.
+    local_steps : int
+        How many; 0 adapts nothing.
+    first_order : bool
+        Take the adaptation's gradient for a constant while training, as the authors' code does.
+    query : int
+        Other tracks of a warm user that an adapted network is judged by in a step, at most.
+    negatives : int
+        Tracks drawn for each of these.
+    learning_rate : float
+        Of Adam.
+    batch_size : int
+        Users.
+    epochs : int
+        Maximum number of passes over the warm users.
+    patience : int
+        Stop after this many epochs without a better NDCG of the validation users and keep the best
+        epoch; 0 never stops early and keeps the last.
+    """
+
+    embedding: Count = 64
+    hidden: Count = 64
+    support: Count = 16
+    local_learning_rate: Positive = 0.03
+    local_steps: Natural = 1
+    first_order: bool = False
+    query: Count = 16
+    negatives: Count = 8
+    learning_rate: Positive = 0.0005
+    batch_size: Count = 64
+    epochs: Count = 20
     patience: Natural = 5

@@ -30,7 +30,7 @@ from gpu_coldstart.config.base import (
     Parameters,
     one_of,
 )
-from gpu_coldstart.config.competitors import DropoutNetConfig
+from gpu_coldstart.config.competitors import DropoutNetConfig, MeluConfig
 from gpu_coldstart.config.components import (
     AlsFoldInConfig,
     BestConfig,
@@ -217,6 +217,7 @@ _WithBuiltin: Any = create_model(
     **strategy_fields("track-softmax", TrackSoftmaxConfig),
     **strategy_fields("item-item", ItemItemConfig),
     **strategy_fields("dropoutnet-full", DropoutNetConfig),
+    **strategy_fields("melu-full", MeluConfig),
     **strategy_fields("best", BestConfig),
 )
 

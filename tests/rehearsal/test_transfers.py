@@ -56,9 +56,11 @@ TO_DEVICE = {
     "evaluation/new_releases.py:_Trial.__init__": "the held-out tracks, drawn from the seed",
     "models/training.py:_batches": "a permutation of the users, drawn from the seed",
     "models/dropoutnet.py:DropoutNetTraining._draws": "what each epoch draws from the seed",
+    "models/melu.py:MeluTraining._draws": "what each epoch draws from the seed",
     "models/streams.py:StreamTraining._draws": "what each epoch draws from the seed",
     "strategies/best.py:Best.fit": "a sample drawn from the seed",
     "strategies/input_features.py:InputFeatures.fit": "a sample drawn from the seed",
+    "strategies/melu.py:MeluFull.fit": "an order of the tracks, drawn from the seed",
     "strategies/ridge.py:_principal": "random directions drawn from the seed",
 }
 """Who may bring arrays to the device, and what for."""

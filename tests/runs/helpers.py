@@ -53,6 +53,9 @@ SIZES: dict[str, str] = {
     "strategies.dropoutnet_full_hidden": "9,8",
     "strategies.dropoutnet_full_rank": "6",
     "strategies.dropoutnet_full_epochs": "2",
+    "strategies.melu_full_embedding": "6",
+    "strategies.melu_full_hidden": "8",
+    "strategies.melu_full_epochs": "2",
     "segments.k": "6",
 }
 """Settings under which a run takes a fraction of a second."""

@@ -97,6 +97,10 @@ def dropoutnet(value: str, **under: str) -> Case:
     return learning("dropoutnet-full", value, under)
 
 
+def melu(value: str, **under: str) -> Case:
+    return learning("melu-full", value, under)
+
+
 def als(value: str) -> Case:
     return Case(value, SPACE, LOGS, space="ut-als")
 
@@ -229,6 +233,18 @@ CASES: dict[str, Case] = {
     "strategies.dropoutnet_full_batch_size": dropoutnet("32"),
     "strategies.dropoutnet_full_epochs": dropoutnet("3", patience="0"),
     "strategies.dropoutnet_full_patience": dropoutnet("0", learning_rate="1.0", epochs="20"),
+    "strategies.melu_full_embedding": melu("5"),
+    "strategies.melu_full_hidden": melu("7"),
+    "strategies.melu_full_support": melu("2"),
+    "strategies.melu_full_local_learning_rate": melu("0.5"),
+    "strategies.melu_full_local_steps": melu("3"),
+    "strategies.melu_full_first_order": melu("true", local_learning_rate="0.5"),
+    "strategies.melu_full_query": melu("3"),
+    "strategies.melu_full_negatives": melu("2"),
+    "strategies.melu_full_learning_rate": melu("0.01"),
+    "strategies.melu_full_batch_size": melu("32"),
+    "strategies.melu_full_epochs": melu("3", patience="0"),
+    "strategies.melu_full_patience": melu("0", learning_rate="1.0", epochs="20"),
     "strategies.input_features_k": Case("9", LISTS, NETWORK, strategy="input-features"),
     "strategies.input_features_points": Case("5", LISTS, NETWORK, strategy="input-features"),
     "carousels.playlists": Case("5", CAROUSEL, NETWORK),

@@ -51,7 +51,7 @@ PER_USER = re.compile(r"/predictions\.safetensors$")
 Row = dict[str, Any]
 TUNED = (
     *("mixture", "neighbours", "ridge", "gate", "track-softmax", "item-item"),
-    *("dropoutnet-full", "dropoutnet-semi"),
+    *("dropoutnet-full", "dropoutnet-semi", "melu-full", "melu-semi"),
 )
 """Strategies that choose among settings, or epochs, by the validation users, or follow one."""
 CURVES = {
@@ -68,6 +68,7 @@ PATIENT: dict[str, Any] = {
     "strategies__gate_patience": 0,
     "strategies__track_softmax_patience": 0,
     "strategies__dropoutnet_full_patience": 0,
+    "strategies__melu_full_patience": 0,
     "strategies__ridge_strengths": 0.1,
     "strategies__ridge_targets": "all",
     "strategies__mixture_sharpnesses": 1.0,
