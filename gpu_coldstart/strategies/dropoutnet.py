@@ -7,7 +7,6 @@ semi-personalised ones the warm users are cut into segments by their places ther
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,9 +14,8 @@ from typing import Any
 from gpu_coldstart.batches import by_batches
 from gpu_coldstart.config.competitors import DropoutNetConfig
 from gpu_coldstart.data.signals import BLOCKS, SCALARS
-from gpu_coldstart.engine.base import Array, Csr, Feedforward
+from gpu_coldstart.engine.base import Array, Feedforward
 from gpu_coldstart.features import Inputs
-from gpu_coldstart.segments import cluster, shares_of
 from gpu_coldstart.spaces import Progress
 from gpu_coldstart.strategies.base import (
     Context,
@@ -26,8 +24,8 @@ from gpu_coldstart.strategies.base import (
     Retriever,
     Strategy,
     Users,
-    favourites,
 )
+from gpu_coldstart.strategies.placed import PlacedSemi
 from gpu_coldstart.strategies.tuning import best_epoch
 
 __all__ = ["DropoutNetFull", "DropoutNetSemi", "content_columns"]
@@ -135,72 +133,22 @@ class DropoutNetFull(Strategy):
         return engine.feed_forward(self.state.network, given)
 
 
-@dataclass(frozen=True)
-class TowerSegments:
-    """Segments of the warm users by their places in the towers' space.
-
-    Attributes
-    ----------
-    centroids : Array [k, rank] of float32
-    shares : Csr [k, tracks]
-        Popularity of each track in each segment.
-    """
-
-    centroids: Array
-    shares: Csr
-
-
-class DropoutNetSemi(Strategy):
-    """The favourites of the segment whose centroid is nearest in the towers' space.
-
-    As many segments as in the warm space, made and ranked the same way.
-    """
+class DropoutNetSemi(PlacedSemi):
+    """The favourites of the segment whose centroid is nearest in the towers' space."""
 
     name = "dropoutnet-semi"
     label = "DropoutNet Semi-Pers."
-    uses_prediction = False
-    State = TowerSegments
+    full = DropoutNetFull.name
 
-    def __init__(
-        self,
-        context: Context,
-        parameters: Any = None,
-        state: Any = None,
-        experts: Mapping[str, Strategy] | None = None,
-    ):
-        super().__init__(context, parameters, state)
-        self._towers: Any = (experts or {}).get(DropoutNetFull.name)
+    def warm(self, past: Past) -> Array:
+        """See :meth:`PlacedSemi.warm`."""
+        places: Array = self._placing.warm(past.inputs, past.space.users)
+        return places
 
-    @classmethod
-    def experts_of(cls, parameters: Any) -> tuple[str, ...]:
-        """See :meth:`Strategy.experts_of`."""
-        return (DropoutNetFull.name,)
-
-    @classmethod
-    def fit(
-        cls, context: Context, parameters: Any, past: Past, progress: Progress
-    ) -> TowerSegments:
-        """Cut the warm users into segments."""
-        towers: Any = past.experts[DropoutNetFull.name]
-        progress(0, 2, "placing all warm users")
-        places = towers.warm(past.inputs, past.space.users)
-        progress(1, 2, "segments")
-        k = len(context.centroids)
-        found = cluster(context.engine, places, k, past.clustering, context.seed)
-        of = past.clustering.popularity
-        shares = shares_of(context.engine, past.logs.plays, found.labels, k, of=of)
-        return TowerSegments(found.centroids, shares)
-
-    def recommend(self, users: Users, k: int) -> Ranking:
-        """See :meth:`Strategy.recommend`."""
-        segments, _ = self.segments_of(users)
-        return favourites(self.context, self.state.shares, segments[:, 0], k)
-
-    def segments_of(self, users: Users) -> tuple[Array, Array]:
-        """The nearest segment, at weight 1."""
-        engine, places = self.context.engine, self._towers.located(users)
-        nearest, distance = engine.nearest(places, self.state.centroids, 1)
-        return nearest, engine.xp.ones_like(distance)
+    def located(self, users: Users) -> Array:
+        """See :meth:`PlacedSemi.located`."""
+        places: Array = self._placing.located(users)
+        return places
 
 
 def _columns(context: Context) -> Array:

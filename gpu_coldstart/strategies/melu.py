@@ -16,12 +16,12 @@ import numpy as np
 from gpu_coldstart.batches import batches, by_batches
 from gpu_coldstart.config.competitors import MeluConfig
 from gpu_coldstart.data.registrations import Registrations
-from gpu_coldstart.engine.base import Array, Csr, Feedforward
+from gpu_coldstart.engine.base import Array, Feedforward
 from gpu_coldstart.engine.types import Dense
 from gpu_coldstart.features import Inputs
-from gpu_coldstart.segments import cluster, shares_of
 from gpu_coldstart.spaces import Progress, unit_rows
-from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users, favourites
+from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
+from gpu_coldstart.strategies.placed import PlacedSemi
 from gpu_coldstart.strategies.tuning import best_epoch
 from gpu_coldstart.supports import Support, supports
 
@@ -206,34 +206,17 @@ class MeluFull(Strategy):
         return scores
 
 
-@dataclass(frozen=True)
-class MeluSegments:
-    """Segments of the warm users by where their scores place them.
-
-    Attributes
-    ----------
-    centroids : Array [k, d] of float32
-    shares : Csr [k, tracks]
-        Popularity of each track in each segment.
-    """
-
-    centroids: Array
-    shares: Csr
-
-
-class MeluSemi(Strategy):
+class MeluSemi(PlacedSemi):
     """The favourites of the segment whose centroid is nearest to where the scores place the user.
 
     MeLU has no space for users and tracks. That of the warm users has a place from which tracks
     look as the user's network sees them: v with ``v . t + c`` as near as possible, in least
-    squares, to the scores of all tracks t. Warm users are placed by their first day alike, and
-    make as many segments as in the warm space, ranked the same way.
+    squares, to the scores of all tracks t. Warm users are placed by their first day alike.
     """
 
     name = "melu-semi"
     label = "MeLU Semi-Pers."
-    uses_prediction = False
-    State = MeluSegments
+    full = MeluFull.name
 
     def __init__(
         self,
@@ -242,40 +225,17 @@ class MeluSemi(Strategy):
         state: Any = None,
         experts: Mapping[str, Strategy] | None = None,
     ):
-        super().__init__(context, parameters, state)
-        self._network: Any = (experts or {}).get(MeluFull.name)
-        self._placing = _placing(context)
+        super().__init__(context, parameters, state, experts)
+        self._to_place = _to_place(context)
 
-    @classmethod
-    def experts_of(cls, parameters: Any) -> tuple[str, ...]:
-        """See :meth:`Strategy.experts_of`."""
-        return (MeluFull.name,)
+    def warm(self, past: Past) -> Array:
+        """See :meth:`PlacedSemi.warm`."""
+        warm = self.context.engine.xp.arange(past.logs.n_warm)
+        return self.placed(past.logs.registrations, past.inputs, warm)
 
-    @classmethod
-    def fit(cls, context: Context, parameters: Any, past: Past, progress: Progress) -> MeluSegments:
-        """Cut the warm users into segments."""
-        engine, logs = context.engine, past.logs
-        progress(0, 2, "placing all warm users")
-        warm = engine.xp.arange(logs.n_warm)
-        unfitted = cls(context, parameters, None, past.experts)
-        places = unfitted.placed(logs.registrations, past.inputs, warm)
-        progress(1, 2, "segments")
-        k = len(context.centroids)
-        found = cluster(engine, places, k, past.clustering, context.seed)
-        shares = shares_of(engine, logs.plays, found.labels, k, of=past.clustering.popularity)
-        return MeluSegments(found.centroids, shares)
-
-    def recommend(self, users: Users, k: int) -> Ranking:
-        """See :meth:`Strategy.recommend`."""
-        segments, _ = self.segments_of(users)
-        return favourites(self.context, self.state.shares, segments[:, 0], k)
-
-    def segments_of(self, users: Users) -> tuple[Array, Array]:
-        """The nearest segment, at weight 1."""
-        engine = self.context.engine
-        places = self.placed(users.registrations, users.inputs, users.numbers)
-        nearest, distance = engine.nearest(places, self.state.centroids, 1)
-        return nearest, engine.xp.ones_like(distance)
+    def located(self, users: Users) -> Array:
+        """See :meth:`PlacedSemi.located`."""
+        return self.placed(users.registrations, users.inputs, users.numbers)
 
     def placed(self, registrations: Registrations, inputs: Inputs, users: Array) -> Array:
         """Where their scores place users [n], by number: [n, d] of float32, of length 1."""
@@ -283,13 +243,13 @@ class MeluSemi(Strategy):
 
         def place(scores: Array) -> tuple[Array]:
             # A vector times a matrix for each, as if alone.
-            return ((scores[:, None] @ self._placing)[:, 0],)
+            return ((scores[:, None] @ self._to_place)[:, 0],)
 
-        (places,) = self._network.scored(registrations, inputs, users, place)
+        (places,) = self._placing.scored(registrations, inputs, users, place)
         return unit_rows(places).astype(xp.float32)
 
 
-def _placing(context: Context) -> Array:
+def _to_place(context: Context) -> Array:
     """From scores of all tracks to the place that explains them best [tracks, d] of float64."""
     xp = context.engine.xp
     tracks = context.tracks.astype(xp.float64)

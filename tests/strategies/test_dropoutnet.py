@@ -78,11 +78,11 @@ def test_lists_follow_from_the_towers(engine: Engine, kind: str) -> None:
 def test_segments_are_of_the_towers_space(engine: Engine) -> None:
     _, stage = staged(engine)
     strategy: Any = stage.strategy("dropoutnet-semi")
-    network = strategy._towers.state.network
+    network = strategy._placing.state.network
     users = engine.to_host(stage.past.space.users)
     vectors = engine.to_host(stage.past.inputs.batch(engine.xp.arange(N_WARM)))
     warm = places_of(engine, network, np.hstack([users, vectors[:, CONTENT]]))
-    found = engine.to_host(strategy._towers.warm(stage.past.inputs, stage.past.space.users))
+    found = engine.to_host(strategy._placing.warm(stage.past.inputs, stage.past.space.users))
     assert_allclose(found, warm, rtol=1e-4, atol=1e-6)
     centroids = engine.to_host(strategy.state.centroids)
     assert centroids.shape == (len(stage.context.centroids), warm.shape[1])

@@ -327,7 +327,7 @@ def test_segments_are_of_the_places_that_scores_make(engine: Engine) -> None:
     design = np.hstack([engine.to_host(stage.context.tracks), np.ones((N_TRACKS, 1))])
     places = []
     for vector, did in zip(vectors, day, strict=True):
-        scores = naive_scores(engine, strategy._network, vector, did)
+        scores = naive_scores(engine, strategy._placing, vector, did)
         place = np.linalg.lstsq(design.astype(float), scores, rcond=None)[0][:D]
         places.append(place / np.linalg.norm(place))
     warm, cold = np.split(np.array(places), [N_WARM])
