@@ -218,7 +218,7 @@ def test_an_absurd_value_is_refused_in_a_short_sentence(key: str, value: Any) ->
 def test_an_absurd_name_is_refused_in_a_short_sentence(key: str) -> None:
     with pytest.raises(UserError, match=key.replace(".", r"\.")) as refusal:
         resolve(settings={key: "a" * 5000})
-    assert len(str(refusal.value)) < 300
+    assert len(str(refusal.value)) < 350  # with all that there is to choose from
 
 
 def test_a_byte_order_mark_is_no_harm(tmp_path: Path) -> None:

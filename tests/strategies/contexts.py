@@ -21,6 +21,12 @@ from tests.worlds import hand_logs, sparse, types
 
 N_WARM, N_COLD, N_TRACKS, D, N_SEGMENTS = 12, 7, 20, 6, 4
 
+SMALL: dict[str, dict[str, Any]] = {
+    "dropoutnet-full": {"hidden": (7, 5), "rank": 4, "epochs": 3},
+    "melu-full": {"embedding": 5, "hidden": 6, "epochs": 3},
+}
+"""Settings of experts that take long to learn."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -42,7 +48,9 @@ class Stage:
         """A strategy, fitted where it has a state."""
         kind: type[Strategy] = registry.STRATEGIES.get(name)
         chosen = kind.Parameters(**parameters)
-        experts = {each: self.strategy(each) for each in kind.experts_of(chosen)}
+        experts = {
+            each: self.strategy(each, **SMALL.get(each, {})) for each in kind.experts_of(chosen)
+        }
         past = replace(self.past, experts=experts)
         state = kind.fit(self.context, chosen, past, lambda *_: None)
         return kind(self.context, chosen, state, **({"experts": experts} if experts else {}))

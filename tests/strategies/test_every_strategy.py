@@ -14,12 +14,12 @@ from gpu_coldstart.engine import Engine
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.strategies import recommend
 from tests.builtin import EVERY_STRATEGY as NAMES
-from tests.strategies.contexts import N_COLD, N_TRACKS, World, lists
+from tests.strategies.contexts import N_COLD, N_TRACKS, SMALL, World, lists
 
 K = 8
 
 
-OPTIONS: dict[str, dict[str, Any]] = {
+OPTIONS: dict[str, dict[str, Any]] = SMALL | {
     "input-features": {"k": 3},
     # cuML does not number segments twice alike where there are as many as users.
     "gate": {"segments": (2, 3)},
