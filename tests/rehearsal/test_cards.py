@@ -6,6 +6,7 @@ Both processes work on stand-ins: the second one finds them through a ``sitecust
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -131,18 +132,13 @@ def test_two_cards_come_to_what_one_does(
 
 def test_a_run_goes_on_on_any_number_of_cards(two: Stage, one_card: Path, tmp_path: Path) -> None:
     """What is left of both spaces is done; a space that is done needs no second process."""
-    out = tmp_path / "run"
-    half = ("--strategies", "popularity", "--set", "mlp.epochs_ut_als=3")
-    assert command(*synthetic(), *FEW, *half, *BOTH, "--out", out).status == 0
-    result = command(*synthetic(), *FEW, *BOTH, "--out", out, "--resume")
+    out = shutil.copytree(one_card, tmp_path / "run")
+    other = ("--set", "mlp.epochs_ut_als=3", "--out", out, "--resume")
+    result = command(*synthetic(), *FEW, *BOTH, *other)
     assert result.status == 0, result.err
     assert "ut-als/space                       kept from before" in result.out
     assert "on GPU 1\n" in result.out
-    assert not differing(lasting(one_card), lasting(out))
-    assert told(one_card) == told(out)
-    again = command(
-        *synthetic(), *FEW, *BOTH, "--set", "evaluation.folds=5", "--out", out, "--resume"
-    )
+    again = command(*synthetic(), *FEW, *BOTH, "--set", "evaluation.folds=5", *other)
     assert again.status == 0, again.err
     assert "on GPU 1\n" not in again.out
 

@@ -27,62 +27,61 @@ OPTIONS: dict[str, dict[str, Any]] = SMALL | {
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("k", [1, 7, N_TRACKS])
-def test_lists_are_whole_and_descend(engine: Engine, name: str, k: int) -> None:
+def test_lists_are_whole_and_descend(engine: Engine, name: str) -> None:
     stage = World().stage(engine)
     strategy = stage.strategy(name, **OPTIONS.get(name, {}))
-    tracks, scores = lists(engine, recommend(strategy, stage.users, k))
-    assert scores.shape == (N_COLD, k)
-    for row, values in zip(tracks, scores, strict=True):
-        assert len(set(row)) == k
-        assert all(0 <= track < N_TRACKS for track in row)
-        assert (np.diff(values) <= 0).all()
-        for i in np.flatnonzero(np.diff(values) == 0):  # the one tie rule
-            assert row[i] < row[i + 1]
+    for k in (1, 7, N_TRACKS):
+        tracks, scores = lists(engine, recommend(strategy, stage.users, k))
+        assert scores.shape == (N_COLD, k)
+        for row, values in zip(tracks, scores, strict=True):
+            assert len(set(row)) == k
+            assert all(0 <= track < N_TRACKS for track in row)
+            assert (np.diff(values) <= 0).all()
+            for i in np.flatnonzero(np.diff(values) == 0):  # the one tie rule
+                assert row[i] < row[i + 1]
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("exclude", [False, True])
-def test_a_list_does_not_depend_on_the_other_users(
-    engine: Engine, name: str, exclude: bool
-) -> None:
+def test_a_list_does_not_depend_on_the_other_users(engine: Engine, name: str) -> None:
     """Any users, in any order, alone or twice, get the lists that they get among all, bit for bit.
 
     Many tracks score the same, so that a rounding which depends on the company would swap them.
     """
     stage = World().stage(engine)
     strategy = stage.strategy(name, **OPTIONS.get(name, {}))
-    whole, scores = lists(engine, recommend(strategy, stage.users, K, exclude_seen=exclude))
     groups = [[i] for i in range(N_COLD)]
     groups += [[6, 2, 2], [0, 1, 3, 5], list(range(N_COLD))[::-1]]
-    for group in groups:
-        some = recommend(strategy, stage.some(*group), K, exclude_seen=exclude)
-        tracks, some_scores = lists(engine, some)
-        assert tracks == [whole[i] for i in group]
-        assert_array_equal(some_scores, scores[group])
+    for exclude in (False, True):
+        whole, scores = lists(engine, recommend(strategy, stage.users, K, exclude_seen=exclude))
+        for group in groups:
+            some = recommend(strategy, stage.some(*group), K, exclude_seen=exclude)
+            tracks, some_scores = lists(engine, some)
+            assert tracks == [whole[i] for i in group]
+            assert_array_equal(some_scores, scores[group])
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("exclude", [False, True])
-def test_batches_change_nothing(
-    engine: Engine, name: str, exclude: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batches_change_nothing(engine: Engine, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = World().stage(engine)
     strategy = stage.strategy(name, **OPTIONS.get(name, {}))
-    whole, scores = lists(engine, recommend(strategy, stage.users, 5, exclude_seen=exclude))
-    done: list[int] = []
+    both = (False, True)
+    whole = [
+        lists(engine, recommend(strategy, stage.users, 5, exclude_seen=exclude)) for exclude in both
+    ]
     monkeypatch.setattr(
         gpu_coldstart.strategies,
         "by_batches",
         lambda *args, **options: by_batches(*args, **options, size=3),
     )
-    parts, part_scores = lists(
-        engine,
-        recommend(strategy, stage.users, 5, exclude_seen=exclude, progress=done.append),
-    )
-    assert parts == whole
-    assert_array_equal(part_scores, scores)
-    assert done == [3, 6, 7]
+    for (tracks, scores), exclude in zip(whole, both, strict=True):
+        done: list[int] = []
+        parts, part_scores = lists(
+            engine,
+            recommend(strategy, stage.users, 5, exclude_seen=exclude, progress=done.append),
+        )
+        assert parts == tracks
+        assert_array_equal(part_scores, scores)
+        assert done == [3, 6, 7]
 
 
 @pytest.mark.parametrize("name", NAMES)
