@@ -39,7 +39,7 @@ from gpu_coldstart.runs.artifacts import TEMPORARY, guarded, write_atomically
 
 __all__ = ["INDEX", "PREVIOUS", "SCHEMA", "opened", "read", "write"]
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the format; bundles of other versions are refused."""
 
 INDEX = "bundle.json"
