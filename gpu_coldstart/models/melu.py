@@ -9,12 +9,12 @@ from torch.func import functional_call, grad, vmap
 
 from gpu_coldstart.batches import batches
 from gpu_coldstart.config.competitors import MeluConfig
+from gpu_coldstart.data.supports import Support
 from gpu_coldstart.engine.base import Array, Csr, Engine, Feedforward
 from gpu_coldstart.engine.types import Dense
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.models.streams import Streams, block_scale
 from gpu_coldstart.spaces import Space
-from gpu_coldstart.supports import Support
 
 __all__ = ["MeluTraining", "Pairs", "adapted", "losses"]
 

@@ -212,10 +212,9 @@ def train(
     if options.patience:
         model.load_state_dict(best_weights)
     # Without the skipping of null blocks, which makes last bits depend on the batch.
-    with torch.random.fork_rng(devices=[]):  # its first weights are drawn, though not kept
-        whole = built(training=False)
-    whole.load_state_dict(model.state_dict())
-    return Network(whole.eval(), inputs.width, dimension, tuple(losses), tuple(cosines), best + 1)
+    widths = {"inputs": inputs.width, "outputs": dimension}
+    whole = restore(engine, kind, options, model.state_dict(), **widths)
+    return Network(whole, inputs.width, dimension, tuple(losses), tuple(cosines), best + 1)
 
 
 def restore(

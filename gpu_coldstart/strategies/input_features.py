@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gpu_coldstart.batches import batches, by_batches
 from gpu_coldstart.config.components import InputFeaturesConfig
-from gpu_coldstart.engine.base import Array, Csr, Engine
+from gpu_coldstart.engine.base import Array, Engine
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.segments import cluster, shares_of
 from gpu_coldstart.spaces import Progress, unit_rows
@@ -21,25 +20,11 @@ from gpu_coldstart.strategies.base import (
     Users,
     favourites,
 )
+from gpu_coldstart.strategies.placed import PlacedSegments
 
 __all__ = ["InputFeatures"]
 
 _BATCH = 4096
-
-
-@dataclass(frozen=True)
-class InputSegments:
-    """Segments of the warm users by their input vectors.
-
-    Attributes
-    ----------
-    centroids : Array [k, width] of float32
-    shares : Csr [k, tracks]
-        Popularity of each track in each segment.
-    """
-
-    centroids: Array
-    shares: Csr
 
 
 class InputFeatures(Strategy):
@@ -54,14 +39,14 @@ class InputFeatures(Strategy):
     name = "input-features"
     label = "Input Features Clustering"
     uses_prediction = False
-    State = InputSegments
+    State = PlacedSegments
 
     Parameters = InputFeaturesConfig
 
     @classmethod
     def fit(
         cls, context: Context, parameters: Any, past: Past, progress: Progress
-    ) -> InputSegments:
+    ) -> PlacedSegments:
         """Cluster the warm users' input vectors."""
         engine, logs = context.engine, past.logs
         k = min(parameters.k, logs.n_warm)
@@ -78,7 +63,7 @@ class InputFeatures(Strategy):
         # A segment of the sample keeps its members even if its centroid moved away from them.
         labels[sample] = sampled.labels
         shares = shares_of(engine, logs.plays, labels, k, of=past.clustering.popularity)
-        return InputSegments(sampled.centroids, shares)
+        return PlacedSegments(sampled.centroids, shares)
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""

@@ -16,6 +16,7 @@ import numpy as np
 from gpu_coldstart.batches import batches, by_batches
 from gpu_coldstart.config.competitors import MeluConfig
 from gpu_coldstart.data.registrations import Registrations
+from gpu_coldstart.data.supports import Support, supports
 from gpu_coldstart.engine.base import Array, Feedforward
 from gpu_coldstart.engine.types import Dense
 from gpu_coldstart.features import Inputs
@@ -23,7 +24,6 @@ from gpu_coldstart.spaces import Progress, unit_rows
 from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
 from gpu_coldstart.strategies.placed import PlacedSemi
 from gpu_coldstart.strategies.tuning import best_epoch
-from gpu_coldstart.supports import Support, supports
 
 __all__ = ["MeluFull", "MeluSemi", "adapted"]
 

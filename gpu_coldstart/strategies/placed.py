@@ -17,7 +17,7 @@ __all__ = ["PlacedSegments", "PlacedSemi"]
 
 @dataclass(frozen=True)
 class PlacedSegments:
-    """Segments of the warm users by their places.
+    """Segments of the warm users by their places, in whatever space.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class PlacedSemi(Strategy):
         experts: Mapping[str, Strategy] | None = None,
     ):
         super().__init__(context, parameters, state)
-        self._placing: Any = (experts or {}).get(self.full)
+        self._placing: Any = dict(experts or {})[self.full]
 
     @classmethod
     def experts_of(cls, parameters: Any) -> tuple[str, ...]:

@@ -15,12 +15,12 @@ from torch import nn
 
 from gpu_coldstart.config.competitors import MeluConfig
 from gpu_coldstart.data.signals import SIGNALS
+from gpu_coldstart.data.supports import Support, supports
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.models import melu
 from gpu_coldstart.models.melu import MeluTraining, Pairs, losses
 from gpu_coldstart.strategies.melu import adapted
-from gpu_coldstart.supports import Support, supports
 from tests.strategies.contexts import N_COLD, N_TRACKS, N_WARM, D, Stage, World, lists
 from tests.strategies.test_supports import NOTHING, day_of, naive_support, order_of, staged
 

@@ -9,9 +9,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 from gpu_coldstart.data.signals import SIGNALS
+from gpu_coldstart.data.supports import supports
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
-from gpu_coldstart.supports import supports
 from tests.strategies.contexts import N_COLD, N_TRACKS, N_WARM, Stage, World
 from tests.worlds import sparse
 

@@ -114,7 +114,7 @@ class _Kept(FunctionCache):  # type: ignore[misc]
             _log.info("%s: the compiled code cannot be kept (%s)", self._name, error)
 
 
-# As above.
+# Numba comes without annotations, so that strict mypy takes its classes for Any.
 class _Files(IndexDataCacheFile):  # type: ignore[misc]
     """Machine code with its SHA-256 before it: Numba runs whatever a file holds."""
 

@@ -44,7 +44,7 @@ def fused(parts: Sequence[nn.Module]) -> Layer:
                 layers.append(partial(_hidden, linear, norm))
                 del left[:3]
             case [UnitLength(), *_]:
-                layers.append(_unit_length)
+                layers.append(partial(_applied, _UnitLength))
                 del left[0]
             case [other, *_]:
                 layers.append(other)
@@ -59,16 +59,13 @@ def _usual(linear: nn.Linear, norm: nn.BatchNorm1d) -> bool:
 
 
 def _hidden(linear: nn.Linear, norm: nn.BatchNorm1d, vectors: torch.Tensor) -> torch.Tensor:
-    # torch leaves this method without annotations, which strict mypy may not call.
-    outputs: torch.Tensor = _Hidden.apply(  # type: ignore[no-untyped-call]
-        vectors, norm, linear.weight, linear.bias, norm.weight, norm.bias
-    )
-    return outputs
+    return _applied(_Hidden, vectors, norm, linear.weight, linear.bias, norm.weight, norm.bias)
 
 
-def _unit_length(vectors: torch.Tensor) -> torch.Tensor:
-    units: torch.Tensor = _UnitLength.apply(vectors)  # type: ignore[no-untyped-call]
-    return units
+def _applied(function: type[torch.autograd.Function], *given: Any) -> torch.Tensor:
+    # torch leaves `apply` without annotations, which strict mypy may not call.
+    found: torch.Tensor = function.apply(*given)  # type: ignore[no-untyped-call]
+    return found
 
 
 class _Hidden(torch.autograd.Function):
