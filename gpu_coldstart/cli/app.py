@@ -10,6 +10,7 @@ import typer
 
 from gpu_coldstart.cli import (
     bench,
+    benchmark,
     check,
     compare,
     console,
@@ -44,6 +45,9 @@ app = typer.Typer(
 app.command("run", help=run.HELP, short_help=run.SHORT, epilog=run.EPILOG)(with_room(run.run))
 app.command("check", help=check.HELP, short_help=check.SHORT)(with_room(check.check))
 app.command("compare", help=compare.HELP, short_help=compare.SHORT)(with_room(compare.compare))
+app.command("benchmark", help=benchmark.HELP, short_help=benchmark.SHORT, epilog=benchmark.EPILOG)(
+    with_room(benchmark.benchmark)
+)
 app.command("export", help=export.HELP, short_help=export.SHORT)(with_room(export.export))
 app.command("recommend", help=recommend.HELP, short_help=recommend.SHORT)(
     with_room(recommend.recommend)

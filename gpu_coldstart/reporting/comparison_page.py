@@ -12,6 +12,7 @@ from gpu_coldstart.reporting.blocks import (
     NOT_KNOWN,
     Block,
     Grid,
+    Picture,
     Section,
     Text,
     interval,
@@ -151,7 +152,7 @@ def _times(runs: Sequence[FinishedRun], names: Sequence[str]) -> Grid:
 
 
 def markdown(title: str, sections: Sequence[Section]) -> str:
-    """Sections of paragraphs and tables as Markdown that is also read easily as it is."""
+    """Sections of paragraphs, tables and pictures as Markdown that is also read easily as it is."""
     parts = [f"# {title}"]
     for section in sections:
         parts.append(f"## {section.title}")
@@ -163,4 +164,7 @@ def markdown(title: str, sections: Sequence[Section]) -> str:
                 ]
             elif isinstance(block, Text):
                 parts.append(block.text)
+            elif isinstance(block, Picture):
+                title = block.caption.partition(". ")[0]
+                parts += [f"![{title}]({block.files[0]})", block.caption]
     return "\n\n".join(parts) + "\n"

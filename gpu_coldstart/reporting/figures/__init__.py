@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from gpu_coldstart.evaluation.tables import Table
 from gpu_coldstart.reporting.figures.common import Drawing
 from gpu_coldstart.reporting.figures.quality import results, strata
+from gpu_coldstart.reporting.figures.ranks import ranks
 from gpu_coldstart.reporting.figures.shown import discovery, exposure, replay
 from gpu_coldstart.reporting.figures.training import blends, calibration, learning
 from gpu_coldstart.reporting.rows import Line, lines_of
@@ -27,6 +28,7 @@ _FIGURES: dict[str, Callable[[list[Line]], Iterator[Drawing]]] = {
     "calibration": calibration,
     "learning": learning,
     "blends": blends,
+    "benchmark": ranks,
 }
 """Keyed by the table that each is drawn from."""
 
