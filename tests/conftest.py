@@ -17,8 +17,11 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from gpu_coldstart.engine import Engine, choose
+from tests.kernels.build import folder
 from tests.rehearsal.install import rehearsed
 from tests.rehearsal.record import Call, Stage
+
+folder()  # of the first process, before it starts others
 
 _calls: set[Call] = set()
 """Made by all rehearsals of the session."""

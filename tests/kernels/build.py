@@ -5,22 +5,31 @@ from __future__ import annotations
 import atexit
 import ctypes
 import hashlib
+import os
 import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["CompileError", "Declaration", "Library", "Parameter", "build", "compiler_flags"]
+__all__ = [
+    "CompileError",
+    "Declaration",
+    "Library",
+    "Parameter",
+    "build",
+    "compiler_flags",
+    "folder",
+]
 
 _HERE = Path(__file__).resolve().parent
 _BUILT: dict[str, Library] = {}
+_PLACE = "HOST_KERNELS"
 
 _LANGUAGE = ("-std=c++20", "-I", str(_HERE))
 # Products and sums are not fused, so that a kernel's roundings are those its source says; frames
@@ -105,7 +114,7 @@ def compiler_flags(options: Sequence[str]) -> tuple[str, ...]:
 
 
 def build(code: str, options: Sequence[str], *, sanitize: bool) -> Library:
-    """Compile a source, once per process for the same source, headers and options."""
+    """Compile a source, once for the same source, headers and options."""
     flags = compiler_flags(options)
     scanned = _run(
         [*_LANGUAGE, *flags, "-DSHIM_SCAN", "-imacros", "shim.h", "-E", "-P", "-x", "c++", "-"],
@@ -131,20 +140,28 @@ def _unit(code: str, names: Sequence[str]) -> str:
     return "\n".join([*head, '#line 1 "entries"', *aliases, "}", *entries, ""])
 
 
-@cache
-def _folder() -> Path:
-    """Where libraries lie until the process ends."""
-    folder = Path(tempfile.mkdtemp(prefix="host-kernels-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+def folder() -> Path:
+    """Where libraries lie until the process that asked first ends; processes it starts share it."""
+    if _PLACE not in os.environ:
+        os.environ[_PLACE] = tempfile.mkdtemp(prefix="host-kernels-")
+        atexit.register(_remove, os.getpid())
+    return Path(os.environ[_PLACE])
+
+
+def _remove(owner: int) -> None:
+    if os.getpid() == owner:  # and not a process forked from it
+        shutil.rmtree(folder(), ignore_errors=True)
 
 
 def _compile(key: str, unit: str, flags: Sequence[str]) -> ctypes.PyDLL:
-    object_file, library = _folder() / f"{key}.o", _folder() / f"{key}.so"
-    _run([*_LANGUAGE, *_FLAGS, *flags, "-x", "c++", "-c", "-", "-o", str(object_file)], unit)
-    # Without the sanitizer's flag, for the shim has what its library would bring.
-    _run([*_LINK, str(object_file), "-o", str(library)], "")
-    object_file.unlink()
+    library = folder() / f"{key}.so"
+    if not library.exists():
+        half, object_file = (library.with_suffix(f".{os.getpid()}.{end}") for end in ("so", "o"))
+        _run([*_LANGUAGE, *_FLAGS, *flags, "-x", "c++", "-c", "-", "-o", str(object_file)], unit)
+        # Without the sanitizer's flag, for the shim has what its library would bring.
+        _run([*_LINK, str(object_file), "-o", str(half)], "")
+        object_file.unlink()
+        half.replace(library)
     # PyDLL keeps the interpreter's lock: a library runs one launch at a time.
     return ctypes.PyDLL(str(library))
 
