@@ -10,11 +10,15 @@ import typer
 
 from gpu_coldstart.cli import console, interruption, options
 from gpu_coldstart.cli.memory import with_room
+from gpu_coldstart.datasets.published import NAMES
 from gpu_coldstart.datasets.synthetic.world import PRESETS
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Write Parquet files of a made-up streaming service.", rich_markup_mode=None)
+app = typer.Typer(
+    help="Write a data set as Parquet files: made up, or published by others.",
+    rich_markup_mode=None,
+)
 
 _Preset = Annotated[
     str,
@@ -77,6 +81,37 @@ def deezer_layout(
     targets(FILES, out, force=force)
     with interruption.work():
         _write(make(preset, seed, as_text=strings), out, force=force)
+
+
+@app.command("convert", short_help="A data set that others have published.")
+@with_room
+def convert(
+    *,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", parser=options.one_of(NAMES), help=f"One of {', '.join(NAMES)}."
+        ),
+    ],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH", parser=options.expanded, help="Its folder or archive, as downloaded."
+        ),
+    ],
+    out: _Out,
+    force: _Force = False,
+) -> None:
+    """Write users, tracks and interactions of a published data set, for --dataset events.
+
+    What stands for what: docs/data.md.
+    """
+    from gpu_coldstart.datasets.files import targets
+    from gpu_coldstart.datasets.published import reader
+
+    targets(("users", "tracks", "interactions"), out, force=force)
+    with interruption.work():
+        _write(reader(name)(path), out, force=force)
 
 
 def _write(writers: Mapping[str, Callable[[IO[bytes]], None]], out: Path, *, force: bool) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "flag",
     "integer",
     "integers",
+    "one_of",
     "path",
     "text",
     "version",
@@ -38,11 +39,13 @@ def choice(option: str, names: Sequence[str], help: str) -> Any:
         From the parser, naming the nearest choice.
     """
     metavar = "{" + ",".join(names) + "}"
-    parser = _one_of(names)
+    parser = one_of(names)
     return typer.Option(option, metavar=metavar, help=help, parser=parser, show_default=False)
 
 
-def _one_of(names: Sequence[str]) -> Callable[[str], str]:
+def one_of(names: Sequence[str]) -> Callable[[str], str]:
+    """A parser of one of some names; see :func:`choice`."""
+
     def parse(value: str) -> str:
         if value in names:
             return value
