@@ -16,6 +16,7 @@ from gpu_coldstart.cli import (
     console,
     data,
     demo,
+    doctor,
     export,
     load_store,
     options,
@@ -59,6 +60,7 @@ app.command("refresh", help=refresh.HELP, short_help=refresh.SHORT, epilog=refre
     with_room(refresh.refresh)
 )
 app.command("warm-up", help=warm_up.HELP, short_help=warm_up.SHORT)(with_room(warm_up.warm_up))
+app.command("doctor", help=doctor.HELP, short_help=doctor.SHORT)(with_room(doctor.doctor))
 app.add_typer(data.app, name="data")
 # All its arguments, --help among them, go to the benchmarks' own parser.
 app.command(
