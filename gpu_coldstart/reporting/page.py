@@ -24,6 +24,7 @@ def page(
     lead: str,
     sections: Sequence[Section],
     *,
+    verdict: Sequence[str] = (),
     warnings: Sequence[str] = (),
     beside: Sequence[str] = (),
 ) -> bytes:
@@ -34,7 +35,7 @@ def page(
     title, lead : str
         Heading and the line below it.
     sections : sequence of Section
-    warnings : sequence of str
+    verdict, warnings : sequence of str
         What comes before everything else.
     beside : sequence of str
         Files to point to, relative to the page.
@@ -43,6 +44,7 @@ def page(
         title=title,
         lead=lead,
         sections=sections,
+        verdict=verdict,
         warnings=warnings,
         files=beside,
         css=_style(),

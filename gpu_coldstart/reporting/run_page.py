@@ -25,6 +25,7 @@ from gpu_coldstart.reporting.blocks import (
 )
 from gpu_coldstart.reporting.labels import MEASURE_LABELS, space_name, strategy_name
 from gpu_coldstart.reporting.page import page
+from gpu_coldstart.reporting.verdict import verdict
 from gpu_coldstart.runs.progress import StageTime
 
 __all__ = ["RunSummary", "run_page", "statistics"]
@@ -113,7 +114,14 @@ def run_page(run: RunSummary, drawn: Mapping[str, Sequence[Drawn]]) -> bytes:
         _configuration(run),
     ]
     lead = "User cold start recommendation: what was run, on what data, and how good it was."
-    return page(run.title, lead, sections, warnings=run.warnings, beside=run.files)
+    return page(
+        run.title,
+        lead,
+        sections,
+        verdict=verdict(run.rows, run.tables),
+        warnings=run.warnings,
+        beside=run.files,
+    )
 
 
 def _pictures(drawn: Mapping[str, Sequence[Drawn]], table: str) -> list[Block]:
