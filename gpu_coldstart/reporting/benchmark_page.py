@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
-from gpu_coldstart.config.parameters import flat
-from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.evaluation.protocol import MEASURES
 from gpu_coldstart.reporting.benchmark import LEVEL, Entry
 from gpu_coldstart.reporting.blocks import (
@@ -24,6 +22,7 @@ from gpu_coldstart.reporting.blocks import (
 from gpu_coldstart.reporting.labels import space_name, strategy_name
 from gpu_coldstart.reporting.results import measure_head
 from gpu_coldstart.reporting.rows import Line, distinct, where
+from gpu_coldstart.reporting.settings import chosen
 
 __all__ = ["benchmark_sections"]
 
@@ -85,21 +84,15 @@ def _overview(entries: Sequence[Entry], quality: Sequence[Line]) -> Iterator[Blo
         ],
         frozenset({1, 3, 4, 5}),
     )
-    changed = [line for entry in entries for line in _changed(entry)]
+    changed = [
+        [entry.data, *line]
+        for entry in entries
+        for line in chosen(entry.runs[0].config)
+        if line[0] not in _TOLD
+    ]
     if changed:
         heads, words = ["data", "setting", "value", "instead of"], frozenset({1, 2, 3})
         yield Grid("settings", "Settings other than the preset's", heads, changed, words)
-
-
-def _changed(entry: Entry) -> Iterator[list[str]]:
-    """Settings of a data set's runs that are not what they are where nobody says otherwise."""
-    config = entry.runs[0].config
-    kept = ("dataset", "preset", "data", "evaluation.protocol")
-    preset = flat(resolve(settings={key: config[key] for key in kept}))
-    for key, value in config.items():
-        texts = setting_text(value), setting_text(preset.get(key))
-        if key not in _TOLD and len(set(texts)) > 1:
-            yield [entry.data, key, *texts]
 
 
 def _top(quality: Sequence[Line], k: int) -> Grid:

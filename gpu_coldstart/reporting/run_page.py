@@ -25,6 +25,7 @@ from gpu_coldstart.reporting.blocks import (
 )
 from gpu_coldstart.reporting.labels import MEASURE_LABELS, space_name, strategy_name
 from gpu_coldstart.reporting.page import page
+from gpu_coldstart.reporting.settings import chosen
 from gpu_coldstart.reporting.verdict import verdict
 from gpu_coldstart.runs.progress import StageTime
 
@@ -147,8 +148,13 @@ def _identity(run: RunSummary) -> Section:
         ("strategies", ", ".join(strategies)),
         ("versions", ", ".join(f"{name} {which}" for name, which in run.versions.items())),
     ]
-    grid = Grid("run-table", "The run", ("what", "value"), lines, frozenset({1}))
-    return Section("run", "What was run", [grid])
+    blocks: list[Block] = [Grid("run-table", "The run", ("what", "value"), lines, frozenset({1}))]
+    told = ("seed", "spaces", "strategies.names")
+    changed = [line for line in chosen(config) if line[0] not in told]
+    if changed:
+        heads, words = ("setting", "value", "instead of"), frozenset({1, 2})
+        blocks.append(Grid("chosen", "Settings other than the preset's", heads, changed, words))
+    return Section("run", "What was run", blocks)
 
 
 def _data(run: RunSummary) -> Section:
