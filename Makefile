@@ -50,6 +50,7 @@ fuzz: $(VENV)/.dev
 
 ## The site of the documentation, in docs/_build/html; a warning is an error
 docs: $(VENV)/.docs
+	rm -rf docs/_build docs/generated
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 ## The wheel, built and run in an empty environment outside the repository
