@@ -8,7 +8,7 @@ where users are predicted.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -163,10 +163,6 @@ class _Places:
         self._turn[order] = xp.arange(len(items)) - first[self._kind[order]]
         self._reach = (users * users).sum(axis=1) ** 0.5 * engine.longest(self._items)
 
-    def apart(self) -> Array:
-        """More than any two inner products are apart."""
-        return 1 + 3 * self._reach.max()
-
     def scores(self, some: slice) -> Array:
         """Inner products of some users and all items [n, m] of float32, roughly."""
         scores: Array = self._xp.take(self._users[some] @ self._items.T, self._kind, axis=1)
@@ -198,6 +194,16 @@ class _Places:
         taken[user, kind] = xp.clip(beaten - before, 0, sizes)
         among: Array = xp.take(taken, self._kind, axis=1) > self._turn
         return among
+
+
+def _count(xp: Any, ascending: Array, rows: Array, below: Callable[[Array], Array]) -> Array:
+    """How many values of some rows of ``ascending`` are below what is asked, by halving."""
+    m = ascending.shape[1]
+    count, step = xp.zeros_like(rows), 1 << m.bit_length()
+    while step := step >> 1:
+        last = count + (step - 1)
+        count += step * ((last < m) & below(ascending[rows, xp.minimum(last, m - 1)]))
+    return count
 
 
 class _Trial:
@@ -291,19 +297,18 @@ class _Trial:
         """See :class:`_Ranking`, by the places of tracks [tracks, d]."""
         xp, m = self._engine.xp, len(self._out)
         held_out = _Places(self._engine, self._rows, self._scaled(tracks[self.out]))
-        apart, n_users = held_out.apart(), len(self._audience.predicted)
+        n_users = len(self._audience.predicted)
         ends = xp.searchsorted(self._users, xp.arange(n_users + 1))
 
         def after(some: slice) -> tuple[Array, ...]:
             pairs = slice(int(ends[some.start]), int(ends[some.stop]))
             user = self._users[pairs] - some.start
             scores = held_out.scores(some)
-            # Users' scores one after the other, so far apart that all of them ascend.
-            starts = apart * xp.arange(len(scores), dtype=xp.float64)
-            own = scores[user, self._place[pairs]] + starts[user]
-            ascending = (xp.sort(scores, axis=1) + starts[:, None]).ravel()
-            low, high = (xp.searchsorted(ascending, own, side=side) for side in ("left", "right"))
-            return (((low + high - 1) / 2 - user * m) / max(1, m - 1),)
+            own = scores[user, self._place[pairs]]
+            scores.sort(axis=1)
+            less = _count(xp, scores, user, lambda each: each < own)
+            others = _count(xp, scores, user, lambda each: each <= own) - 1
+            return ((less + others) / 2 / max(1, m - 1),)
 
         return by_batches(xp, n_users, after, size=_USERS)[0]
 
