@@ -12,6 +12,7 @@ from scipy import sparse
 
 from gpu_coldstart.config.parameters import CarouselsConfig, EvaluationConfig
 from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.engine.cpu.threads import one_blas_thread
 from gpu_coldstart.evaluation import blends, tables
 from gpu_coldstart.evaluation.calibration import calibration, cosines, heard
 from gpu_coldstart.evaluation.comparisons import comparisons
@@ -165,9 +166,10 @@ def analyse(
         "replay": lambda: _replay(observed, spaces, carousels, **random),
     }
     made = {}
-    for done, (name, make) in enumerate(makers.items()):
-        progress(done, len(makers), name)
-        made[name] = tables.assemble(name, make())
+    with one_blas_thread():
+        for done, (name, make) in enumerate(makers.items()):
+            progress(done, len(makers), name)
+            made[name] = tables.assemble(name, make())
     return made
 
 

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from gpu_coldstart.batches import batches
 from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.engine.cpu.threads import over_rows
 from gpu_coldstart.evaluation.groups import Grouping, group_means
 from gpu_coldstart.spaces import unit_rows
 
@@ -22,7 +23,7 @@ AGAINST = {
 """What each cohort's predictions are compared with. The network was trained on the first."""
 
 _ROWS = 4096
-"""Rows converted to double precision at once."""
+"""Users looked at at once."""
 
 
 def heard(truth: sparse.csr_array, tracks: HostArray) -> HostArray:
@@ -39,7 +40,13 @@ def heard(truth: sparse.csr_array, tracks: HostArray) -> HostArray:
     -------
     HostArray [users, d] of float64
     """
-    sums: HostArray = truth @ unit_rows(tracks.astype(np.float64))
+    unit = unit_rows(tracks.astype(np.float64))
+    sums = np.empty((truth.shape[0], tracks.shape[1]))
+
+    def work(start: int, stop: int) -> None:
+        sums[start:stop] = truth[start:stop] @ unit
+
+    over_rows(len(sums), _ROWS, work)
     return sums
 
 
@@ -75,9 +82,8 @@ def calibration(
     by_space : mapping of space to HostArray [users]
         Cosine of each user's prediction.
     """
-    means = list(
-        group_means(np.array([*by_space.values()]), grouping, bootstrap=bootstrap, seed=seed)
-    )
+    series = np.array([*by_space.values()])
+    means = group_means(series, grouping, bootstrap=bootstrap, seed=seed)
     return [
         {
             "space": space,
