@@ -159,7 +159,7 @@ class _Places:
         self._kind = kind.ravel()
         order = xp.argsort(self._kind, kind="stable")
         first = xp.cumsum(self._sizes) - self._sizes
-        self._turn = xp.empty_like(order)
+        self._turn = xp.empty(len(items), dtype=xp.int32)
         self._turn[order] = xp.arange(len(items)) - first[self._kind[order]]
         self._reach = (users * users).sum(axis=1) ** 0.5 * engine.longest(self._items)
 
@@ -190,7 +190,7 @@ class _Places:
         before = xp.cumsum(sizes) - sizes
         before -= before[xp.searchsorted(user, user)]
         # The item at place j is among them if it beats more than j rivals.
-        taken = xp.zeros((len(users), len(self._items)), dtype=xp.int64)
+        taken = xp.zeros((len(users), len(self._items)), dtype=xp.int32)
         taken[user, kind] = xp.clip(beaten - before, 0, sizes)
         among: Array = xp.take(taken, self._kind, axis=1) > self._turn
         return among
