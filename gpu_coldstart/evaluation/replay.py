@@ -128,11 +128,11 @@ def successes(
     least : int
         Distinct tracks of a playlist that stand for it, 1 or more.
     """
-    counts = np.empty(shown.shape[:-1], np.int64)
+    counts, each = np.empty(shown.shape[:-1], np.int64), int(np.prod(shown.shape[1:]))
     done, by_name = (np.zeros((_AT_ONCE, of.shape[1]), bool) for of in (tracks, themselves))
     for some in batches(len(shown), _AT_ONCE):
         lists = shown[some].ravel()
-        users = np.repeat(np.arange(some.stop - some.start), shown[0].size)
+        users = np.repeat(np.arange(some.stop - some.start), each)
         offered = playlists[lists]
         places = np.repeat(users * done.shape[1], np.diff(offered.indptr)) + offered.indices
         with _marked(done, tracks[some]), _marked(by_name, themselves[some]):
