@@ -12,6 +12,7 @@ from scipy import sparse
 
 from gpu_coldstart.config.parameters import CarouselsConfig, EvaluationConfig
 from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.engine.cpu.threads import one_blas_thread
 from gpu_coldstart.evaluation import blends, tables
 from gpu_coldstart.evaluation.calibration import calibration, cosines, heard
 from gpu_coldstart.evaluation.comparisons import comparisons
@@ -140,11 +141,18 @@ def analyse(
         observed.of(observed.age, "test"),
     )
     spaces = results.spaces
+    ranks = {
+        (space, strategy): ranks_of(lists, observed.track_ids)
+        for space, made in spaces.items()
+        for strategy, lists in made.lists.items()
+    }
     makers: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
-        "results": lambda: tables.results(results.rows, _textbook(observed, results, evaluation.k)),
+        "results": lambda: tables.results(
+            results.rows, _textbook(observed, results.protocol, ranks, evaluation.k)
+        ),
         "comparisons": lambda: comparisons(results.sample),
         "strata": lambda: strata(results.sample, among, **random),
-        "exposure": lambda: _exposure(observed, spaces),
+        "exposure": lambda: _exposure(observed, ranks),
         "discovery": lambda: _blended(spaces, partial(_discovery, observed)),
         "segments": lambda: _segments(observed, spaces, carousels.least_tracks),
         "calibration": lambda: _calibration(observed, spaces, **random),
@@ -158,40 +166,41 @@ def analyse(
         "replay": lambda: _replay(observed, spaces, carousels, **random),
     }
     made = {}
-    for done, (name, make) in enumerate(makers.items()):
-        progress(done, len(makers), name)
-        made[name] = tables.assemble(name, make())
+    with one_blas_thread():
+        for done, (name, make) in enumerate(makers.items()):
+            progress(done, len(makers), name)
+            made[name] = tables.assemble(name, make())
     return made
 
 
 def _textbook(
-    observed: Observed, results: RunResults, ks: Sequence[int]
+    observed: Observed,
+    protocol: Protocol,
+    ranks: Mapping[tuple[str, str], HostArray],
+    ks: Sequence[int],
 ) -> Iterator[tuple[Place, Summary]]:
     """The textbook's measures, over the same parts and resamples as the paper's."""
     truth = observed.followup.streams
     sizes = np.diff(truth.indptr)
     measures = {}
-    for space, made in results.spaces.items():
-        for strategy, lists in made.lists.items():
-            hits = hits_of(ranks_of(lists, observed.track_ids) - 1, truth)
-            by_k = [user_measures(hits, sizes, k) for k in ks]
-            measures[space, strategy] = np.array(
-                [[each[name] for name in TEXTBOOK] for each in by_k]
-            )
-    sample = results.protocol.sample(measures, ks, TEXTBOOK)
-    return zip(sample.places, results.protocol.summaries(sample), strict=True)
+    for of, ranked in ranks.items():
+        hits = hits_of(ranked - 1, truth)
+        by_k = [user_measures(hits, sizes, k) for k in ks]
+        measures[of] = np.array([[each[name] for name in TEXTBOOK] for each in by_k])
+    sample = protocol.sample(measures, ks, TEXTBOOK)
+    return zip(sample.places, protocol.summaries(sample), strict=True)
 
 
-def _exposure(observed: Observed, spaces: Mapping[str, SpaceResults]) -> Iterator[dict[str, Any]]:
+def _exposure(
+    observed: Observed, ranks: Mapping[tuple[str, str], HostArray]
+) -> Iterator[dict[str, Any]]:
     """Figure 5, from the recommendations of every strategy."""
     country = observed.of(observed.country, "test")
     warm = observed.cohorts["warm"]
-    for space, made in spaces.items():
-        for strategy, lists in made.lists.items():
-            ranks = ranks_of(lists, observed.track_ids)
-            head = {"space": space, "strategy": strategy, "k": ranks.shape[1]}
-            for row in exposure(ranks, observed.popularity, warm.stop - warm.start, country):
-                yield head | row
+    for (space, strategy), ranked in ranks.items():
+        head = {"space": space, "strategy": strategy, "k": ranked.shape[1]}
+        for row in exposure(ranked, observed.popularity, warm.stop - warm.start, country):
+            yield head | row
 
 
 def _discovery(observed: Observed, blending: Blending) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from gpu_coldstart.batches import batches
 from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.engine.cpu.threads import over_rows
 from gpu_coldstart.evaluation.groups import Grouping, group_means
 from gpu_coldstart.spaces import unit_rows
 
@@ -23,6 +24,9 @@ AGAINST = {
 
 _ROWS = 4096
 """Rows converted to double precision at once."""
+
+_COLUMNS = 16
+"""Dimensions summed at once, so few that those of all tracks stay in a processor's cache."""
 
 
 def heard(truth: sparse.csr_array, tracks: HostArray) -> HostArray:
@@ -39,7 +43,16 @@ def heard(truth: sparse.csr_array, tracks: HostArray) -> HostArray:
     -------
     HostArray [users, d] of float64
     """
-    sums: HostArray = truth @ unit_rows(tracks.astype(np.float64))
+    lengths = np.empty((len(tracks), 1))
+    for rows in batches(len(tracks), _ROWS):
+        lengths[rows] = np.sqrt(np.square(tracks[rows], dtype=np.float64).sum(1, keepdims=True))
+    lengths += lengths == 0
+    sums = np.empty((truth.shape[0], tracks.shape[1]))
+
+    def work(start: int, stop: int) -> None:
+        sums[:, start:stop] = truth @ (tracks[:, start:stop] / lengths)
+
+    over_rows(tracks.shape[1], _COLUMNS, work)
     return sums
 
 
@@ -75,9 +88,8 @@ def calibration(
     by_space : mapping of space to HostArray [users]
         Cosine of each user's prediction.
     """
-    means = list(
-        group_means(np.array([*by_space.values()]), grouping, bootstrap=bootstrap, seed=seed)
-    )
+    series = np.array([*by_space.values()])
+    means = group_means(series, grouping, bootstrap=bootstrap, seed=seed)
     return [
         {
             "space": space,

@@ -10,6 +10,7 @@ import numpy as np
 
 from gpu_coldstart.data.signals import SIGNALS
 from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.engine.cpu.threads import over_rows
 from gpu_coldstart.evaluation.protocol import interval, resampled_means
 
 __all__ = [
@@ -203,12 +204,19 @@ class GroupMeans:
 
 def group_means(
     values: HostArray, grouping: Grouping, *, bootstrap: int, seed: int
-) -> Iterator[GroupMeans]:
+) -> list[GroupMeans]:
     """Means of series [series, users] over each group; members are resampled within the group.
 
     Resamples are the same for all series and depend on nothing but the seed and the sizes.
     """
-    for order, label, places in grouping.members():
+    groups = [*grouping.members()]
+    found: dict[int, GroupMeans] = {}
+
+    def work(place: int, _: int) -> None:
+        order, label, places = groups[place]
         members = np.ascontiguousarray(values[:, places], np.float64)
         low, high = interval(resampled_means(members, bootstrap, (seed, 2, order)))
-        yield GroupMeans(order, label, len(places), members.mean(axis=1), low, high)
+        found[place] = GroupMeans(order, label, len(places), members.mean(axis=1), low, high)
+
+    over_rows(len(groups), 1, work)
+    return [found[place] for place in range(len(groups))]

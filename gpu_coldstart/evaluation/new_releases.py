@@ -8,7 +8,7 @@ where users are predicted.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ __all__ = ["NO_SOURCE", "Audience", "new_releases"]
 NO_SOURCE = "none"
 """What stands in the column ``source`` for tracks that no source had a place for."""
 
-_PAIRS = 1024  # users' wanted tracks that are compared with all held-out tracks at once
+_USERS = 1024  # users who are compared with all held-out tracks at once
 
 _SPARE = 32
 """Tracks known below the end of each list, which move up as held-out tracks leave it."""
@@ -64,8 +64,8 @@ class _Ranking(NamedTuple):
     found, among : HostArray [wanted]
         For each user and held-out track that they wanted: whether it is in the list, and the
         share of the other held-out tracks that come after it, equals counting half.
-    listed : HostArray [tracks]
-        Share of all places of all lists that the track takes.
+    listed : HostArray [m]
+        Share of all places of all lists that each held-out track takes.
     """
 
     found: HostArray
@@ -99,6 +99,7 @@ def new_releases(
     best = Retriever(engine, tracks, audience.similarity).rank(
         audience.predicted, min(audience.k + _SPARE, logs.n_tracks)
     )
+    everybody = xp.arange(len(audience.predicted))
     for new, unit in _units(engine, logs).items():
         out = _held_out(random, np.where(old, unit, -1), options.held_out)
         if not len(out):
@@ -109,7 +110,7 @@ def new_releases(
         late = engine.asarray(random.permutation(out))
         rankings = {
             "placed": trial.by_space(trial.lists(best, placed, late), placed),
-            "learned": trial.by_space(best[0][:, : audience.k], tracks),
+            "learned": trial.by_space(trial.listed(everybody, best[0][:, : audience.k]), tracks),
             "popularity": trial.by_popularity(),
             "chance": trial.by_chance(),
         }
@@ -138,6 +139,76 @@ def _held_out(random: np.random.Generator, unit: HostArray, share: float) -> Hos
     return np.flatnonzero(np.isin(unit, chosen))
 
 
+class _Places:
+    """Held-out tracks by where they are; those that are placed alike are looked at once.
+
+    Parameters
+    ----------
+    engine : Engine
+    users : Array [users, d] of float32
+    items : Array [m, d] of float32
+        Of items at one place, the first comes.
+    """
+
+    def __init__(self, engine: Engine, users: Array, items: Array):
+        xp = engine.xp
+        self._xp, self._users = xp, users
+        # A number by which those at one place come together; what it mixes up stays apart.
+        number = (items * xp.cos(xp.arange(items.shape[1], dtype=xp.float64))).sum(axis=1)
+        order = xp.argsort(number, kind="stable")
+        ordered = items[order]
+        new = xp.ones(len(items), dtype=bool)
+        new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+        first = xp.flatnonzero(new)
+        self._kind, self._turn = xp.empty_like(order), xp.empty(len(items), dtype=xp.int32)
+        self._kind[order] = xp.cumsum(new) - 1
+        self._turn[order] = xp.arange(len(items)) - first[self._kind[order]]
+        self._items, self._sizes = ordered[first], xp.bincount(self._kind)
+        self._reach = (users * users).sum(axis=1) ** 0.5 * engine.longest(self._items)
+
+    def scores(self, some: slice) -> Array:
+        """Inner products of some users and all items [n, m] of float32, roughly."""
+        scores: Array = self._xp.take(self._users[some] @ self._items.T, self._kind, axis=1)
+        return scores
+
+    def among(self, some: slice, rivals: Array) -> Array:
+        """Whether items are among the best k with rivals [n, k], best first; [n, m] of bool.
+
+        An item needs a better score than a rival, to the engine's last bit; ``inf`` has none.
+        """
+        xp, users = self._xp, self._users[some]
+        slack = xp.finfo(xp.float32).eps * users.shape[1] * self._reach[some]
+        user, kind = xp.nonzero(users @ self._items.T > (rivals[:, -1] - slack)[:, None])
+
+        def exact(pairs: slice) -> tuple[Array, ...]:
+            terms = users[user[pairs]].astype(xp.float64) * self._items[kind[pairs]]
+            # A running sum, as engines add, for the same bits.
+            scores = xp.cumsum(terms, axis=1)[:, -1].astype(xp.float32)
+            return scores, (rivals[user[pairs]] < scores[:, None]).sum(axis=1)
+
+        scores, beaten = by_batches(xp, len(user), exact)
+        order = xp.lexsort(xp.stack([-scores, user]))
+        user, kind, beaten = user[order], kind[order], beaten[order]
+        sizes = self._sizes[kind]
+        before = xp.cumsum(sizes) - sizes
+        before -= before[xp.searchsorted(user, user)]
+        # The item at place j is among them if it beats more than j rivals.
+        taken = xp.zeros((len(users), len(self._items)), dtype=xp.int32)
+        taken[user, kind] = xp.clip(beaten - before, 0, sizes)
+        among: Array = xp.take(taken, self._kind, axis=1) > self._turn
+        return among
+
+
+def _count(xp: Any, ascending: Array, rows: Array, below: Callable[[Array], Array]) -> Array:
+    """How many values of some rows of ``ascending`` are below what is asked, by halving."""
+    m = ascending.shape[1]
+    count, step = xp.zeros_like(rows), 1 << m.bit_length()
+    while step := step >> 1:
+        last = count + (step - 1)
+        count += step * ((last < m) & below(ascending[rows, xp.minimum(last, m - 1)]))
+    return count
+
+
 class _Trial:
     """Some held-out tracks, and who wanted them.
 
@@ -150,6 +221,7 @@ class _Trial:
     def __init__(self, engine: Engine, audience: Audience, out: HostArray):
         xp = engine.xp
         self._engine, self._audience = engine, audience
+        self._rows = self._scaled(audience.predicted)
         self.out = engine.asarray(out)
         self._out = out
         self._n_tracks = audience.wanted.shape[1]
@@ -157,16 +229,25 @@ class _Trial:
         self.mask[self.out] = True
         users, sought = entries(engine, audience.wanted)
         asked = self.mask[sought]
-        self._users, self._sought = users[asked], sought[asked]
-        self._place = xp.searchsorted(self.out, self._sought)
+        self._users = users[asked].astype(xp.int64)
+        self._place = self._places(sought[asked])
         self._which = engine.to_host(self._place)
 
-    def lists(self, best: tuple[Array, Array], placed: Array, late: Array) -> Array:
-        """Users' lists where the held-out tracks have other places than they had.
+    def _places(self, tracks: Array) -> Array:
+        """Where held-out tracks are among all of them."""
+        return self._engine.xp.searchsorted(self.out, tracks)
 
-        The others are where they were. So those of the best that remain are merged with the best
-        of the held-out tracks, and only users of whom too few remain, or with whom rounded scores
-        tie where the list ends, are ranked anew.
+    def listed(self, users: Array, lists: Array) -> Array:
+        """Held-out tracks in the lists [n, k] of tracks of some users [n]; see :meth:`lists`."""
+        row, column = self._engine.xp.nonzero(self.mask[lists])
+        return users[row] * len(self._out) + self._places(lists[row, column])
+
+    def lists(self, best: tuple[Array, Array], placed: Array, late: Array) -> Array:
+        """The held-out tracks in users' lists where these have other places than they had.
+
+        The others are where they were. So those of the best that remain are merged with the
+        held-out tracks that beat the last of them, and only users of whom too few remain are
+        ranked anew.
 
         Parameters
         ----------
@@ -178,66 +259,74 @@ class _Trial:
 
         Returns
         -------
-        Array [users, k] of integers
-            Each held-out track of a list, somewhere in its row; elsewhere others or -1.
+        Array [n] of int64
+            ``user * m + place among the held-out tracks`` of each that is in a list.
         """
         xp, users, k = self._engine.xp, self._audience.predicted, self._audience.k
-        n = min(k, len(late))
-        new, scores = self._ranked(users, placed, late, n)
         gone = self.mask[best[0]]
         rest = xp.argsort(gone, axis=1, kind="stable")[:, :k]
-        # The held-out track at place j is listed if it beats the track at k - 1 - j of the rest.
-        rivals = xp.take_along_axis(best[1], rest, 1)[:, ::-1][:, :n]
-        lists = xp.full((len(users), k), -1)
-        lists[:, :n] = xp.where(scores > rivals, new, -1)
+        rivals = xp.take_along_axis(best[1], rest, axis=1)
         few = (~gone).sum(axis=1) < k
-        unsure = xp.flatnonzero(few | (scores == rivals).any(axis=1))
-        if len(unsure):
-            order = xp.concatenate([xp.flatnonzero(~self.mask), late])
-            lists[unsure] = self._ranked(users[unsure], placed, order, k)[0]
-        return lists
+        rivals[few] = xp.inf
+        held_out = _Places(self._engine, self._rows, self._scaled(placed[late]))
+        order = self._places(late)
 
-    def _ranked(self, users: Array, tracks: Array, order: Array, k: int) -> tuple[Array, Array]:
-        """The best tracks [users, k] by their places, and their scores; of equals, the first."""
-        retriever = Retriever(self._engine, tracks[order], self._audience.similarity)
-        items, scores = retriever.rank(users, k)
-        return order[items], scores
+        def merged(some: slice) -> tuple[Array, ...]:
+            user, number = xp.nonzero(held_out.among(some, rivals[some]))
+            return ((user + some.start) * len(late) + order[number],)
+
+        (found,) = by_batches(xp, len(users), merged, size=_USERS)
+        anew = xp.flatnonzero(few)
+        if len(anew):
+            tracks = xp.concatenate([xp.flatnonzero(~self.mask), late])
+            retriever = Retriever(self._engine, placed[tracks], self._audience.similarity)
+            items = retriever.rank(users[anew], k)[0]
+            found = xp.concatenate([found, self.listed(anew, tracks[items])])
+        return found
+
+    def _scaled(self, places: Array) -> Array:
+        """Places [n, d] as the inner product tells how similar they are."""
+        return unit_rows(places) if self._audience.similarity == "cosine" else places
 
     def by_space(self, lists: Array, tracks: Array) -> _Ranking:
         """By the places that tracks have [tracks, d], and :meth:`lists` by them."""
-        xp, host = self._engine.xp, self._engine.to_host
-        found = (lists[self._users] == self._sought[:, None]).any(axis=1)
-        times = xp.bincount(lists[lists >= 0], minlength=self._n_tracks)
-        return _Ranking(host(found), host(self._among(tracks)), host(times) / lists.size)
+        xp, host, m = self._engine.xp, self._engine.to_host, len(self._out)
+        found = xp.isin(self._users * m + self._place, lists)
+        times = xp.bincount(lists % m, minlength=m)
+        places = len(self._audience.predicted) * self._audience.k
+        return _Ranking(host(found), host(self._among(tracks)), host(times) / places)
 
     def _among(self, tracks: Array) -> Array:
         """See :class:`_Ranking`, by the places of tracks [tracks, d]."""
-        places, items = self._audience.predicted, tracks[self.out]
-        if self._audience.similarity == "cosine":
-            places, items = unit_rows(places), unit_rows(items)
-        xp, others = self._engine.xp, max(1, len(items) - 1)
+        xp, m = self._engine.xp, len(self._out)
+        held_out = _Places(self._engine, self._rows, self._scaled(tracks[self.out]))
+        n_users = len(self._audience.predicted)
+        ends = xp.searchsorted(self._users, xp.arange(n_users + 1))
 
         def after(some: slice) -> tuple[Array, ...]:
-            scores = places[self._users[some]] @ items.T
-            own = xp.take_along_axis(scores, self._place[some][:, None], 1)
-            equal = (scores == own).sum(axis=1) - 1
-            return (((scores < own).sum(axis=1) + equal / 2) / others,)
+            pairs = slice(int(ends[some.start]), int(ends[some.stop]))
+            user = self._users[pairs] - some.start
+            scores = held_out.scores(some)
+            own = scores[user, self._place[pairs]]
+            scores.sort(axis=1)
+            less = _count(xp, scores, user, lambda each: each < own)
+            others = _count(xp, scores, user, lambda each: each <= own) - 1
+            return ((less + others) / 2 / max(1, m - 1),)
 
-        return by_batches(xp, len(self._users), after, size=_PAIRS)[0]
+        return by_batches(xp, n_users, after, size=_USERS)[0]
 
     def by_popularity(self) -> _Ranking:
         """By the popularity that they came to, in which tracks are numbered."""
         k, last = self._audience.k, len(self._out) - 1
-        listed = np.zeros(self._n_tracks)
-        listed[:k] = 1 / k
-        found = self._out[self._which] < k
-        return _Ranking(found, (last - self._which) / max(1, last), listed)
+        listed = self._out < k
+        among = (last - self._which) / max(1, last)
+        return _Ranking(listed[self._which], among, listed / k)
 
     def by_chance(self) -> _Ranking:
         """What to expect of lists drawn by lot."""
         n, wanted = self._n_tracks, len(self._which)
-        listed = np.full(n, 1 / n)
-        return _Ranking(np.full(wanted, self._audience.k / n), np.full(wanted, 0.5), listed)
+        found, listed = np.full(wanted, self._audience.k / n), np.full(len(self._out), 1 / n)
+        return _Ranking(found, np.full(wanted, 0.5), listed)
 
     def rows(
         self, rankings: dict[str, _Ranking], here: HostArray, cosine: float
@@ -251,7 +340,7 @@ class _Trial:
                 "cosine": cosine if by == "placed" else None,
                 "recall": _mean(ranking.found[wanted]),
                 "among": _mean(ranking.among[wanted]) if len(self._out) > 1 else None,
-                "listed": float(ranking.listed[self._out[here]].sum()),
+                "listed": float(ranking.listed[here].sum()),
             }
 
 

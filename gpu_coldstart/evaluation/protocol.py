@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.engine.cpu.threads import one_blas_thread
 from gpu_coldstart.evaluation.measures import MEASURES
 
 __all__ = [
@@ -131,11 +132,12 @@ def resampled_means(values: HostArray, bootstrap: int, seed: tuple[int, ...]) ->
     n = values.shape[1]
     means = np.empty((len(values), bootstrap))
     counts = np.empty((max(1, min(bootstrap, _ENTRIES // n)), n))
-    for start in range(0, bootstrap, len(counts)):
-        block = counts[: bootstrap - start]
-        for row in block:
-            row[:] = np.bincount(generator.integers(n, size=n), minlength=n)
-        means[:, start : start + len(block)] = values @ block.T / n
+    with one_blas_thread():
+        for start in range(0, bootstrap, len(counts)):
+            block = counts[: bootstrap - start]
+            for row in block:
+                row[:] = np.bincount(generator.integers(n, size=n), minlength=n)
+            means[:, start : start + len(block)] = values @ block.T / n
     return means
 
 

@@ -21,7 +21,8 @@ A replay is not an online test. It assumes that
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -40,8 +41,8 @@ __all__ = ["MEASURES", "Followup", "cohorts", "replay", "successes", "welch_p"]
 
 MEASURES = ("display-to-stream", "display-to-favorite")
 
-_AT_ONCE = 1024
-"""Users whose tracks are matched with their carousels at a time."""
+_AT_ONCE = 256
+"""Users whose tracks are matched with their carousels at a time, few enough for a cache."""
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _ROUNDS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
@@ -113,12 +114,12 @@ def successes(
     themselves: sparse.csr_array,
     least: int,
 ) -> HostArray:
-    """How many displays of each user had success [users] of int64.
+    """How many displays of each user had success [users, ...] of int64.
 
     Parameters
     ----------
-    shown : HostArray [users, L] of integers
-        Playlists on display.
+    shown : HostArray [users, ..., L] of integers
+        Playlists on display, maybe under each of several arms.
     playlists : csr_array [playlists, tracks] of ones
     tracks : csr_array [users, tracks] of ones
         What each user streamed or liked.
@@ -127,16 +128,28 @@ def successes(
     least : int
         Distinct tracks of a playlist that stand for it, 1 or more.
     """
-    n, each = shown.shape
-    # A playlist is its tracks and itself; who did it to the playlist itself did enough.
-    offered = sparse.hstack([playlists, sparse.eye_array(playlists.shape[0])], format="csr")
-    done = sparse.hstack([tracks, least * themselves], format="csr")
-    counts = np.empty(n, np.int64)
-    for some in batches(n, _AT_ONCE):
-        users = np.repeat(np.arange(some.start, some.stop), each)
-        common = offered[shown[some].ravel()].multiply(done[users]).sum(axis=1)
-        counts[some] = (common >= least).reshape(-1, each).sum(axis=1)
+    counts, each = np.empty(shown.shape[:-1], np.int64), int(np.prod(shown.shape[1:]))
+    done, by_name = (np.zeros((_AT_ONCE, of.shape[1]), bool) for of in (tracks, themselves))
+    for some in batches(len(shown), _AT_ONCE):
+        lists = shown[some].ravel()
+        users = np.repeat(np.arange(some.stop - some.start), each)
+        offered = playlists[lists]
+        places = np.repeat(users * done.shape[1], np.diff(offered.indptr)) + offered.indices
+        with _marked(done, tracks[some]), _marked(by_name, themselves[some]):
+            hits = np.append(0, done.ravel().take(places).cumsum())
+            common = np.diff(hits[offered.indptr])
+            success = (common >= least) | by_name[users, lists]
+        counts[some] = success.reshape(shown[some].shape).sum(axis=-1)
     return counts
+
+
+@contextmanager
+def _marked(marks: HostArray, matrix: sparse.csr_array) -> Iterator[None]:
+    """Set the ``marks`` of a matrix's entries; afterwards there are none, as before."""
+    entries = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices
+    marks[entries] = True
+    yield
+    marks[entries] = False
 
 
 def replay(
@@ -217,9 +230,8 @@ def _successes(
         (followup.streams, followup.playlist_streams, options.streamed_tracks),
         (followup.favorites, followup.playlist_favorites, options.favorite_tracks),
     )
-    return np.array(
-        [[successes(lists, playlists, *which) for lists in shown.values()] for which in asked]
-    )
+    lists = np.stack([*shown.values()], axis=1)
+    return np.array([successes(lists, playlists, *which).T for which in asked])
 
 
 class _Group(NamedTuple):

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.engine.cpu.threads import over_rows
 
 __all__ = ["playlist_probabilities", "segment_table", "top"]
 
@@ -79,21 +80,22 @@ def segment_table(
     playlists, playlist_ids = playlists[long], playlist_ids[long]
     shares = shares.astype(np.float64)
     shares.sort_indices()
-    rows = []
-    for start in range(0, shares.shape[0], _AT_ONCE):
-        some = shares[start : start + _AT_ONCE]
+    rows: list[dict[str, Any]] = [{}] * shares.shape[0]
+
+    def work(start: int, stop: int) -> None:
+        some = shares[start:stop]
         scores = playlist_probabilities(playlists, some.T.toarray(order="C"))
         for i, mine in enumerate(np.ascontiguousarray(scores.T)):
             known = slice(some.indptr[i], some.indptr[i + 1])
             probabilities = some.data[known]
             tracks, lists = top(probabilities, _TRACKS), top(mine, _PLAYLISTS)
-            rows.append(
-                {
-                    **{name: column[start + i] for name, column in described.items()},
-                    "track_ids": track_ids[some.indices[known][tracks]].tolist(),
-                    "track_probabilities": probabilities[tracks].tolist(),
-                    "playlist_ids": playlist_ids[lists].tolist(),
-                    "playlist_probabilities": mine[lists].tolist(),
-                }
-            )
+            rows[start + i] = {
+                **{name: column[start + i] for name, column in described.items()},
+                "track_ids": track_ids[some.indices[known][tracks]].tolist(),
+                "track_probabilities": probabilities[tracks].tolist(),
+                "playlist_ids": playlist_ids[lists].tolist(),
+                "playlist_probabilities": mine[lists].tolist(),
+            }
+
+    over_rows(len(rows), _AT_ONCE, work)
     return rows

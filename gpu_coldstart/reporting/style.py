@@ -52,6 +52,7 @@ _SETTINGS = {
     "axes.facecolor": LIGHT["paper"],
     "axes.titlecolor": LIGHT["ink"],
     "axes.titlesize": 9.0,
+    "axes.titley": 1.0,  # just above; else all ticks are measured to see what is in the way
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.linewidth": 0.8,

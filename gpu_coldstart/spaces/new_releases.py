@@ -49,7 +49,8 @@ def place(
         weights = engine.csr(group[others], others, once, (size + 1, logs.n_tracks))
         placeable = (xp.diff(weights.indptr) > 0)[group]
         given = xp.flatnonzero(new & (source < 0) & placeable)
-        placed[given] = engine.pool(weights, tracks, rows=group[given].astype(xp.int64))
+        met, which = xp.unique(group[given], return_inverse=True)
+        placed[given] = engine.pool(weights, tracks, rows=met.astype(xp.int64))[which]
         source[given] = code
     return placed, source
 

@@ -7,14 +7,16 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import cache
+from typing import Any
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from gpu_coldstart.engine.base import HostArray
 
-__all__ = ["Scratch", "number_of_threads", "over_rows"]
+__all__ = ["Scratch", "number_of_threads", "one_blas_thread", "over_rows"]
 
 
 def number_of_threads() -> int:
@@ -39,7 +41,7 @@ def over_rows(n: int, batch: int, work: Callable[[int, int], None]) -> None:
     writes rows of its own, the result does not depend on how many threads there are.
     """
     starts = range(0, n, batch)
-    with _libraries().limit(limits=1, user_api="blas"):
+    with one_blas_thread():
         if len(starts) < 2:
             for start in starts:
                 work(start, n)
@@ -47,6 +49,14 @@ def over_rows(n: int, batch: int, work: Callable[[int, int], None]) -> None:
         with ThreadPoolExecutor(min(number_of_threads(), len(starts))) as threads:
             for done in [threads.submit(work, start, min(start + batch, n)) for start in starts]:
                 done.result()
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Let BLAS take one thread: for many small products more take longer, most of all where other
+    processes have the cores.
+    """
+    limited: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
+    return limited
 
 
 @cache
