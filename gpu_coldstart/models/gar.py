@@ -1,10 +1,10 @@
 """GAR: generated places and a recommender that learns to see through them (Chen et al. 2022).
 
 "Generative Adversarial Framework for Cold-Start Item Recommendation", SIGIR 2022. There places of
-new items are generated, here those of new users. A user's tracks are then all ranked by one
-generated place: a recommender that turned against it would turn the list round, so that drawn
-tracks weigh more for it here, and the similarity more for the generator. The generator ends in a
-tanh, and the layers are without batch normalisation and dropout, as content and places are scaled.
+new items are generated, here those of new users. A recommender that sees through a generated place
+scores lowest what the user streamed, which turns the list round; so drawn tracks weigh more for it
+here, and the similarity more for the generator. The generator ends in a tanh, and the layers are
+without batch normalisation and dropout, as content and places are scaled.
 """
 
 from __future__ import annotations
