@@ -1,4 +1,4 @@
-"""Parameters of the models that the paper compares with (4.1.3)."""
+"""Parameters of the models that the paper compares with (4.1.3), and of later ones."""
 
 from __future__ import annotations
 
@@ -7,8 +7,19 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gpu_coldstart.config.base import Count, Listed, Natural, NonNegative, Parameters, Positive
+from gpu_coldstart.config.streams import StreamsConfig
 
-__all__ = ["DropoutNetConfig", "MeluConfig"]
+__all__ = [
+    "AldiConfig",
+    "ClcRecConfig",
+    "ContentConfig",
+    "DropoutNetConfig",
+    "GarConfig",
+    "HeaterConfig",
+    "MeluConfig",
+]
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class DropoutNetConfig(Parameters):
@@ -42,7 +53,7 @@ class DropoutNetConfig(Parameters):
 
     hidden: Listed[Count] = (800, 400)
     rank: Count = 200
-    dropout: Annotated[float, Field(ge=0, le=1)] = 0.5
+    dropout: Share = 0.5
     top: Count = 2500
     cold: Literal["null", "transform"] = "null"
     learning_rate: Positive = 0.001
@@ -97,3 +108,87 @@ class MeluConfig(Parameters):
     batch_size: Count = 64
     epochs: Count = 20
     patience: Natural = 5
+
+
+class ContentConfig(StreamsConfig):
+    """Settings of Heater, CLCRec, GAR and ALDI; see also :class:`StreamsConfig`.
+
+    Attributes
+    ----------
+    tracks : int
+        As many more are drawn for each user.
+    """
+
+    tracks: Count = 8
+
+
+class HeaterConfig(ContentConfig):
+    """Settings of Heater (Zhu et al. 2020).
+
+    Attributes
+    ----------
+    experts : int
+        Whose mixture stands in for a place in the warm space.
+    randomised : float
+        Share of the users who come by the mixture in training, rather than by the place.
+    similarity : float
+        Weight of the squared distance between both.
+    """
+
+    experts: Count = 5
+    randomised: Share = 0.9
+    similarity: NonNegative = 0.01
+
+
+class ClcRecConfig(ContentConfig):
+    """Settings of CLCRec (Wei et al. 2021).
+
+    Attributes
+    ----------
+    temperature : float
+        That products are divided by before they are contrasted.
+    alignment : float
+        Weight of contrasting users with their content; the rest is for users with tracks.
+    hybrid : float
+        Share of the users who come by their content when they are contrasted with tracks.
+    """
+
+    tracks: Count = 32
+    temperature: Positive = 2.0
+    alignment: Share = 0.5
+    hybrid: Share = 0.5
+
+
+class GarConfig(ContentConfig):
+    """Settings of GAR (Chen et al. 2022).
+
+    Attributes
+    ----------
+    similarity : float
+        Weight, for the generator, of the distance from the user's place; the rest is for the
+        recommender's being taken in.
+    drawn : float
+        Weight, for the recommender, of the tracks drawn; the rest is for places generated.
+    """
+
+    similarity: Share = 0.99
+    drawn: Share = 0.95
+
+
+class AldiConfig(ContentConfig):
+    """Settings of ALDI (Huang et al. 2023).
+
+    Attributes
+    ----------
+    rating, ranking, identification : float
+        Weights of what the student has from the teacher: the scores, the order of two tracks, and
+        how users differ.
+    trust : float
+        How far order and difference count for users of few and popular tracks: see
+        :func:`gpu_coldstart.models.aldi.trusted`.
+    """
+
+    rating: NonNegative = 1.0
+    ranking: NonNegative = 0.9
+    identification: NonNegative = 0.05
+    trust: Positive = 4.0

@@ -30,7 +30,14 @@ from gpu_coldstart.config.base import (
     Parameters,
     one_of,
 )
-from gpu_coldstart.config.competitors import DropoutNetConfig, MeluConfig
+from gpu_coldstart.config.competitors import (
+    AldiConfig,
+    ClcRecConfig,
+    DropoutNetConfig,
+    GarConfig,
+    HeaterConfig,
+    MeluConfig,
+)
 from gpu_coldstart.config.components import (
     AlsFoldInConfig,
     BestConfig,
@@ -218,6 +225,10 @@ _WithBuiltin: Any = create_model(
     **strategy_fields("item-item", ItemItemConfig),
     **strategy_fields("dropoutnet-full", DropoutNetConfig),
     **strategy_fields("melu-full", MeluConfig),
+    **strategy_fields("heater", HeaterConfig),
+    **strategy_fields("clcrec", ClcRecConfig),
+    **strategy_fields("gar", GarConfig),
+    **strategy_fields("aldi", AldiConfig),
     **strategy_fields("best", BestConfig),
 )
 

@@ -12,9 +12,8 @@ from torch import nn
 from gpu_coldstart.batches import batches
 from gpu_coldstart.config.competitors import DropoutNetConfig
 from gpu_coldstart.engine.base import Array, Engine, Feedforward
-from gpu_coldstart.engine.types import Dense
 from gpu_coldstart.features import Inputs
-from gpu_coldstart.models.feedforward import feedforward
+from gpu_coldstart.models.feedforward import feedforward, scaled
 from gpu_coldstart.models.streams import InputLayer, block_scale
 from gpu_coldstart.spaces import Space
 
@@ -159,7 +158,7 @@ class DropoutNetTraining:
         """The users' tower now, of vectors as they are, and the tracks [tracks, rank]."""
         engine = self._engine
         users, tracks = (
-            _scaled(engine, feedforward(engine, each), scale)
+            scaled(engine, feedforward(engine, each), scale)
             for each, scale in zip(self.towers, self._scales, strict=True)
         )
         return users, engine.feed_forward(tracks, engine.from_torch(self._tracks))
@@ -167,10 +166,3 @@ class DropoutNetTraining:
 
 def _scale(places: torch.Tensor) -> torch.Tensor:
     return places.square().mean().clamp(min=1e-12).rsqrt()
-
-
-def _scaled(engine: Engine, network: Feedforward, scale: torch.Tensor) -> Feedforward:
-    """The network of inputs that are multiplied by a scale [inputs] first."""
-    first, *others = network.layers
-    weights = first.weights * engine.from_torch(scale.contiguous())[:, None]
-    return Feedforward((Dense(weights, first.offset), *others), hidden=network.hidden)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -13,7 +14,7 @@ from gpu_coldstart.engine.layers import UnitLength
 from gpu_coldstart.engine.types import Dense
 from gpu_coldstart.errors import UserError
 
-__all__ = ["chain", "feedforward"]
+__all__ = ["chain", "feedforward", "scaled"]
 
 Affine = tuple[torch.Tensor, torch.Tensor]
 """Weights [inputs, outputs] and offset [outputs] of float64."""
@@ -58,6 +59,13 @@ def feedforward(engine: Engine, model: nn.Module) -> Feedforward:
         made = Feedforward(tuple(dense), output, hidden=next(iter(kinds), "relu"))
         _try_out(engine, model, made)
     return made
+
+
+def scaled(engine: Engine, network: Feedforward, scale: torch.Tensor) -> Feedforward:
+    """The network of inputs that are multiplied by a scale [inputs] first."""
+    first, *others = network.layers
+    weights = first.weights * engine.from_torch(scale.contiguous())[:, None]
+    return replace(network, layers=(Dense(weights, first.offset), *others))
 
 
 def chain(module: nn.Module) -> Iterator[nn.Module]:

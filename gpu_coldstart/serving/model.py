@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +99,16 @@ class Fitted:
 
 
 def networks_of(fitted: Fitted) -> dict[str, Feedforward]:
-    """The networks of a model by the names of their ONNX files, the users' first."""
-    learned = {name: getattr(state, "network", None) for name, state in fitted.states.items()}
-    own = {name: each for name, each in learned.items() if isinstance(each, Feedforward)}
-    return {onnx_file("network"): fitted.network} | {
-        onnx_file(name): network for name, network in own.items()
-    }
+    """The networks of a model by the names of their ONNX files, the users' first.
+
+    The ``network`` of a strategy's state has the strategy's name, any other that of its field too.
+    """
+    found = {"network": fitted.network}
+    for name, state in fitted.states.items():
+        for field in fields(state):
+            if isinstance(network := getattr(state, field.name), Feedforward):
+                found[name if field.name == "network" else f"{name}-{field.name}"] = network
+    return {onnx_file(name): network for name, network in found.items()}
 
 
 def encoded(engine: Engine, fitted: Fitted, config: Config) -> dict[str, bytes]:

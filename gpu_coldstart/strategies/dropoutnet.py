@@ -7,26 +7,16 @@ semi-personalised ones the warm users are cut into segments by their places ther
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from gpu_coldstart.batches import by_batches
 from gpu_coldstart.config.competitors import DropoutNetConfig
 from gpu_coldstart.data.signals import BLOCKS, SCALARS
-from gpu_coldstart.engine.base import Array, Feedforward
+from gpu_coldstart.engine.base import Array
 from gpu_coldstart.features import Inputs
-from gpu_coldstart.spaces import Progress
-from gpu_coldstart.strategies.base import (
-    Context,
-    Past,
-    Ranking,
-    Retriever,
-    Strategy,
-    Users,
-)
+from gpu_coldstart.strategies.base import Context, Past, Users
 from gpu_coldstart.strategies.placed import PlacedSemi
-from gpu_coldstart.strategies.tuning import best_epoch
+from gpu_coldstart.strategies.towers import TowerStrategy, Trained
 
 __all__ = ["DropoutNetFull", "DropoutNetSemi", "content_columns"]
 
@@ -52,46 +42,23 @@ def content_columns(xp: Any, dimension: int) -> Array:
     return xp.concatenate(parts)
 
 
-@dataclass(frozen=True)
-class Towers:
-    """What the two towers have learned.
-
-    Attributes
-    ----------
-    network : Feedforward
-        From a place in the warm space, or null, and the content beside it, to the towers' space.
-    tracks : Array [tracks, rank] of float32
-        Their places there.
-    curve : tuple of float
-        NDCG of the validation users after each epoch.
-    """
-
-    network: Feedforward
-    tracks: Array
-    curve: tuple[float, ...] = ()
-
-
-class DropoutNetFull(Strategy):
+class DropoutNetFull(TowerStrategy):
     """The tracks of the largest inner products in the towers' space, which are the scores."""
 
     name = "dropoutnet-full"
     label = "DropoutNet Full-Pers."
-    uses_prediction = False
-    State = Towers
-
     Parameters = DropoutNetConfig
 
     def __init__(self, context: Context, parameters: Any = None, state: Any = None):
         super().__init__(context, parameters, state)
-        self._retriever = Retriever(context.engine, state.tracks, "inner")
         self._content = _columns(context)
 
     @classmethod
-    def fit(cls, context: Context, parameters: Any, past: Past, progress: Progress) -> Towers:
-        """Train the towers and keep their best epoch."""
-        from gpu_coldstart.models.dropoutnet import DropoutNetTraining  # serving has no PyTorch
+    def training(cls, context: Context, parameters: Any, past: Past) -> Trained:
+        """See :meth:`TowerStrategy.training`."""
+        from gpu_coldstart.models.dropoutnet import DropoutNetTraining
 
-        training = DropoutNetTraining(
+        return DropoutNetTraining(
             context.engine,
             past.inputs,
             _columns(context),
@@ -100,18 +67,8 @@ class DropoutNetFull(Strategy):
             seed=context.seed,
         )
 
-        def trained(epoch: int) -> tuple[Towers, str]:
-            loss = training.epoch(epoch)
-            return Towers(*training.learned()), f"loss {loss:.5f}"
-
-        return best_epoch(partial(cls, context, parameters), trained, past, progress)
-
-    def recommend(self, users: Users, k: int) -> Ranking:
-        """See :meth:`Strategy.recommend`."""
-        return Ranking(*self._retriever.rank(self.located(users), k))
-
     def located(self, users: Users) -> Array:
-        """Places of cold users in the towers' space [n, rank] of float32."""
+        """See :meth:`TowerStrategy.located`."""
         xp = self.context.engine.xp
         streamed = users.signal("streamed_songs")  # the mean of their places
         known = streamed if self.parameters.cold == "transform" else xp.zeros_like(streamed)

@@ -56,6 +56,11 @@ SIZES: dict[str, str] = {
     "strategies.melu_full_embedding": "6",
     "strategies.melu_full_hidden": "8",
     "strategies.melu_full_epochs": "2",
+    **{
+        f"strategies.{name}_{setting}": value
+        for name in ("heater", "clcrec", "gar", "aldi")
+        for setting, value in {"hidden": "8", "tracks": "4", "epochs": "2"}.items()
+    },
     "segments.k": "6",
 }
 """Settings under which a run takes a fraction of a second."""

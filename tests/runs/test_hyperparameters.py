@@ -58,6 +58,8 @@ class Case:
         A file before it in the flow that must not.
     under : dict
         Settings under which the key matters, in both runs.
+    beside : dict
+        Keys that other strategies alone read, changed in the same run, and this one.
     dated : bool
         On tables without a split rather than on the synthetic world.
     """
@@ -68,6 +70,7 @@ class Case:
     space: str = "tt-svd"
     strategy: str = "popularity"
     under: dict[str, str] = field(default_factory=dict)
+    beside: dict[str, str] = field(default_factory=dict)
     dated: bool = False
 
 
@@ -99,6 +102,39 @@ def dropoutnet(value: str, **under: str) -> Case:
 
 def melu(value: str, **under: str) -> Case:
     return learning("melu-full", value, under)
+
+
+OWN = {
+    "heater": {"experts": "2", "randomised": "0.1", "similarity": "9.0"},
+    "clcrec": {"temperature": "0.1", "alignment": "0.9", "hybrid": "0.9"},
+    "gar": {"similarity": "0.1", "drawn": "0.1"},
+    "aldi": {"rating": "9.0", "ranking": "9.0", "identification": "9.0", "trust": "0.1"},
+}
+ALIKE = {"hidden": "9", "dropout": "0.5", "tracks": "3", "learning_rate": "0.01"}
+ALIKE |= {"weight_decay": "0.1", "batch_size": "32"}
+
+
+def of_content() -> dict[str, Case]:
+    """All settings of Heater and the like, one of each of them in a run."""
+
+    def of_all(**values: str) -> dict[str, str]:
+        return {f"strategies.{name}_{key}": value for name in OWN for key, value in values.items()}
+
+    groups: list[tuple[dict[str, str], dict[str, str]]]
+    groups = [({}, of_all(**{setting: value})) for setting, value in ALIKE.items()]
+    groups.append((of_all(patience="0"), of_all(epochs="3")))
+    groups.append((of_all(learning_rate="1.0", epochs="20"), of_all(patience="0")))
+    for rank in range(max(map(len, OWN.values()))):
+        mine = {name: list(own.items())[rank : rank + 1] for name, own in OWN.items()}
+        group = {f"strategies.{name}_{key}": v for name in OWN for key, v in mine[name]}
+        groups.append(({}, group))
+    cases = {}
+    for under, group in groups:
+        under = {"strategies.names": ",".join(OWN)} | under
+        for key, value in group.items():
+            name = key.removeprefix("strategies.").partition("_")[0]
+            cases[key] = Case(value, LISTS, NETWORK, strategy=name, under=under, beside=group)
+    return cases
 
 
 def als(value: str) -> Case:
@@ -245,6 +281,7 @@ CASES: dict[str, Case] = {
     "strategies.melu_full_batch_size": melu("32"),
     "strategies.melu_full_epochs": melu("3", patience="0"),
     "strategies.melu_full_patience": melu("0", learning_rate="1.0", epochs="20"),
+    **of_content(),
     "strategies.input_features_k": Case("9", LISTS, NETWORK, strategy="input-features"),
     "strategies.input_features_points": Case("5", LISTS, NETWORK, strategy="input-features"),
     "carousels.playlists": Case("5", CAROUSEL, NETWORK),
@@ -298,7 +335,7 @@ def test_every_key_is_listed() -> None:
 @pytest.mark.parametrize("key", CASES)
 def test_another_value_gives_other_results(run: Runner, key: str) -> None:
     case = CASES[key]
-    plain, changed = run(case, {}), run(case, {key: case.value})
+    plain, changed = run(case, {}), run(case, case.beside or {key: case.value})
     files = differing(learned(plain), learned(changed))
     if results(plain)["rows"] != results(changed)["rows"]:
         files.add(ROWS)

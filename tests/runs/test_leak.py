@@ -59,6 +59,7 @@ PER_USER = re.compile(r"/predictions\.safetensors$")
 TUNED = (
     *("mixture", "neighbours", "ridge", "gate", "track-softmax", "item-item"),
     *("dropoutnet-full", "dropoutnet-semi", "melu-full", "melu-semi"),
+    *("heater", "clcrec", "gar", "aldi"),
 )
 """Strategies that choose among settings, or epochs, by the validation users, or follow one."""
 CURVES = {
@@ -76,6 +77,10 @@ PATIENT: dict[str, Any] = {
     "strategies__track_softmax_patience": 0,
     "strategies__dropoutnet_full_patience": 0,
     "strategies__melu_full_patience": 0,
+    "strategies__heater_patience": 0,
+    "strategies__clcrec_patience": 0,
+    "strategies__gar_patience": 0,
+    "strategies__aldi_patience": 0,
     "strategies__ridge_strengths": 0.1,
     "strategies__ridge_targets": "all",
     "strategies__mixture_sharpnesses": 1.0,

@@ -24,8 +24,12 @@ N_WARM, N_COLD, N_TRACKS, D, N_SEGMENTS = 12, 7, 20, 6, 4
 SMALL: dict[str, dict[str, Any]] = {
     "dropoutnet-full": {"hidden": (7, 5), "rank": 4, "epochs": 3},
     "melu-full": {"embedding": 5, "hidden": 6, "epochs": 3},
+    **{
+        name: {"hidden": 5, "tracks": 3, "epochs": 2}
+        for name in ("heater", "clcrec", "gar", "aldi")
+    },
 }
-"""Settings of experts that take long to learn."""
+"""Settings of strategies that take long to learn."""
 
 
 @dataclass(frozen=True)
