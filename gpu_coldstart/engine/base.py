@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpu_coldstart import profiling
+from gpu_coldstart.batches import by_batches
 from gpu_coldstart.engine import networks
 from gpu_coldstart.engine.processor import Processor
 from gpu_coldstart.engine.types import (
@@ -84,6 +85,12 @@ class Engine(Processor):
         Array [n, outputs] of float32
         """
         return networks.fed_forward(self.xp, network, vectors, self.users_at_once)
+
+    def by_batches(
+        self, n: int, make: Callable[[slice], tuple[Array, ...]], *, size: int
+    ) -> tuple[Array, ...]:
+        """:func:`gpu_coldstart.batches.by_batches`, maybe several batches at a time."""
+        return by_batches(self.xp, n, make, size=size)
 
     # -- moving data ---------------------------------------------------------------------------
 

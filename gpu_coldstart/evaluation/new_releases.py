@@ -275,7 +275,7 @@ class _Trial:
             user, number = xp.nonzero(held_out.among(some, rivals[some]))
             return ((user + some.start) * len(late) + order[number],)
 
-        (found,) = by_batches(xp, len(users), merged, size=_USERS)
+        (found,) = self._engine.by_batches(len(users), merged, size=_USERS)
         anew = xp.flatnonzero(few)
         if len(anew):
             tracks = xp.concatenate([xp.flatnonzero(~self.mask), late])
@@ -313,7 +313,7 @@ class _Trial:
             others = _count(xp, scores, user, lambda each: each <= own) - 1
             return ((less + others) / 2 / max(1, m - 1),)
 
-        return by_batches(xp, n_users, after, size=_USERS)[0]
+        return self._engine.by_batches(n_users, after, size=_USERS)[0]
 
     def by_popularity(self) -> _Ranking:
         """By the popularity that they came to, in which tracks are numbered."""

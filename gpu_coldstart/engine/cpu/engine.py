@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import scipy.sparse as sp
 
+from gpu_coldstart.batches import batches
 from gpu_coldstart.engine.base import (
     AlsOptions,
     Array,
@@ -34,7 +35,7 @@ from gpu_coldstart.engine.base import (
 )
 from gpu_coldstart.engine.cpu import geometry, ranking, sparse
 from gpu_coldstart.engine.cpu.sparse import from_scipy, to_scipy
-from gpu_coldstart.engine.cpu.threads import number_of_threads
+from gpu_coldstart.engine.cpu.threads import number_of_threads, over_rows
 from gpu_coldstart.errors import UserError, first_line
 
 if TYPE_CHECKING:
@@ -63,6 +64,18 @@ class CpuEngine(Engine):
     def __init__(self) -> None:
         self.threads = number_of_threads()
         self.resident_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8
+
+    def by_batches(
+        self, n: int, make: Callable[[slice], tuple[Array, ...]], *, size: int
+    ) -> tuple[Array, ...]:
+        each = [*batches(n, size)]
+        parts: list[tuple[Array, ...]] = [()] * len(each)
+
+        def work(place: int, _: int) -> None:
+            parts[place] = make(each[place])
+
+        over_rows(len(each), 1, work)
+        return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
     def input_layer(self, inputs: int, outputs: int, block: int) -> nn.Linear:
         from gpu_coldstart.engine.cpu import blocks

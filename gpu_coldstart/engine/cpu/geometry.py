@@ -7,7 +7,7 @@ import numpy as np
 from gpu_coldstart.engine import settle
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.engine.cpu.small import few, small
-from gpu_coldstart.engine.cpu.threads import Scratch, over_rows
+from gpu_coldstart.engine.cpu.threads import Scratch, number_of_threads, over_rows
 
 __all__ = ["Closeness", "longest", "nearest", "top_k"]
 
@@ -106,12 +106,18 @@ def top_k(
     queries = np.ascontiguousarray(queries, np.float32)
     items = np.ascontiguousarray(items, np.float32)
     depth = min(k + settle.SPARE, len(items))
+    candidates = np.empty((len(queries), depth), np.int64)
     if not few(len(queries)):
         import faiss
 
-        _, candidates = faiss.knn(queries, items, depth, metric=faiss.METRIC_INNER_PRODUCT)
+        def search(start: int, stop: int) -> None:
+            # This thread's; of faiss's own, some would wait for others after each run of items.
+            faiss.omp_set_num_threads(1)
+            some, by = queries[start:stop], faiss.METRIC_INNER_PRODUCT
+            candidates[start:stop] = faiss.knn(some, items, depth, metric=by)[1]
+
+        over_rows(len(queries), -(-len(queries) // number_of_threads()), search)
     else:
-        candidates = np.empty((len(queries), depth), np.int64)
 
         def work(start: int, stop: int) -> None:
             _partitioned(queries[start:stop] @ items.T, candidates[start:stop])
