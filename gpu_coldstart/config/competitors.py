@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gpu_coldstart.config.base import Count, Listed, Natural, NonNegative, Parameters, Positive
+from gpu_coldstart.config.base import (
+    Choices,
+    Count,
+    Decay,
+    Listed,
+    Natural,
+    Parameters,
+    Positive,
+    Rate,
+    Searched,
+)
 
 __all__ = ["DropoutNetConfig", "MeluConfig"]
 
@@ -40,14 +50,14 @@ class DropoutNetConfig(Parameters):
         epoch; 0 never stops early and keeps the last.
     """
 
-    hidden: Listed[Count] = (800, 400)
-    rank: Count = 200
-    dropout: Annotated[float, Field(ge=0, le=1)] = 0.5
-    top: Count = 2500
-    cold: Literal["null", "transform"] = "null"
-    learning_rate: Positive = 0.001
-    weight_decay: NonNegative = 0.0
-    batch_size: Annotated[int, Field(ge=2, le=1 << 20)] = 256
+    hidden: Annotated[Listed[Count], Choices(((200,), (400,), (400, 200), (800, 400)))] = (800, 400)
+    rank: Annotated[Count, Searched(50, 400, log=True)] = 200
+    dropout: Annotated[float, Field(ge=0, le=1), Searched(0, 1)] = 0.5
+    top: Annotated[Count, Searched(250, 10_000, log=True)] = 2500
+    cold: Annotated[Literal["null", "transform"], Choices(("null", "transform"))] = "null"
+    learning_rate: Rate = 0.001
+    weight_decay: Decay = 0.0
+    batch_size: Annotated[int, Field(ge=2, le=1 << 20), Searched(64, 1024, log=True)] = 256
     epochs: Count = 40
     patience: Natural = 5
 
@@ -85,15 +95,15 @@ class MeluConfig(Parameters):
         epoch; 0 never stops early and keeps the last.
     """
 
-    embedding: Count = 64
-    hidden: Count = 64
-    support: Count = 16
-    local_learning_rate: Positive = 0.03
-    local_steps: Natural = 1
+    embedding: Annotated[Count, Searched(16, 128, log=True)] = 64
+    hidden: Annotated[Count, Searched(16, 128, log=True)] = 64
+    support: Annotated[Count, Searched(4, 32, log=True)] = 16
+    local_learning_rate: Annotated[Positive, Searched(1e-3, 0.3, log=True)] = 0.03
+    local_steps: Annotated[Natural, Searched(0, 3)] = 1
     first_order: bool = False
     query: Count = 16
-    negatives: Count = 8
-    learning_rate: Positive = 0.0005
-    batch_size: Count = 64
+    negatives: Annotated[Count, Searched(2, 32, log=True)] = 8
+    learning_rate: Rate = 0.0005
+    batch_size: Annotated[Count, Searched(16, 256, log=True)] = 64
     epochs: Count = 20
     patience: Natural = 5
