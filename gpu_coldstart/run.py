@@ -61,6 +61,7 @@ def run(
     # Not at the top: they take seconds, which --help need not wait for.
     from gpu_coldstart.registry import DATASETS
     from gpu_coldstart.reporting import results
+    from gpu_coldstart.reporting.budget import budget_notes
     from gpu_coldstart.reporting.write import write_report
     from gpu_coldstart.runs.lock import locked
     from gpu_coldstart.runs.pipeline import Pipeline
@@ -77,6 +78,7 @@ def run(
             *outcome.notes,
             *results.not_measured(outcome.logs.n_target),
             *results.below_popularity(outcome.rows),
+            *budget_notes(config),
         ]
         failures: list[str] = []
         if not directory.complete:

@@ -214,7 +214,8 @@ def test_a_model_with_the_parts_is_fitted_saved_and_loaded(python: Python, tmp_p
         import sys
 
         from gpu_coldstart import ColdStart
-        from gpu_coldstart.config import Config
+        from gpu_coldstart.config import Config, resolve
+        from gpu_coldstart.tuning.components import component
         from gpu_coldstart.registry import DATASETS
 
         past = DATASETS.get("example-radio").open(Config())
@@ -236,9 +237,11 @@ def test_a_model_with_the_parts_is_fitted_saved_and_loaded(python: Python, tmp_p
             assert lists[0]["rank"].to_pylist() == [1, 2, 3, 4, 5] * 2
         explained = loaded.recommend(users, k=5, strategy="example-country", explain=True)
         print(explained.column_names)
+        print(component(resolve(settings={"spaces": "example-svd"}), "example-svd").ranges)
         """
     )
     answer = python("-c", code, tmp_path / "bundle")
     assert answer.returncode == 0, answer.stderr
     assert "reasons" in answer.stdout
+    assert "{'example_svd.dimension': Searched(low=16, high=256, log=True)}" in answer.stdout
     assert (tmp_path / "bundle/strategies/example-country.safetensors").exists()

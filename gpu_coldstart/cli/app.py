@@ -24,6 +24,7 @@ from gpu_coldstart.cli import (
     refresh,
     run,
     serve,
+    tune,
     warm_up,
 )
 from gpu_coldstart.cli.memory import with_room
@@ -59,6 +60,7 @@ app.command("load-store", help=load_store.HELP, short_help=load_store.SHORT)(loa
 app.command("refresh", help=refresh.HELP, short_help=refresh.SHORT, epilog=refresh.EPILOG)(
     with_room(refresh.refresh)
 )
+app.command("tune", help=tune.HELP, short_help=tune.SHORT, epilog=tune.EPILOG)(with_room(tune.tune))
 app.command("warm-up", help=warm_up.HELP, short_help=warm_up.SHORT)(with_room(warm_up.warm_up))
 app.command("doctor", help=doctor.HELP, short_help=doctor.SHORT)(with_room(doctor.doctor))
 app.add_typer(data.app, name="data")

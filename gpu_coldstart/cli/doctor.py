@@ -26,6 +26,7 @@ extras are complete, what each is for, and the command that adds it; parts of ot
 _EXTRAS = {
     "cpu": "run, recommend, report",
     "serve": "serve, demo, load-store",
+    "tune": "tune",
     "docs": "make docs, the site of the documentation",
     "bench": "bench, against other libraries",
     "test": "the tests",

@@ -21,7 +21,7 @@ from gpu_coldstart.registry import DATASETS, MODELS, SPACES, STRATEGIES
 if TYPE_CHECKING:
     from gpu_coldstart.config.parameters import Config
 
-__all__ = ["EPILOG", "HELP", "SHORT", "configured", "run"]
+__all__ = ["EPILOG", "HELP", "SHORT", "configured", "run", "size_in_bytes"]
 
 SHORT = "Run the whole flow, from raw logs to measured recommendations."
 HELP = """\
@@ -204,7 +204,7 @@ def run(
         "strategies.names": strategies,
     }
     settings |= {key: value for key, value in named.items() if value is not None}
-    budget = _bytes(memory_budget)
+    budget = size_in_bytes(memory_budget)
     wanted = configured([config] if config else [], settings)
     place = out or Path("runs") / f"{wanted.dataset}-{wanted.preset}"
     return _run(
@@ -254,12 +254,12 @@ def configured(files: Sequence[Path], settings: dict[str, Any]) -> Config:
     return config
 
 
-def _bytes(size: str | None) -> int | None:
+def size_in_bytes(size: str | None) -> int | None:
     """Bytes of a size such as ``8GB``, in units of 1024.
 
     Examples
     --------
-    >>> _bytes("1.5 GB")
+    >>> size_in_bytes("1.5 GB")
     1610612736
     """
     if size is None:

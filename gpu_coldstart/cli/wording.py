@@ -51,6 +51,7 @@ def sentence(error: Exception) -> str:
 _EXTRAS = {
     "cpu": ("faiss", "jinja2", "matplotlib", "numba", "onnx", "torch"),
     "serve": ("fastapi", "onnxruntime", "prometheus_client", "redis", "starlette", "uvicorn"),
+    "tune": ("optuna",),
 }
 
 

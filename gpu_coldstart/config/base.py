@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from typing import Annotated, Any, Self, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, Self, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -12,14 +13,20 @@ from gpu_coldstart.errors import nearest
 
 __all__ = [
     "MOST",
+    "Choices",
     "Count",
+    "Decay",
     "Distinct",
     "Listed",
     "Natural",
     "NonNegative",
     "Parameters",
     "Positive",
+    "Range",
+    "Rate",
+    "Searched",
     "one_of",
+    "ranges_of",
 ]
 
 MOST = 2**31 - 1
@@ -38,6 +45,52 @@ class Parameters(BaseModel):
         return type(self)(**{**dict(self), **changes})
 
 
+@dataclass(frozen=True)
+class Searched:
+    """Metadata of a number: where ``gpu-coldstart tune`` looks for a better value.
+
+    Attributes
+    ----------
+    low, high : int or float
+        Both belong to it.
+    log : bool
+        Whether values are drawn by their logarithm.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Metadata of a parameter of any kind: the values that ``gpu-coldstart tune`` tries."""
+
+    values: tuple[Any, ...]
+
+
+Range: TypeAlias = Searched | Choices
+
+
+def ranges_of(kind: type[Parameters]) -> dict[str, Range]:
+    """Where to look for better values, of the parameters that say it beside their type.
+
+    Examples
+    --------
+    >>> class Mine(Parameters):
+    ...     width: Annotated[int, Field(ge=1), Searched(8, 64, log=True)] = 32
+    ...     seed: int = 0
+    >>> ranges_of(Mine)
+    {'width': Searched(low=8, high=64, log=True)}
+    """
+    return {
+        name: metadata
+        for name, field in kind.model_fields.items()
+        for metadata in field.metadata
+        if isinstance(metadata, Searched | Choices)
+    }
+
+
 def _listed(value: Any) -> Any:
     """TOML and JSON have lists where parameters have tuples."""
     return tuple(value) if isinstance(value, list) else value
@@ -53,6 +106,10 @@ Count = Annotated[int, Field(ge=1, le=MOST)]
 Natural = Annotated[int, Field(ge=0, le=MOST)]
 NonNegative = Annotated[float, Field(ge=0, le=MOST)]
 Positive = Annotated[float, Field(ge=1e-12, le=MOST)]
+
+# Of a network's training, wherever it is.
+Rate = Annotated[Positive, Searched(1e-4, 1e-2, log=True)]
+Decay = Annotated[NonNegative, Choices((0.0, 1e-6, 1e-5, 1e-4, 1e-3))]
 
 # A list of at least one value; the constraints of what it holds stand with it.
 Listed = Annotated[tuple[T, ...], BeforeValidator(_listed), Field(min_length=1)]

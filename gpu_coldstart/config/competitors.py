@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gpu_coldstart.config.base import Count, Listed, Natural, NonNegative, Parameters, Positive
+from gpu_coldstart.config.base import (
+    Choices,
+    Count,
+    Decay,
+    Listed,
+    Natural,
+    NonNegative,
+    Parameters,
+    Positive,
+    Rate,
+    Searched,
+)
 from gpu_coldstart.config.streams import StreamsConfig
 
 __all__ = [
@@ -51,14 +62,14 @@ class DropoutNetConfig(Parameters):
         epoch; 0 never stops early and keeps the last.
     """
 
-    hidden: Listed[Count] = (800, 400)
-    rank: Count = 200
-    dropout: Share = 0.5
-    top: Count = 2500
-    cold: Literal["null", "transform"] = "null"
-    learning_rate: Positive = 0.001
-    weight_decay: NonNegative = 0.0
-    batch_size: Annotated[int, Field(ge=2, le=1 << 20)] = 256
+    hidden: Annotated[Listed[Count], Choices(((200,), (400,), (400, 200), (800, 400)))] = (800, 400)
+    rank: Annotated[Count, Searched(50, 400, log=True)] = 200
+    dropout: Annotated[Share, Searched(0, 1)] = 0.5
+    top: Annotated[Count, Searched(250, 10_000, log=True)] = 2500
+    cold: Annotated[Literal["null", "transform"], Choices(("null", "transform"))] = "null"
+    learning_rate: Rate = 0.001
+    weight_decay: Decay = 0.0
+    batch_size: Annotated[int, Field(ge=2, le=1 << 20), Searched(64, 1024, log=True)] = 256
     epochs: Count = 40
     patience: Natural = 5
 
@@ -96,16 +107,16 @@ class MeluConfig(Parameters):
         epoch; 0 never stops early and keeps the last.
     """
 
-    embedding: Count = 64
-    hidden: Count = 64
-    support: Count = 16
-    local_learning_rate: Positive = 0.03
-    local_steps: Natural = 1
+    embedding: Annotated[Count, Searched(16, 128, log=True)] = 64
+    hidden: Annotated[Count, Searched(16, 128, log=True)] = 64
+    support: Annotated[Count, Searched(4, 32, log=True)] = 16
+    local_learning_rate: Annotated[Positive, Searched(1e-3, 0.3, log=True)] = 0.03
+    local_steps: Annotated[Natural, Searched(0, 3)] = 1
     first_order: bool = False
     query: Count = 16
-    negatives: Count = 8
-    learning_rate: Positive = 0.0005
-    batch_size: Count = 64
+    negatives: Annotated[Count, Searched(2, 32, log=True)] = 8
+    learning_rate: Rate = 0.0005
+    batch_size: Annotated[Count, Searched(16, 256, log=True)] = 64
     epochs: Count = 20
     patience: Natural = 5
 
@@ -119,7 +130,7 @@ class ContentConfig(StreamsConfig):
         As many more are drawn for each user.
     """
 
-    tracks: Count = 8
+    tracks: Annotated[Count, Searched(2, 64, log=True)] = 8
 
 
 class HeaterConfig(ContentConfig):
@@ -135,9 +146,9 @@ class HeaterConfig(ContentConfig):
         Weight of the squared distance between both.
     """
 
-    experts: Count = 5
-    randomised: Share = 0.9
-    similarity: NonNegative = 0.01
+    experts: Annotated[Count, Searched(1, 10)] = 5
+    randomised: Annotated[Share, Searched(0, 1)] = 0.9
+    similarity: Annotated[NonNegative, Searched(1e-3, 1, log=True)] = 0.01
 
 
 class ClcRecConfig(ContentConfig):
@@ -153,10 +164,10 @@ class ClcRecConfig(ContentConfig):
         Share of the users who come by their content when they are contrasted with tracks.
     """
 
-    tracks: Count = 32
-    temperature: Positive = 2.0
-    alignment: Share = 0.5
-    hybrid: Share = 0.5
+    tracks: Annotated[Count, Searched(8, 128, log=True)] = 32
+    temperature: Annotated[Positive, Searched(0.1, 10, log=True)] = 2.0
+    alignment: Annotated[Share, Searched(0, 1)] = 0.5
+    hybrid: Annotated[Share, Searched(0, 1)] = 0.5
 
 
 class GarConfig(ContentConfig):
@@ -171,8 +182,8 @@ class GarConfig(ContentConfig):
         Weight, for the recommender, of the tracks drawn; the rest is for places generated.
     """
 
-    similarity: Share = 0.99
-    drawn: Share = 0.95
+    similarity: Annotated[Share, Searched(0.5, 1)] = 0.99
+    drawn: Annotated[Share, Searched(0.5, 1)] = 0.95
 
 
 class AldiConfig(ContentConfig):
@@ -188,7 +199,7 @@ class AldiConfig(ContentConfig):
         :func:`gpu_coldstart.models.aldi.trusted`.
     """
 
-    rating: NonNegative = 1.0
-    ranking: NonNegative = 0.9
-    identification: NonNegative = 0.05
-    trust: Positive = 4.0
+    rating: Annotated[NonNegative, Searched(0.01, 10, log=True)] = 1.0
+    ranking: Annotated[NonNegative, Searched(0.01, 10, log=True)] = 0.9
+    identification: Annotated[NonNegative, Searched(1e-3, 1, log=True)] = 0.05
+    trust: Annotated[Positive, Searched(0.5, 20, log=True)] = 4.0

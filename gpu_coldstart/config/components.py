@@ -12,13 +12,17 @@ from pydantic import AfterValidator, Field
 
 from gpu_coldstart.config.base import (
     MOST,
+    Choices,
     Count,
+    Decay,
     Distinct,
     Listed,
     Natural,
     NonNegative,
     Parameters,
     Positive,
+    Rate,
+    Searched,
     one_of,
 )
 from gpu_coldstart.registry import SPACES, STRATEGIES, section
@@ -62,15 +66,15 @@ class UtAlsConfig(Parameters):
         wider the favourite, the less it says about one track.
     """
 
-    factors: Count = 256
-    iterations: Count = 15
-    regularization: NonNegative = 10.0
-    confidence: Annotated[float, Field(ge=1e-9, le=MOST)] = 10.0
+    factors: Annotated[Count, Searched(32, 512, log=True)] = 256
+    iterations: Annotated[Count, Searched(5, 30)] = 15
+    regularization: Annotated[NonNegative, Searched(0.1, 1000, log=True)] = 10.0
+    confidence: Annotated[float, Field(ge=1e-9, le=MOST), Searched(0.1, 100, log=True)] = 10.0
     cg_steps: Count = 3
     stream_weight: NonNegative = 1.0
-    favorite_track_weight: NonNegative = 2.0
-    favorite_album_weight: NonNegative = 0.5
-    favorite_artist_weight: NonNegative = 0.2
+    favorite_track_weight: Annotated[NonNegative, Searched(0, 5)] = 2.0
+    favorite_album_weight: Annotated[NonNegative, Searched(0, 2)] = 0.5
+    favorite_artist_weight: Annotated[NonNegative, Searched(0, 1)] = 0.2
 
 
 class TtSvdConfig(Parameters):
@@ -98,15 +102,17 @@ class TtSvdConfig(Parameters):
         A warm user is the mean of the tracks they streamed, each once or as often as streamed.
     """
 
-    dimension: Count = 128
-    shift: Annotated[float, Field(ge=1e-9, le=MOST)] = 1.0
-    smoothing: NonNegative = 1.0
-    exponent: NonNegative = 0.5
-    min_count: Count = 2
+    dimension: Annotated[Count, Searched(32, 512, log=True)] = 128
+    shift: Annotated[float, Field(ge=1e-9, le=MOST), Searched(1, 20, log=True)] = 1.0
+    smoothing: Annotated[NonNegative, Searched(0.5, 1)] = 1.0
+    exponent: Annotated[NonNegative, Searched(0, 1)] = 0.5
+    min_count: Annotated[Count, Searched(1, 5)] = 2
     max_tracks: Count = 100
     oversamples: Natural = 30
     power_iterations: Natural = 2
-    history: Literal["distinct", "streams"] = "distinct"
+    history: Annotated[Literal["distinct", "streams"], Choices(("distinct", "streams"))] = (
+        "distinct"
+    )
 
 
 class Training(Parameters):
@@ -129,10 +135,10 @@ class Training(Parameters):
     """
 
     optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: Positive = 0.001
+    learning_rate: Rate = 0.001
     momentum: NonNegative = 0.9
-    weight_decay: NonNegative = 0.0
-    batch_size: Annotated[int, Field(ge=2, le=MOST)] = 512
+    weight_decay: Decay = 0.0
+    batch_size: Annotated[int, Field(ge=2, le=MOST), Searched(64, 1024, log=True)] = 512
     drop_last: bool = False
     epochs: Count = 30
     patience: Natural = 5
@@ -179,8 +185,10 @@ class MlpConfig(Training):
         Maximum number of passes over the warm users in these spaces; ``epochs`` is for others.
     """
 
-    hidden: Listed[Count] = (400, 300, 200)
-    normalize_output: bool = True
+    hidden: Annotated[
+        Listed[Count], Choices(((200,), (800,), (400, 300, 200), (800, 400), (1024, 512, 256)))
+    ] = (400, 300, 200)
+    normalize_output: Annotated[bool, Choices((True, False))] = True
     epochs_tt_svd: Count = 30
     epochs_ut_als: Count = 30
 
@@ -210,7 +218,7 @@ class InputFeaturesConfig(Parameters):
         the release, which holds the whole matrix of input vectors.
     """
 
-    k: Count = 100
+    k: Annotated[Count, Searched(10, 500, log=True)] = 100
     points: Natural = 256
 
 
@@ -225,8 +233,8 @@ class SoftConfig(Parameters):
         Places shared beyond the list's length, lost again to tracks several segments offer.
     """
 
-    segments: Count = 5
-    overshoot: Natural = 4
+    segments: Annotated[Count, Searched(2, 20)] = 5
+    overshoot: Annotated[Natural, Searched(0, 20)] = 4
 
 
 class MixtureConfig(Parameters):
@@ -241,7 +249,7 @@ class MixtureConfig(Parameters):
         nearest; the best on the validation users is kept.
     """
 
-    segments: Count = 50
+    segments: Annotated[Count, Searched(5, 200, log=True)] = 50
     sharpnesses: Distinct[Positive] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
@@ -257,7 +265,7 @@ class NeighboursConfig(Parameters):
         nearest; the best on the validation users is kept.
     """
 
-    users: Count = 200
+    users: Annotated[Count, Searched(20, 1000, log=True)] = 200
     sharpnesses: Distinct[Positive] = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
@@ -272,8 +280,8 @@ class AlsFoldInConfig(Parameters):
         The l of the objective.
     """
 
-    confidence: Positive = 10.0
-    regularization: Positive = 10.0
+    confidence: Annotated[Positive, Searched(0.01, 1000, log=True)] = 10.0
+    regularization: Annotated[Positive, Searched(0.01, 1000, log=True)] = 10.0
 
 
 StrategyName = Annotated[str, AfterValidator(lambda name: one_of(name, STRATEGIES.names()))]
@@ -283,6 +291,10 @@ def _others(names: tuple[str, ...]) -> tuple[str, ...]:
     if "best" in names:
         raise ValueError("has 'best' among its own experts: leave it out")
     return names
+
+
+_EXPERTS = ("popularity", "registration-day", "semi", "ridge")
+_MORE_EXPERTS = ((), ("neighbours",), ("item-item",), ("gate",), ("item-item", "gate"))
 
 
 class BestConfig(Parameters):
@@ -303,9 +315,11 @@ class BestConfig(Parameters):
         popularity rank; 0 is accuracy alone.
     """
 
-    experts: Annotated[Distinct[StrategyName], AfterValidator(_others)] = (
-        *("popularity", "registration-day", "semi", "ridge"),
-    )
+    experts: Annotated[
+        Distinct[StrategyName],
+        AfterValidator(_others),
+        Choices(tuple((*_EXPERTS, *more) for more in _MORE_EXPERTS)),
+    ] = _EXPERTS
     strengths: Distinct[Positive] = (0.1, 0.01, 0.001)
     folds: Annotated[int, Field(ge=2, le=100)] = 3
     users: Count = 2000
@@ -329,7 +343,7 @@ class RidgeConfig(Parameters):
         is kept.
     """
 
-    components: Count = 600
+    components: Annotated[Count, Searched(50, 2000, log=True)] = 600
     strengths: Distinct[Positive] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
     targets: Distinct[Literal["all", "month"]] = ("all", "month")
 
@@ -346,5 +360,5 @@ class ItemItemConfig(Parameters):
         on the validation users is kept.
     """
 
-    kept: Count = 200
+    kept: Annotated[Count, Searched(50, 1000, log=True)] = 200
     shrinkages: Distinct[Positive] = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)

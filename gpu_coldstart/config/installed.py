@@ -11,6 +11,7 @@ from gpu_coldstart import registry
 from gpu_coldstart.config.base import Parameters
 from gpu_coldstart.config.components import Training
 from gpu_coldstart.config.parameters import Config, StrategiesConfig, strategy_fields
+from gpu_coldstart.config.tuning import TuningConfig, trial_fields
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.registry import section
 
@@ -54,6 +55,10 @@ def _extended(
     if ways:
         together = create_model("StrategiesConfig", __base__=StrategiesConfig, **ways)
         sections["strategies"] = (together, together())
+    counts = trial_fields((*spaces, *models, *strategies))
+    if counts:
+        trials = create_model("TuningConfig", __base__=TuningConfig, **counts)
+        sections["tuning"] = (trials, trials())
     return create_model("Config", __base__=Config, **sections) if sections else Config
 
 

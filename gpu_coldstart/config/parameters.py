@@ -24,10 +24,12 @@ from pydantic import (
 from gpu_coldstart import registry
 from gpu_coldstart.config.base import (
     MOST,
+    Choices,
     Count,
     Distinct,
     Natural,
     Parameters,
+    Searched,
     one_of,
 )
 from gpu_coldstart.config.competitors import (
@@ -54,6 +56,7 @@ from gpu_coldstart.config.components import (
     UtAlsConfig,
 )
 from gpu_coldstart.config.streams import GateConfig, TrackSoftmaxConfig
+from gpu_coldstart.config.tuning import TuningConfig
 from gpu_coldstart.datasets.synthetic.world import World
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.registry import section
@@ -124,9 +127,9 @@ class SegmentsConfig(Parameters):
         counts the whole history.
     """
 
-    k: Natural = 0
+    k: Annotated[Natural, Choices((0, 10, 20, 50, 100, 200, 500, 1000))] = 0
     iterations: Count = 20
-    restarts: Count = 1
+    restarts: Annotated[Count, Searched(1, 5)] = 1
     seeding_points: Natural = 20
     popularity: Literal["members", "listens"] = "members"
     popularity_days: Natural = 0
@@ -175,8 +178,8 @@ class FeaturesConfig(Parameters):
     """
 
     age_classes: Annotated[Distinct[Count], AfterValidator(_ascending)] = (18, 25, 35, 50, 65)
-    pooling: Literal["events", "distinct"] = "events"
-    scalars: Literal["raw", "standard"] = "standard"
+    pooling: Annotated[Literal["events", "distinct"], Choices(("events", "distinct"))] = "events"
+    scalars: Annotated[Literal["raw", "standard"], Choices(("raw", "standard"))] = "standard"
 
 
 SpaceName = Annotated[str, AfterValidator(lambda name: one_of(name, registry.SPACES.names()))]
@@ -360,6 +363,7 @@ class Config(Parameters):
     strategies: StrategiesConfig = StrategiesConfig()
     carousels: CarouselsConfig = CarouselsConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    tuning: TuningConfig = TuningConfig()
 
     def of(self, part: str) -> Any:
         """Parameters of a space or model: ``config.of("tt-svd")`` is ``config.tt_svd``."""

@@ -20,7 +20,7 @@ from gpu_coldstart.datasets.synthetic.world import World
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.regular import read_bytes
 
-__all__ = ["from_toml", "resolve", "to_toml"]
+__all__ = ["adjusted", "from_toml", "resolve", "to_toml"]
 
 _PRESET_VALUES: dict[str, dict[str, Any]] = {
     "tiny": {
@@ -216,6 +216,24 @@ def _listed(value: Any, default: Any) -> Any:
     if not isinstance(default, tuple) or isinstance(value, list | tuple | dict):
         return value
     return [value]
+
+
+def adjusted(config: Config, settings: Mapping[str, Any]) -> Config:
+    """A configuration with other values of some keys, validated as usual.
+
+    Examples
+    --------
+    >>> adjusted(Config(), {"seed": 1, "segments.k": 7}).segments.k
+    7
+    """
+    tree: dict[str, dict[str, Any]] = {}
+    for key, value in settings.items():
+        part, _, name = key.rpartition(".")
+        tree.setdefault(part, {})[name] = value
+    plain = tree.pop("", {})
+    return config.replace(
+        **plain, **{part: getattr(config, part).replace(**values) for part, values in tree.items()}
+    )
 
 
 def to_toml(config: Config) -> str:

@@ -6,7 +6,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gpu_coldstart.config.base import Count, Distinct, Natural, NonNegative, Parameters, Positive
+from gpu_coldstart.config.base import (
+    Choices,
+    Count,
+    Decay,
+    Distinct,
+    Natural,
+    Parameters,
+    Positive,
+    Rate,
+    Searched,
+)
 
 __all__ = ["GateConfig", "StreamsConfig", "TrackSoftmaxConfig"]
 
@@ -33,12 +43,12 @@ class StreamsConfig(Parameters):
         epoch; 0 never stops early and keeps the last.
     """
 
-    hidden: Count = 256
-    dropout: Annotated[float, Field(ge=0, le=0.95)] = 0.2
-    tracks: Count = 32
-    learning_rate: Positive = 0.001
-    weight_decay: NonNegative = 0.0
-    batch_size: Count = 256
+    hidden: Annotated[Count, Searched(64, 1024, log=True)] = 256
+    dropout: Annotated[float, Field(ge=0, le=0.95), Searched(0, 0.6)] = 0.2
+    tracks: Annotated[Count, Searched(8, 128, log=True)] = 32
+    learning_rate: Rate = 0.001
+    weight_decay: Decay = 0.0
+    batch_size: Annotated[Count, Searched(64, 1024, log=True)] = 256
     epochs: Count = 40
     patience: Natural = 5
 
@@ -54,8 +64,11 @@ class GateConfig(StreamsConfig):
         How many average warm users join each segment, so that no track is impossible there.
     """
 
-    segments: Distinct[Count] = (50, 100, 200, 400)
-    smoothing: Positive = 0.2
+    segments: Annotated[
+        Distinct[Count],
+        Choices(((50,), (200,), (50, 100, 200), (50, 100, 200, 400), (100, 200, 400, 800))),
+    ] = (50, 100, 200, 400)
+    smoothing: Annotated[Positive, Searched(0.02, 2, log=True)] = 0.2
 
 
 class TrackSoftmaxConfig(StreamsConfig):
@@ -71,7 +84,7 @@ class TrackSoftmaxConfig(StreamsConfig):
         It is drawn by popularity to this power; 0 draws all tracks alike.
     """
 
-    tracks: Count = 64
+    tracks: Annotated[Count, Searched(8, 128, log=True)] = 64
     full_up_to: Natural = 50_000
-    negatives: Count = 8192
-    negatives_power: Annotated[float, Field(ge=0, le=1)] = 0.75
+    negatives: Annotated[Count, Searched(1024, 32_768, log=True)] = 8192
+    negatives_power: Annotated[float, Field(ge=0, le=1), Searched(0, 1)] = 0.75

@@ -14,6 +14,7 @@ __all__ = [
     "Picture",
     "Section",
     "Text",
+    "counted",
     "interval",
     "listed",
     "number",
@@ -151,6 +152,17 @@ def p_value(p: float | None) -> str:
     if p is None:
         return NOT_KNOWN
     return "< 0.001" if p < 0.001 else number(p, 3)
+
+
+def counted(number: int, word: str) -> str:
+    """So many of something.
+
+    Examples
+    --------
+    >>> counted(1, "trial"), counted(2, "trial")
+    ('1 trial', '2 trials')
+    """
+    return f"{number} {word}{'s' if number != 1 else ''}"
 
 
 def setting_text(value: Any) -> str:

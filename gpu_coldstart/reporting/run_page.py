@@ -54,6 +54,7 @@ class RunSummary:
     warnings : sequence of str
     files : sequence of str
         Files linked from the page.
+    budgets : sequence of (part, how its settings came about)
     """
 
     title: str
@@ -69,6 +70,7 @@ class RunSummary:
     stages: Sequence[StageTime]
     warnings: Sequence[str]
     files: Sequence[str]
+    budgets: Sequence[tuple[str, str]] = ()
 
 
 def statistics(logs: Logs, truth: GroundTruth) -> list[tuple[str, str]]:
@@ -227,4 +229,12 @@ def _configuration(run: RunSummary) -> Section:
     rows = [(key, setting_text(value)) for key, value in run.config.items()]
     grid = Grid("settings", "Every setting by its key", ("setting", "value"), rows, frozenset({1}))
     text = "The same as a file: config.toml, which --config takes."
-    return Section("configuration", "Configuration", [Text(text), Fold("All settings", [grid])])
+    tuned = Grid(
+        "budgets",
+        "How the settings came about",
+        ("part", "settings"),
+        run.budgets,
+        frozenset({1}),
+    )
+    blocks: list[Block] = [tuned, Text(text), Fold("All settings", [grid])]
+    return Section("configuration", "Configuration", blocks)

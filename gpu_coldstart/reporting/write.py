@@ -11,6 +11,7 @@ from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.evaluation import tables
 from gpu_coldstart.reporting.blocks import Drawn
+from gpu_coldstart.reporting.budget import budgets
 from gpu_coldstart.reporting.results import results_json, results_markdown
 from gpu_coldstart.reporting.run_page import RunSummary, run_page, statistics
 from gpu_coldstart.runs import paths
@@ -91,6 +92,7 @@ def write_report(
         stages=stages,
         warnings=[*notes, *failures],
         files=_files(outcome),
+        budgets=budgets(config),
     )
     write_atomically(directory.path / paths.REPORT, run_page(summary, drawn))
     return failures

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from gpu_coldstart import segments, spaces, strategies
@@ -86,6 +87,8 @@ class Flow:
         From the name of a stage to the checkpoint for its state; None keeps none.
     tested : bool
         Whether lists are made for test users and measured, so that there must be some.
+    after_epoch : callable
+        Called with a strategy's name, the number of its epoch and :attr:`Past.score` after it.
 
     Attributes
     ----------
@@ -103,6 +106,7 @@ class Flow:
         progress: spaces.Progress,
         checkpoint: Callable[[str], Checkpoint | None] = lambda stage: None,
         tested: bool = True,
+        after_epoch: Callable[[str, int, float], None] = lambda name, epoch, ndcg: None,
     ):
         self.engine = engine
         self.config = config
@@ -110,6 +114,7 @@ class Flow:
         self._progress = progress
         self._checkpoint = checkpoint
         self._tested = tested
+        self._after_epoch = after_epoch
         self._keys = tuple(flat(config))
         self.data = self._indexing(digests)
         self.learned = {name: self._learn(name) for name in config.spaces}
@@ -348,7 +353,8 @@ class Flow:
             known, context = given[prepared], given[prepared].context
             fitted = {each: given[stage] for each, stage in learned.items()}
             made = {each: strategies.made(each, config, context, fitted) for each in experts}
-            return kind.fit(context, parameters, replace(known.past, experts=made), self._progress)
+            past = replace(known.past, experts=made, after_epoch=partial(self._after_epoch, name))
+            return kind.fit(context, parameters, past, self._progress)
 
         return Stage(
             f"{space}/{name}.state",

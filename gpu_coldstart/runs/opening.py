@@ -18,13 +18,14 @@ _TOLD = 12  # settings in one sentence
 
 
 def open_run(
-    directory: RunDirectory, say: Callable[[str], None], *, resume: bool, overwrite: bool
+    directory: RunDirectory, say: Callable[[str], None], *, resume: bool | None, overwrite: bool
 ) -> None:
     """Open a run directory that this process has locked.
 
     An earlier run of the same configuration on the same data is continued. One that differs is
     left alone unless ``resume`` asks to redo what depends on the difference, or ``overwrite`` to
     start from the beginning. What other versions of the software have made is kept, and said.
+    ``resume`` is None for a command that has no such option.
 
     Raises
     ------
@@ -45,9 +46,10 @@ def open_run(
     _refuse_other_bits(place, earlier.identity, directory.identity)
     settings = _differing(earlier.identity, directory.identity, "config")
     if settings and not resume:
+        or_else = ", or give --resume to make again only what depends on them"
         raise UserError(
-            f"{place} holds a run with other settings: {_first(settings)}; {_ELSEWHERE}, or give "
-            "--resume to make again only what depends on them"
+            f"{place} holds a run with other settings: {_first(settings)}; {_ELSEWHERE}"
+            f"{'' if resume is None else or_else}"
         )
     stale = directory.take_over(earlier)
     # A run of a version that noted none says nothing of them.

@@ -87,6 +87,7 @@ class Pipeline:
     Attributes
     ----------
     directory : RunDirectory
+    flow : Flow
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Pipeline:
         self._out = out
         values = _jsonable(flat(config))
         data = fingerprint(dataset.files())
-        self._flow = Flow(
+        self.flow = Flow(
             engine,
             config,
             dataset,
@@ -109,7 +110,7 @@ class Pipeline:
         )
         self._evaluation = self._evaluating()
         self._analysis = self._analysing()
-        stages = [*self._flow, self._evaluation, self._analysis]
+        stages = [*self.flow, self._evaluation, self._analysis]
         surroundings: dict[str, str | int] = {"engine": engine.name, "threads": engine.threads}
         if engine.device:
             surroundings["device"] = engine.device
@@ -138,7 +139,7 @@ class Pipeline:
     def _checkpoint(self, stage: str) -> FileCheckpoint:
         return FileCheckpoint(self._out / paths.checkpoint(stage), self._keys[stage])
 
-    def open(self, *, resume: bool, overwrite: bool) -> None:
+    def open(self, *, resume: bool | None, overwrite: bool) -> None:
         """Settle what becomes of an earlier run in the same place.
 
         Raises
@@ -147,6 +148,10 @@ class Pipeline:
             When the place will not do (:func:`gpu_coldstart.runs.opening.open_run`).
         """
         open_run(self.directory, self.reporter.say, resume=resume, overwrite=overwrite)
+
+    def runner(self) -> Runner:
+        """What does single stages of an opened run, or reads them where they are done."""
+        return Runner(self.directory, self.reporter, self._read_times(), self._save_times)
 
     def run(self, others: Sequence[Card] = ()) -> Outcome:
         """Run the remaining stages.
@@ -157,8 +162,8 @@ class Pipeline:
             GPUs of the same model besides the engine's, fewer than there are spaces. Each of the
             last spaces is learned on one of them, by a process of its own.
         """
-        config, reporter, flow = self.config, self.reporter, self._flow
-        runner = Runner(self.directory, reporter, self._read_times(), self._save_times)
+        config, reporter, flow = self.config, self.reporter, self.flow
+        runner = self.runner()
         analysed = config.evaluation.analysis
         reporter.expect(1 + analysed + sum(stage.codec is not None for stage in flow))
         logs, truth = runner.value(flow.data)
@@ -204,7 +209,7 @@ class Pipeline:
         """
         directory, times = self.directory, self.reporter.times
         directory.share()
-        if not (directory.has("config") and directory.has(self._flow.data.name)):
+        if not (directory.has("config") and directory.has(self.flow.data.name)):
             raise UserError(
                 f"{self._out} was begun with other data, settings or another engine than a second "
                 "process of the run finds: run again"
@@ -217,7 +222,7 @@ class Pipeline:
         self._do(Runner(directory, self.reporter, {}, done), space)
 
     def _do(self, runner: Runner, space: str) -> None:
-        learned = self._flow.learned[space]
+        learned = self.flow.learned[space]
         for stage in learned:
             runner.do(stage)
         runner.forget([learned.inputs, learned.prepared])
@@ -225,7 +230,7 @@ class Pipeline:
     @contextmanager
     def _helped(self, runner: Runner, others: Sequence[Card]) -> Iterator[dict[str, Helper]]:
         """Processes at work on the spaces, of the last ones, that are not done, by space."""
-        flow, directory, reporter = self._flow, self.directory, self.reporter
+        flow, directory, reporter = self.flow, self.directory, self.reporter
         tasks = [
             Task(self._out, space, card)
             for space, card in zip(reversed(flow.learned), others, strict=False)
@@ -253,7 +258,7 @@ class Pipeline:
 
     def _evaluating(self) -> Stage[tuple[Protocol, Sample, list[Row]]]:
         """4.1.4: means, deviations and intervals over the test users; cheaper to make than keep."""
-        options, learned = self.config.evaluation, self._flow.learned
+        options, learned = self.config.evaluation, self.flow.learned
 
         def make(given: Given) -> tuple[Protocol, Sample, list[Row]]:
             measures = {
@@ -288,7 +293,7 @@ class Pipeline:
 
     def _analysing(self) -> Stage[dict[str, Table]]:
         """Comparisons of strategies, Figures 4 and 5, Table 2, and how training went."""
-        flow = self._flow
+        flow = self.flow
 
         def make(given: Given) -> dict[str, Table]:
             logs, truth = given[flow.data]

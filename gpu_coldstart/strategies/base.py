@@ -160,6 +160,10 @@ class Users:
         return self.registrations.streamed(context.engine, self.numbers, context.n_tracks)
 
 
+def _unheard(epoch: int, ndcg: float) -> None:
+    del epoch, ndcg
+
+
 @dataclass(frozen=True)
 class Past:
     """What a strategy with a state of its own may learn it from, in one space.
@@ -182,6 +186,9 @@ class Past:
         What they streamed next.
     experts : dict of name to Strategy
         The fitted strategies that this one is made of.
+    after_epoch : callable
+        Called with the number of an epoch, from 1, and the NDCG after it, by strategies that learn
+        by epochs; it may raise, and so end the learning.
     """
 
     logs: Logs
@@ -193,6 +200,7 @@ class Past:
     score: Callable[[Ranking], float]
     wanted: Csr
     experts: Mapping[str, Strategy] = field(default_factory=dict)
+    after_epoch: Callable[[int, float], None] = _unheard
 
 
 class Strategy(ABC):
@@ -231,6 +239,10 @@ class Strategy(ABC):
 
     keeps: ClassVar[str] = ""
     """What a saved state has of single users, for the model card; "" for sums and means alone."""
+
+    taught: ClassVar[bool] = False
+    """Whether validation users teach it, so that its curve, of folds of them, judges it better than
+    its lists for them."""
 
     uses_prediction: ClassVar[bool] = True
     """Whether lists follow from where the network puts a user, so that signals explain them."""

@@ -89,6 +89,7 @@ class Best(Strategy):
 
     name = "best"
     label = "Best"
+    taught = True
     uses_prediction = False
     State = Blend
     unlearned = frozenset({"strategies.best_discovery"})

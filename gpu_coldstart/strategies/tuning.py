@@ -81,6 +81,7 @@ def best_epoch(
         k = min(LISTED, strategy.context.n_tracks)
         curve.append(past.score(strategy.recommend(past.validation, k)))
         progress(len(curve), epochs, f"{words}, validation NDCG {curve[-1]:.4f}")
+        past.after_epoch(len(curve), curve[-1])
         if best is None or not patience or curve[-1] > curve[best_at]:
             best, best_at = state, len(curve) - 1
         stale = bool(patience) and len(curve) - 1 - best_at >= patience

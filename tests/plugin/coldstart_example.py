@@ -1,14 +1,14 @@
 """A strategy, a space, a model and a data set for gpu_coldstart."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from torch import nn
 
 from gpu_coldstart import Dataset
 from gpu_coldstart.config import Config, Parameters, Training
-from gpu_coldstart.config.base import Count, Distinct, Natural
+from gpu_coldstart.config.base import Count, Distinct, Natural, Searched
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Array, Csr, Engine, SvdOptions
 from gpu_coldstart.segments import shares_of
@@ -66,7 +66,7 @@ class CountryCharts(Strategy):
 class SvdParameters(Parameters):
     """The dimension of the space."""
 
-    dimension: Count = 64
+    dimension: Annotated[Count, Searched(16, 256, log=True)] = 64
 
 
 class HistorySvd:

@@ -159,6 +159,7 @@ NOTHING = {
     "evaluation.protocol": "says where the other values came from",
     "model": "there is one model; see test_registry",
     "mlp.epochs": "is for the spaces of other packages; see test_registry",
+    **{key: "says how others came about" for key in KEYS if key.startswith("tuning.")},
 }
 """Keys that by what they mean change nothing of the results."""
 

@@ -1,7 +1,8 @@
 """The figures: from a table of the evaluation to a drawing.
 
 Each kind of figure is a function from its table (columns as in
-:data:`gpu_coldstart.evaluation.tables.SCHEMAS`) to drawings, none where the table is empty.
+:data:`gpu_coldstart.evaluation.tables.SCHEMAS`, for ``trials`` as in
+:func:`gpu_coldstart.tuning.page.drawn_from`) to drawings, none where the table is empty.
 Colour is never the only sign: a series has its own marker and line, and the table is shown with it.
 """
 
@@ -15,6 +16,7 @@ from gpu_coldstart.reporting.figures.quality import results, strata
 from gpu_coldstart.reporting.figures.ranks import ranks
 from gpu_coldstart.reporting.figures.shown import discovery, exposure, replay
 from gpu_coldstart.reporting.figures.training import blends, calibration, learning
+from gpu_coldstart.reporting.figures.trials import trials
 from gpu_coldstart.reporting.rows import Line, lines_of
 
 __all__ = ["Drawing", "drawings"]
@@ -29,6 +31,7 @@ _FIGURES: dict[str, Callable[[list[Line]], Iterator[Drawing]]] = {
     "learning": learning,
     "blends": blends,
     "benchmark": ranks,
+    "trials": trials,
 }
 """Keyed by the table that each is drawn from."""
 
