@@ -20,8 +20,8 @@ from gpu_coldstart.data.catalogue import entries, owners
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Array, Csr, Engine, HostArray
 from gpu_coldstart.evaluation.calibration import cosines
-from gpu_coldstart.spaces import unit_rows
 from gpu_coldstart.spaces.new_releases import place
+from gpu_coldstart.spaces.similarity import as_items, as_places
 from gpu_coldstart.strategies.base import Retriever
 
 __all__ = ["NO_SOURCE", "Audience", "new_releases"]
@@ -45,7 +45,7 @@ class Audience:
         Where the network puts them.
     wanted : Csr [users, tracks]
         What they went on to stream.
-    similarity : {"cosine", "inner"}
+    similarity : {"cosine", "inner", "distance"}
     k : int
         Length of their lists.
     """
@@ -212,10 +212,10 @@ class _Trial:
 
     def _among(self, tracks: Array) -> Array:
         """See :class:`_Ranking`, by the places of tracks [tracks, d]."""
-        places, items = self._audience.predicted, tracks[self.out]
-        if self._audience.similarity == "cosine":
-            places, items = unit_rows(places), unit_rows(items)
-        xp, others = self._engine.xp, max(1, len(items) - 1)
+        xp, similarity = self._engine.xp, self._audience.similarity
+        places = as_places(xp, self._audience.predicted, similarity)
+        items = as_items(xp, tracks[self.out], similarity)
+        others = max(1, len(items) - 1)
 
         def after(some: slice) -> tuple[Array, ...]:
             scores = places[self._users[some]] @ items.T

@@ -109,6 +109,11 @@ def svd(value: str) -> Case:
     return Case(value, SPACE, LOGS)
 
 
+def cml(value: str, **under: str) -> Case:
+    under = {f"cml.{key}": under[key] for key in under}
+    return Case(value, SPACE, LOGS, space="cml", under=under)
+
+
 def mlp(value: str, **under: str) -> Case:
     return Case(value, NETWORK, SEGMENTS, under={f"mlp.{key}": under[key] for key in under})
 
@@ -122,7 +127,6 @@ NOTHING = {
     "preset": "says where the other values came from",
     "evaluation.protocol": "says where the other values came from",
     "model": "there is one model; see test_registry",
-    "mlp.epochs": "is for the spaces of other packages; see test_registry",
 }
 """Keys that by what they mean change nothing of the results."""
 
@@ -151,6 +155,16 @@ CASES: dict[str, Case] = {
     "tt_svd.oversamples": svd("9"),
     "tt_svd.power_iterations": svd("0"),
     "tt_svd.history": svd("streams"),
+    "cml.dimension": cml("6"),
+    "cml.margin": cml("0.5"),
+    "cml.covariance": cml("0.0"),
+    "cml.sampler": cml("popular"),
+    "cml.popularity_power": cml("0.5", sampler="popular"),
+    "cml.candidates": cml("20", sampler="two-stage"),
+    "cml.negatives": cml("2"),
+    "cml.learning_rate": cml("0.01"),
+    "cml.batch_size": cml("64"),
+    "cml.epochs": cml("1"),
     "new_releases.place": Case("true", SPACE, LOGS, under=UNHEARD),
     "new_releases.sources": Case(
         "genre", SPACE, LOGS, under=UNHEARD | {"new_releases.place": "true"}
@@ -175,6 +189,7 @@ CASES: dict[str, Case] = {
     "mlp.weight_decay": mlp("0.1"),
     "mlp.batch_size": mlp("32"),
     "mlp.drop_last": mlp("true"),
+    "mlp.epochs": Case("3", NETWORK, SEGMENTS, "cml", under={"mlp.patience": "0"}),
     "mlp.epochs_tt_svd": mlp("3", patience="0"),
     "mlp.epochs_ut_als": Case("3", NETWORK, SEGMENTS, "ut-als", under={"mlp.patience": "0"}),
     "mlp.patience": mlp("1", learning_rate="10.0", epochs_tt_svd="20", batch_size="8"),
