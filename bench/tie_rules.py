@@ -35,7 +35,7 @@ from gpu_coldstart.spaces import silent
 from gpu_coldstart.strategies import Context, Past, Strategy, Users, parameters_of
 
 K = 50
-SPACES = registry.SPACES.builtin
+SPACES = registry.BOTH
 MODEL_FREE = ("popularity", "registration-day", "input-features")
 """Strategies that need no network."""
 

@@ -1,9 +1,10 @@
 """Parts by name: spaces, models, strategies, data sets and engines, built in or installed.
 
 A part is a class with ``name``, ``label`` and, but for data sets and engines, ``Parameters`` (a
-frozen pydantic model) and ``fit`` (a model: ``build``). A space may also have ``check(parameters,
-logs)``, which refuses settings before anything is learned. An installed package adds a part by an
-entry point; CONTRIBUTING.md has a whole package::
+frozen pydantic model) and ``fit`` (a model: ``build``). A space may also have ``check(engine, logs,
+parameters)``, which refuses settings before anything is learned, and ``similarity``, where only one
+makes sense in it (:func:`gpu_coldstart.spaces.similarity.similarity_in`). An installed package adds
+a part by an entry point; CONTRIBUTING.md has a whole package::
 
     [project.entry-points."gpu_coldstart.strategies"]
     my-strategy = "my_package:MyStrategy"
@@ -19,7 +20,7 @@ from typing import Any
 
 from gpu_coldstart.errors import UserError, nearest
 
-__all__ = ["DATASETS", "ENGINES", "MODELS", "SPACES", "STRATEGIES", "Registry", "section"]
+__all__ = ["BOTH", "DATASETS", "ENGINES", "MODELS", "SPACES", "STRATEGIES", "Registry", "section"]
 
 
 class Registry:
@@ -38,7 +39,7 @@ class Registry:
     Examples
     --------
     >>> SPACES.builtin
-    ('tt-svd', 'ut-als')
+    ('tt-svd', 'ut-als', 'cml')
     """
 
     def __init__(
@@ -162,9 +163,12 @@ SPACES = Registry(
     {
         "tt-svd": "gpu_coldstart.spaces.tt_svd:TtSvd",
         "ut-als": "gpu_coldstart.spaces.ut_als:UtAls",
+        "cml": "gpu_coldstart.spaces.cml:Cml",
     },
     ("Parameters", "fit"),
 )
+BOTH = ("tt-svd", "ut-als")
+"""The spaces of the paper: a run's, unless others are asked for."""
 MODELS = Registry(
     "model",
     "gpu_coldstart.models",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gpu_coldstart import registry
 from gpu_coldstart.config.parameters import Config
 
-SPACES = registry.SPACES.builtin
+SPACES = registry.BOTH
 EVERY_STRATEGY = registry.STRATEGIES.builtin
 STRATEGIES = Config().strategies.names
 """Those of a run unless others are asked for."""

@@ -32,6 +32,7 @@ def another(key: str, value: Any) -> Any:
         "spaces": ("ut-als",),
         "split.warm_until": "all",
         "tt_svd.history": "streams",
+        "cml.sampler": "popular",
         "new_releases.sources": ("genre", "album"),
         "segments.popularity": "listens",
         "features.pooling": "distinct",

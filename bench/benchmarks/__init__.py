@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from bench.benchmarks import (
     als,
     assign,
+    cml,
     events,
     features,
     flow,
@@ -24,6 +25,7 @@ _MODULES = (
     events,
     pmi_svd,
     als,
+    cml,
     kmeans,
     popularity,
     features,

@@ -15,7 +15,7 @@ from gpu_coldstart.cli import console, interruption, options
 from gpu_coldstart.cli.run import configured
 from gpu_coldstart.cli.wording import enough_memory
 from gpu_coldstart.errors import UserError, nearest
-from gpu_coldstart.registry import DATASETS, SPACES, STRATEGIES
+from gpu_coldstart.registry import BOTH, DATASETS, SPACES, STRATEGIES
 from gpu_coldstart.runs.names import visible
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def benchmark(
     # Nobody asked for the runs' own reports.
     settings: dict[str, Any] = {"evaluation.analysis": False, "evaluation.figures": False}
     settings |= options.assigned(assignments or []) | {
-        "spaces": list(SPACES.builtin) if space == "both" else [space],
+        "spaces": list(BOTH) if space == "both" else [space],
         "strategies.names": strategies or ",".join(STRATEGIES.names()),
     }
     if k:

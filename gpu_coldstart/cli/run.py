@@ -16,7 +16,7 @@ from gpu_coldstart.cli import console, interruption, options
 from gpu_coldstart.cli.wording import enough_memory
 from gpu_coldstart.config.parameters import PRESETS, PROTOCOLS
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.registry import DATASETS, MODELS, SPACES, STRATEGIES
+from gpu_coldstart.registry import BOTH, DATASETS, MODELS, SPACES, STRATEGIES
 
 if TYPE_CHECKING:
     from gpu_coldstart.config.parameters import Config
@@ -193,7 +193,7 @@ def run(
     del version
     settings = options.assigned(assignments or [])
     if space:
-        settings["spaces"] = list(SPACES.builtin) if space == "both" else [space]
+        settings["spaces"] = list(BOTH) if space == "both" else [space]
     named = {
         "dataset": dataset,
         "preset": preset,

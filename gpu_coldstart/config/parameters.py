@@ -55,6 +55,7 @@ from gpu_coldstart.config.components import (
     TtSvdConfig,
     UtAlsConfig,
 )
+from gpu_coldstart.config.metric import CmlConfig
 from gpu_coldstart.config.streams import GateConfig, TrackSoftmaxConfig
 from gpu_coldstart.config.tuning import TuningConfig
 from gpu_coldstart.datasets.synthetic.world import World
@@ -201,7 +202,8 @@ class SharedStrategies(Parameters):
     names : tuple of str
         Which to run, in the order of the results table; Best and those of the paper unless given.
     similarity : {"cosine", "inner"}
-        Between a user's and a track's embedding, wherever tracks are retrieved by embedding.
+        Between a user's and a track's embedding, wherever tracks are retrieved by embedding; in CML
+        that is the distance, whatever is chosen here.
     exclude_seen : bool
         Do not recommend what the user streamed on registration day.
     """
@@ -332,7 +334,7 @@ class Config(Parameters):
         Where the other values came from; it changes nothing by itself.
     seed : int
         Of the synthetic world and of every random choice in the method.
-    spaces : tuple of {"tt-svd", "ut-als"}
+    spaces : tuple of {"tt-svd", "ut-als", "cml"}
     model : str
         The network, ``"mlp"`` or one that an installed package adds.
     """
@@ -343,7 +345,7 @@ class Config(Parameters):
     data: str = ""
     preset: Literal["tiny", "small", "paper"] = "small"
     seed: Natural = 0
-    spaces: Distinct[SpaceName] = registry.SPACES.builtin
+    spaces: Distinct[SpaceName] = registry.BOTH
     model: Annotated[str, AfterValidator(lambda name: one_of(name, registry.MODELS.names()))] = (
         "mlp"
     )
@@ -356,6 +358,7 @@ class Config(Parameters):
     split: SplitConfig = SplitConfig()
     ut_als: UtAlsConfig = UtAlsConfig()
     tt_svd: TtSvdConfig = TtSvdConfig()
+    cml: CmlConfig = CmlConfig()
     new_releases: NewReleasesConfig = NewReleasesConfig()
     segments: SegmentsConfig = SegmentsConfig()
     features: FeaturesConfig = FeaturesConfig()

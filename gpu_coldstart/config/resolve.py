@@ -29,6 +29,7 @@ _PRESET_VALUES: dict[str, dict[str, Any]] = {
         "tt_svd.dimension": 24,
         "tt_svd.min_count": 1,
         "tt_svd.oversamples": 10,
+        "cml.dimension": 24,
         "mlp.epochs": 5,
         "mlp.epochs_tt_svd": 5,
         "mlp.epochs_ut_als": 5,

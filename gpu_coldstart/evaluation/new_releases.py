@@ -20,8 +20,8 @@ from gpu_coldstart.data.catalogue import entries, owners
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Array, Csr, Engine, HostArray
 from gpu_coldstart.evaluation.calibration import cosines
-from gpu_coldstart.spaces import unit_rows
 from gpu_coldstart.spaces.new_releases import place
+from gpu_coldstart.spaces.similarity import as_items, as_places
 from gpu_coldstart.strategies.base import Retriever
 
 __all__ = ["NO_SOURCE", "Audience", "new_releases"]
@@ -45,7 +45,7 @@ class Audience:
         Where the network puts them.
     wanted : Csr [users, tracks]
         What they went on to stream.
-    similarity : {"cosine", "inner"}
+    similarity : {"cosine", "inner", "distance"}
     k : int
         Length of their lists.
     """
@@ -221,7 +221,7 @@ class _Trial:
     def __init__(self, engine: Engine, audience: Audience, out: HostArray):
         xp = engine.xp
         self._engine, self._audience = engine, audience
-        self._rows = self._scaled(audience.predicted)
+        self._rows = as_places(xp, audience.predicted, audience.similarity)
         self.out = engine.asarray(out)
         self._out = out
         self._n_tracks = audience.wanted.shape[1]
@@ -268,7 +268,7 @@ class _Trial:
         rivals = xp.take_along_axis(best[1], rest, axis=1)
         few = (~gone).sum(axis=1) < k
         rivals[few] = xp.inf
-        held_out = _Places(self._engine, self._rows, self._scaled(placed[late]))
+        held_out = _Places(self._engine, self._rows, self._items(placed)[late])
         order = self._places(late)
 
         def merged(some: slice) -> tuple[Array, ...]:
@@ -284,9 +284,9 @@ class _Trial:
             found = xp.concatenate([found, self.listed(anew, tracks[items])])
         return found
 
-    def _scaled(self, places: Array) -> Array:
-        """Places [n, d] as the inner product tells how similar they are."""
-        return unit_rows(places) if self._audience.similarity == "cosine" else places
+    def _items(self, tracks: Array) -> Array:
+        """All tracks [tracks, d] as the inner product tells how similar they are."""
+        return as_items(self._engine.xp, tracks, self._audience.similarity)
 
     def by_space(self, lists: Array, tracks: Array) -> _Ranking:
         """By the places that tracks have [tracks, d], and :meth:`lists` by them."""
@@ -299,7 +299,7 @@ class _Trial:
     def _among(self, tracks: Array) -> Array:
         """See :class:`_Ranking`, by the places of tracks [tracks, d]."""
         xp, m = self._engine.xp, len(self._out)
-        held_out = _Places(self._engine, self._rows, self._scaled(tracks[self.out]))
+        held_out = _Places(self._engine, self._rows, self._items(tracks)[self.out])
         n_users = len(self._audience.predicted)
         ends = xp.searchsorted(self._users, xp.arange(n_users + 1))
 

@@ -37,6 +37,7 @@ from gpu_coldstart.runs.stages import Codec, Given
 from gpu_coldstart.runs.store import Files
 from gpu_coldstart.spaces import Progress, Space
 from gpu_coldstart.spaces.new_releases import with_new_releases
+from gpu_coldstart.spaces.similarity import similarity_in
 from gpu_coldstart.strategies import Context, Past, Ranking, Users, carousels
 
 __all__ = [
@@ -267,7 +268,7 @@ def context_of(
         space,
         cut,
         popularity=config.segments.popularity,
-        similarity=config.strategies.similarity,
+        similarity=similarity_in(space.name, config.strategies.similarity),
         seed=config.seed,
     )
 

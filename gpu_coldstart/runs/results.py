@@ -19,6 +19,7 @@ from gpu_coldstart.registry import STRATEGIES
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.flow import Learned
 from gpu_coldstart.runs.stages import Given
+from gpu_coldstart.spaces.similarity import similarity_in
 from gpu_coldstart.strategies.carousels import ARMS
 
 __all__ = ["space_results"]
@@ -51,7 +52,7 @@ def space_results(
     audience = Audience(
         predicted[logs.n_validation : logs.n_validation + logs.n_test],
         truth.of(engine, "test"),
-        config.strategies.similarity,
+        similarity_in(name, config.strategies.similarity),
         max(config.evaluation.k),
     )
     held_out = new_releases(

@@ -15,6 +15,7 @@ from gpu_coldstart.engine.base import Array, Csr, Engine, Feedforward
 from gpu_coldstart.features import FeatureBuilder
 from gpu_coldstart.registry import STRATEGIES
 from gpu_coldstart.runs.artifacts import decode, encode, parquet_bytes, read_table
+from gpu_coldstart.spaces.similarity import similarity_in
 from gpu_coldstart.strategies import Context, Strategy
 from gpu_coldstart.strategies.carousels import Offer
 
@@ -145,7 +146,7 @@ def loaded(
         model.centroids,
         model.shares,
         model.chart,
-        config.strategies.similarity,
+        similarity_in(model.space, config.strategies.similarity),
         config.seed,
     )
     kinds = {name: STRATEGIES.get(name).State for name in strategies.with_experts(config)}

@@ -27,11 +27,12 @@ class Space:
     ----------
     name : str
     tracks : Array [tracks, d] of float32
-        UT-ALS: as factorised. TT-SVD: unit, or null for a track in no collection with others.
+        UT-ALS: as factorised. TT-SVD: unit, or null for a track in no collection with others. CML:
+        in the unit ball, or null for a track that nobody streamed.
         Tracks without history have the place that
         :func:`gpu_coldstart.spaces.new_releases.place` gave them, if any.
     users : Array [warm users, d] of float32
-        Unit, in both spaces.
+        Unit; CML: in the unit ball.
     losses : tuple of float
         Objective after each iteration, where the space is fitted by iterations.
     notes : tuple of str

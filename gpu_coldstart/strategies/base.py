@@ -16,7 +16,8 @@ from gpu_coldstart.data.signals import SIGNALS
 from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.segments import Segments
-from gpu_coldstart.spaces import Progress, Space, unit_rows
+from gpu_coldstart.spaces import Progress, Space
+from gpu_coldstart.spaces.similarity import as_items, as_places
 from gpu_coldstart.strategies.blending import Blending, Part
 
 __all__ = [
@@ -61,7 +62,7 @@ class Context:
         Popularity of each track in each segment.
     chart : Array [tracks] of float32
         Popularity of each track among all warm users, in the same unit; tracks are numbered by it.
-    similarity : {"cosine", "inner"}
+    similarity : {"cosine", "inner", "distance"}
         Between places in the space and tracks.
     seed : int
         Of every random choice of a strategy.
@@ -329,13 +330,12 @@ class Retriever:
     ----------
     engine : Engine
     items : Array [items, d] of float32
-    similarity : {"cosine", "inner"}
+    similarity : {"cosine", "inner", "distance"}
     """
 
     def __init__(self, engine: Engine, items: Array, similarity: str):
-        self._engine = engine
-        self._cosine = similarity == "cosine"
-        self._items = unit_rows(items) if self._cosine else items
+        self._engine, self._similarity = engine, similarity
+        self._items = as_items(engine.xp, items, similarity)
         self._longest = engine.longest(self._items)
 
     def rank(self, places: Array, k: int) -> tuple[Array, Array]:
@@ -348,7 +348,7 @@ class Retriever:
         """
 
         def top(some: slice) -> tuple[Array, ...]:
-            queries = unit_rows(places[some]) if self._cosine else places[some]
+            queries = as_places(self._engine.xp, places[some], self._similarity)
             return self._engine.top_k(queries, self._items, k, longest=self._longest)
 
         return by_batches(self._engine.xp, len(places), top)

@@ -58,7 +58,7 @@ class Carousel:
     playlists : Array [users, L] of int32
         Places in :attr:`gpu_coldstart.data.logs.Logs.playlist_ids`, distinct within a row.
     scores : Array [users, L] of float32
-        Cosine or inner product, as configured (``strategies.similarity``).
+        Cosine or inner product, as configured (``strategies.similarity``), or what the space has.
     segments : Array [users] of int32, or None
         The segment whose centroid was taken, in the arm ``semi``.
     """

@@ -25,7 +25,15 @@ from gpu_coldstart.errors import UserError
 SCALE = 0.002
 _WHOLE = {"flow", "growth"}
 _ON_TAFENG = {name for name in ALL if name.endswith("-tafeng")}
-_SLOW_TO_REHEARSE = {"pmi-svd", "als-128", "als-256", "kmeans", "features", "mlp"} | _ON_TAFENG
+_SLOW_TO_REHEARSE = {
+    "pmi-svd",
+    "als-128",
+    "als-256",
+    "cml",
+    "kmeans",
+    "features",
+    "mlp",
+} | _ON_TAFENG
 
 
 @cache

@@ -21,12 +21,17 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
+from gpu_coldstart.config.metric import CmlConfig
+from gpu_coldstart.config.parameters import Config, SplitConfig
 from gpu_coldstart.runs.checkpoint import FileCheckpoint
+from gpu_coldstart.spaces import silent
+from gpu_coldstart.spaces.cml import Cml
 from tests.rehearsal.install import rehearsed
 from tests.rehearsal.record import Stage, Transfer
 from tests.rehearsal.test_flow import one_thread, run
 from tests.runs.helpers import synthetic
 from tests.runs.on_tables import EVERY
+from tests.worlds import some_world
 
 TO_HOST = {
     "runs/artifacts.py:encode": "a stage's value, to be saved",
@@ -217,3 +222,22 @@ def test_more_users_make_no_more_crossings(rehearsal: tuple[Path, Stage], tmp_pa
         sum(arrays(found.transfers, "device-to-host").values()) for found in (rehearsal[1], stage)
     ]
     assert most[0] < most[1]  # the world is larger
+
+
+@pytest.mark.parametrize("sampler", ["uniform", "two-stage"])
+def test_cml_learns_on_the_device(sampler: Any) -> None:
+    """What crosses crosses once an epoch, however many steps it has."""
+    with rehearsed() as stage:
+        engine = importlib.import_module("gpu_coldstart.engine.cuda.engine").CudaEngine()
+        logs = some_world(0).logs(engine, Config(split=SplitConfig(warm_until="all")))
+        crossings = []
+        for size in (4, 4096):
+            stage.transfers.clear()
+            options = CmlConfig(sampler=sampler, dimension=4, batch_size=size, epochs=3)
+            with told(stage):
+                Cml.fit(engine, logs, options, 0, silent)
+            crossings.append(Counter((moved.kind, moved.where) for moved in stage.transfers))
+    assert crossings[0] == crossings[1]
+    methods = {"epoch", "_batches"} if sampler == "two-stage" else {"epoch"}
+    inside = {where for kind, where in crossings[0] if "/models/" in where}
+    assert inside == {f"gpu_coldstart/models/cml.py:CmlTraining.{name}" for name in methods}

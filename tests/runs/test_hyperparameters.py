@@ -6,7 +6,6 @@ A new key of the configuration without an entry here fails the first test.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,28 @@ from gpu_coldstart.config import Config, flat
 from gpu_coldstart.datasets.synthetic import generate as synthetic_world
 from gpu_coldstart.datasets.synthetic.world import World
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.registry import section
+from tests.runs.cases import (
+    BEST,
+    CAROUSEL,
+    LISTS,
+    LOGS,
+    NETWORK,
+    REPLAY,
+    ROWS,
+    SEGMENTS,
+    SPACE,
+    Case,
+    als,
+    cml,
+    dropoutnet,
+    gate,
+    melu,
+    mlp,
+    of_content,
+    only,
+    softmax,
+    svd,
+)
 from tests.runs.helpers import (
     Tables,
     command,
@@ -33,122 +53,6 @@ from tests.test_settings import another, spelled
 
 KEYS = flat(Config())
 
-LOGS = "artifacts/logs.safetensors"
-SPACE = "artifacts/{space}/space.safetensors"
-SEGMENTS = "artifacts/{space}/segments.safetensors"
-NETWORK = "artifacts/{space}/network.safetensors"
-LISTS = "recommendations/{space}/{strategy}.parquet"
-BEST = "artifacts/{space}/best.state.safetensors"
-CAROUSEL = "recommendations/{space}/carousel-full.parquet"
-REPLAY = "tables/replay.csv"
-ROWS = "rows"
-"""The rows of results.json."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """Another value of a key, and where it must show.
-
-    Attributes
-    ----------
-    value : str
-    shows : str
-        The file that must change, or ``ROWS``.
-    keeps : str
-        A file before it in the flow that must not.
-    under : dict
-        Settings under which the key matters, in both runs.
-    beside : dict
-        Keys that other strategies alone read, changed in the same run, and this one.
-    dated : bool
-        On tables without a split rather than on the synthetic world.
-    """
-
-    value: str
-    shows: str
-    keeps: str = ""
-    space: str = "tt-svd"
-    strategy: str = "popularity"
-    under: dict[str, str] = field(default_factory=dict)
-    beside: dict[str, str] = field(default_factory=dict)
-    dated: bool = False
-
-
-def only(strategy: str) -> dict[str, Any]:
-    """Of a case that is about one strategy."""
-    return {"strategy": strategy, "under": {"strategies.names": strategy}}
-
-
-def learning(strategy: str, value: str, under: dict[str, str]) -> Case:
-    """Of a strategy that trains a network; ``under`` are its own settings."""
-    case = only(strategy)
-    case["under"] |= {
-        f"strategies.{section(strategy)}_{name}": other for name, other in under.items()
-    }
-    return Case(value, LISTS, NETWORK, **case)
-
-
-def gate(value: str, **under: str) -> Case:
-    return learning("gate", value, under)
-
-
-def softmax(value: str, **under: str) -> Case:
-    return learning("track-softmax", value, under)
-
-
-def dropoutnet(value: str, **under: str) -> Case:
-    return learning("dropoutnet-full", value, under)
-
-
-def melu(value: str, **under: str) -> Case:
-    return learning("melu-full", value, under)
-
-
-OWN = {
-    "heater": {"experts": "2", "randomised": "0.1", "similarity": "9.0"},
-    "clcrec": {"temperature": "0.1", "alignment": "0.9", "hybrid": "0.9"},
-    "gar": {"similarity": "0.1", "drawn": "0.1"},
-    "aldi": {"rating": "9.0", "ranking": "9.0", "identification": "9.0", "trust": "0.1"},
-}
-ALIKE = {"hidden": "9", "dropout": "0.5", "tracks": "3", "learning_rate": "0.01"}
-ALIKE |= {"weight_decay": "0.1", "batch_size": "32"}
-
-
-def of_content() -> dict[str, Case]:
-    """All settings of Heater and the like, one of each of them in a run."""
-
-    def of_all(**values: str) -> dict[str, str]:
-        return {f"strategies.{name}_{key}": value for name in OWN for key, value in values.items()}
-
-    groups: list[tuple[dict[str, str], dict[str, str]]]
-    groups = [({}, of_all(**{setting: value})) for setting, value in ALIKE.items()]
-    groups.append((of_all(patience="0"), of_all(epochs="3")))
-    groups.append((of_all(learning_rate="1.0", epochs="20"), of_all(patience="0")))
-    for rank in range(max(map(len, OWN.values()))):
-        mine = {name: list(own.items())[rank : rank + 1] for name, own in OWN.items()}
-        group = {f"strategies.{name}_{key}": v for name in OWN for key, v in mine[name]}
-        groups.append(({}, group))
-    cases = {}
-    for under, group in groups:
-        under = {"strategies.names": ",".join(OWN)} | under
-        for key, value in group.items():
-            name = key.removeprefix("strategies.").partition("_")[0]
-            cases[key] = Case(value, LISTS, NETWORK, strategy=name, under=under, beside=group)
-    return cases
-
-
-def als(value: str) -> Case:
-    return Case(value, SPACE, LOGS, space="ut-als")
-
-
-def svd(value: str) -> Case:
-    return Case(value, SPACE, LOGS)
-
-
-def mlp(value: str, **under: str) -> Case:
-    return Case(value, NETWORK, SEGMENTS, under={f"mlp.{key}": under[key] for key in under})
-
-
 UNHEARD = {"world.n_tracks": "900"}
 """So many tracks that nobody streams some of them."""
 
@@ -158,7 +62,6 @@ NOTHING = {
     "preset": "says where the other values came from",
     "evaluation.protocol": "says where the other values came from",
     "model": "there is one model; see test_registry",
-    "mlp.epochs": "is for the spaces of other packages; see test_registry",
     **{key: "says how others came about" for key in KEYS if key.startswith("tuning.")},
 }
 """Keys that by what they mean change nothing of the results."""
@@ -188,6 +91,16 @@ CASES: dict[str, Case] = {
     "tt_svd.oversamples": svd("9"),
     "tt_svd.power_iterations": svd("0"),
     "tt_svd.history": svd("streams"),
+    "cml.dimension": cml("6"),
+    "cml.margin": cml("0.5"),
+    "cml.covariance": cml("0.0"),
+    "cml.sampler": cml("popular"),
+    "cml.popularity_power": cml("0.5", sampler="popular"),
+    "cml.candidates": cml("20", sampler="two-stage"),
+    "cml.negatives": cml("2"),
+    "cml.learning_rate": cml("0.01"),
+    "cml.batch_size": cml("64"),
+    "cml.epochs": cml("1"),
     "new_releases.place": Case("true", SPACE, LOGS, under=UNHEARD),
     "new_releases.sources": Case(
         "genre", SPACE, LOGS, under=UNHEARD | {"new_releases.place": "true"}
@@ -212,6 +125,7 @@ CASES: dict[str, Case] = {
     "mlp.weight_decay": mlp("0.1"),
     "mlp.batch_size": mlp("32"),
     "mlp.drop_last": mlp("true"),
+    "mlp.epochs": Case("3", NETWORK, SEGMENTS, "cml", under={"mlp.patience": "0"}),
     "mlp.epochs_tt_svd": mlp("3", patience="0"),
     "mlp.epochs_ut_als": Case("3", NETWORK, SEGMENTS, "ut-als", under={"mlp.patience": "0"}),
     "mlp.patience": mlp("1", learning_rate="10.0", epochs_tt_svd="20", batch_size="8"),

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import load
 
 from gpu_coldstart import ColdStart, Dataset
 from gpu_coldstart.cli.main import main
@@ -78,6 +79,27 @@ def test_on_the_gpu_it_recommends_the_same(plain: Path, tables: Tables, tmp_path
     found = ColdStart.load(tmp_path / "bundle", engine="cpu").recommend(users, played, k=10)
     assert found["track_id"].equals(wanted["track_id"])
     np.testing.assert_allclose(found["score"], wanted["score"], atol=1e-5)
+
+
+def test_in_cml_run_and_bundle_recommend_the_nearest(tables: Tables, tmp_path: Path) -> None:
+    out = ran(tables, tmp_path, "--space", "cml", "--strategies", "full")
+    ColdStart.from_run(out, engine="cpu").save(tmp_path / "bundle")
+    loaded = ColdStart.load(tmp_path / "bundle", engine="cpu")
+    lists = pq.read_table(out / "recommendations/cml/full.parquet")
+    tested = lists.filter(pc.equal(lists["cohort"].cast("string"), "test"))
+    order = [("user_id", "ascending"), ("rank", "ascending")]
+    answer = loaded.recommend(*first_day(tables, "test"), k=10).sort_by(order)
+    assert answer["track_id"].equals(tested.sort_by(order)["track_id"])
+
+    def learned(name: str) -> dict[str, Any]:
+        return load((out / f"artifacts/cml/{name}.safetensors").read_bytes())
+
+    places, tracks = learned("predictions")["embeddings"], learned("space")["tracks"]
+    ids = load((out / "artifacts/logs.safetensors").read_bytes())["track_ids"]
+    distances = np.linalg.norm(places[30:60, None].astype(float) - tracks[None], axis=2)
+    distances[:, ~tracks.any(axis=1)] = np.inf
+    nearest = ids[np.argsort(distances, axis=1, kind="stable")[:, :10]]
+    assert tested["track_id"].to_pylist() == nearest.ravel().tolist()
 
 
 def test_its_files_are_those_of_a_fitted_model(

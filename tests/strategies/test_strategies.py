@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -48,6 +49,12 @@ def test_popularity_as_a_share_of_listens(engine: Engine) -> None:
 
 def similarities(world: World, query: HostArray, similarity: str) -> HostArray:
     found = world.tracks.astype(np.float64) @ query
+    if similarity == "distance":
+        squares = ((world.tracks - query) ** 2).sum(axis=1)
+        lengths = (world.tracks**2).sum(axis=1)
+        # A null track counts as if it lay aside, at twice the length of the longest.
+        squares[lengths == 0] = query @ query + 4 * lengths.max()
+        found = (query @ query - squares) / 2
     if similarity == "cosine":
         lengths = np.linalg.norm(world.tracks, axis=1) * np.linalg.norm(query)
         found = np.divide(found, lengths, out=np.zeros(N_TRACKS), where=lengths > 0)
@@ -61,7 +68,7 @@ def check_nearest(tracks: list[int], scores: HostArray, wanted: HostArray, k: in
     assert_allclose(scores, wanted[tracks], atol=1e-5)
 
 
-@pytest.mark.parametrize("similarity", ["cosine", "inner"])
+@pytest.mark.parametrize("similarity", ["cosine", "inner", "distance"])
 def test_full(engine: Engine, similarity: str) -> None:
     world = World()
     stage = world.stage(engine, similarity=similarity)
@@ -69,7 +76,7 @@ def test_full(engine: Engine, similarity: str) -> None:
     for i in range(N_COLD):
         wanted = similarities(world, world.predictions[i], similarity)
         check_nearest(tracks[i], scores[i], wanted, K)
-        if similarity == "inner":  # exact, so that ties are ties
+        if similarity != "cosine":  # exact, so that ties are ties
             order = sorted(range(N_TRACKS), key=lambda track: (-wanted[track], track))
             assert tracks[i] == order[:K]
 
@@ -77,15 +84,15 @@ def test_full(engine: Engine, similarity: str) -> None:
 def test_similarities_differ(engine: Engine) -> None:
     world = World()
     world.tracks *= np.arange(1, N_TRACKS + 1, dtype=np.float32)[:, None]
-    one, other = (
+    found = [
         lists(engine, stage.strategy("full").recommend(stage.users, K))[0]
-        for similarity in ("cosine", "inner")
+        for similarity in ("cosine", "inner", "distance")
         for stage in [world.stage(engine, similarity=similarity)]
-    )
-    assert one != other
+    ]
+    assert all(one != other for one, other in combinations(found, 2))
 
 
-@pytest.mark.parametrize("similarity", ["cosine", "inner"])
+@pytest.mark.parametrize("similarity", ["cosine", "inner", "distance"])
 def test_registration_day(engine: Engine, similarity: str) -> None:
     world = World()
     stage = world.stage(engine, similarity=similarity)
