@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -73,11 +73,16 @@ class _Worker:
             env=os.environ | dict.fromkeys(_THREADS, str(self._threads)),
         )
         theirs.close()
-        self.connection.send(self._task)
+        self.tell(self._task)
 
     def begin(self, attempt: Attempt) -> None:
         self.attempt = attempt
-        self.connection.send(attempt.settings)
+        self.tell(attempt.settings)
+
+    def tell(self, message: object) -> None:
+        """Send something; that the process has ended shows where it is heard."""
+        with suppress(ConnectionError):
+            self.connection.send(message)
 
     def end(self) -> int:
         self._process.kill()
@@ -172,4 +177,4 @@ def _hear(study: Study, worker: _Worker, noted: Callable[[Attempt, Outcome], Non
         worker.attempt = None
         noted(attempt, message)
     else:
-        worker.connection.send(study.goes_on(attempt, *message))
+        worker.tell(study.goes_on(attempt, *message))

@@ -316,7 +316,7 @@ def test_a_memory_budget_on_the_cpu(tmp_path: Path) -> None:
 def test_a_memory_budget_is_kept(size: str, wanted: int) -> None:
     run = importlib.import_module("gpu_coldstart.cli.run")
     with rehearsed(total_memory=12 << 30):
-        engine: Any = choose("cuda", run._bytes(size))[0]
+        engine: Any = choose("cuda", run.size_in_bytes(size))[0]
         assert engine._memory.budget == wanted
         assert 0 < engine._memory.pool < wanted
 
