@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,9 @@ import gpu_coldstart.strategies
 from gpu_coldstart.batches import by_batches
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.strategies import recommend
+from gpu_coldstart.strategies import Strategy, recommend
 from tests.builtin import EVERY_STRATEGY as NAMES
-from tests.strategies.contexts import N_COLD, N_TRACKS, SMALL, World, lists
+from tests.strategies.contexts import N_COLD, N_TRACKS, SMALL, Stage, World, lists
 
 K = 8
 
@@ -26,10 +27,17 @@ OPTIONS: dict[str, dict[str, Any]] = SMALL | {
 }
 
 
+@cache
+def known(engine: Engine, name: str) -> tuple[World, Stage, Strategy]:
+    """A strategy, fitted once for all tests that change nothing of it."""
+    world = World()
+    stage = world.stage(engine)
+    return world, stage, stage.strategy(name, **OPTIONS.get(name, {}))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_lists_are_whole_and_descend(engine: Engine, name: str) -> None:
-    stage = World().stage(engine)
-    strategy = stage.strategy(name, **OPTIONS.get(name, {}))
+    _, stage, strategy = known(engine, name)
     for k in (1, 7, N_TRACKS):
         tracks, scores = lists(engine, recommend(strategy, stage.users, k))
         assert scores.shape == (N_COLD, k)
@@ -47,8 +55,7 @@ def test_a_list_does_not_depend_on_the_other_users(engine: Engine, name: str) ->
 
     Many tracks score the same, so that a rounding which depends on the company would swap them.
     """
-    stage = World().stage(engine)
-    strategy = stage.strategy(name, **OPTIONS.get(name, {}))
+    _, stage, strategy = known(engine, name)
     groups = [[i] for i in range(N_COLD)]
     groups += [[6, 2, 2], [0, 1, 3, 5], list(range(N_COLD))[::-1]]
     for exclude in (False, True):
@@ -62,8 +69,7 @@ def test_a_list_does_not_depend_on_the_other_users(engine: Engine, name: str) ->
 
 @pytest.mark.parametrize("name", NAMES)
 def test_batches_change_nothing(engine: Engine, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = World().stage(engine)
-    strategy = stage.strategy(name, **OPTIONS.get(name, {}))
+    _, stage, strategy = known(engine, name)
     both = (False, True)
     whole = [
         lists(engine, recommend(strategy, stage.users, 5, exclude_seen=exclude)) for exclude in both
@@ -86,8 +92,7 @@ def test_batches_change_nothing(engine: Engine, name: str, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nobody_to_recommend_to(engine: Engine, name: str) -> None:
-    stage = World().stage(engine)
-    strategy = stage.strategy(name, **OPTIONS.get(name, {}))
+    _, stage, strategy = known(engine, name)
     nobody = stage.users.take(slice(0, 0))
     tracks, scores = lists(engine, recommend(strategy, nobody, K))
     assert (tracks, scores.shape) == ([], (0, K))
@@ -95,9 +100,7 @@ def test_nobody_to_recommend_to(engine: Engine, name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_exclude_seen(engine: Engine, name: str) -> None:
-    world = World()
-    stage = world.stage(engine)
-    strategy = stage.strategy(name, **OPTIONS.get(name, {}))
+    world, stage, strategy = known(engine, name)
     tracks, scores = lists(engine, recommend(strategy, stage.users, K, exclude_seen=True))
     longest, long_scores = lists(engine, strategy.recommend(stage.users, N_TRACKS))
     repeated = 0
@@ -125,21 +128,20 @@ def test_exclude_seen_needs_tracks_enough(engine: Engine) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_targets_change_nobody_elses_list(engine: Engine, name: str) -> None:
     """Neither being a target nor what targets stream moves the lists of test users."""
-    world, n_others = World(), 4
-    before = world.stage(engine)
+    n_others, world = 4, World()
+    _, before, fitted = known(engine, name)
     world.day_one[n_others:] = 3
     after = world.stage(engine, n_target=N_COLD - n_others)
     assert after.past.logs.n_test + after.past.logs.n_validation == n_others
     one, other = (
         lists(
             engine,
-            recommend(
-                stage.strategy(name, **OPTIONS.get(name, {})),
-                stage.users if stage is after else stage.users.take(slice(n_others)),
-                K,
-            ),
+            recommend(strategy, users, K),
         )
-        for stage in (before, after)
+        for strategy, users in (
+            (fitted, before.users.take(slice(n_others))),
+            (after.strategy(name, **OPTIONS.get(name, {})), after.users),
+        )
     )
     assert one[0] == other[0][:n_others]
     assert_array_equal(one[1], other[1][:n_others])
