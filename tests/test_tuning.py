@@ -74,7 +74,9 @@ def test_a_configured_value_outside_the_range_is_searched_too() -> None:
     config = resolve(settings={"strategies.gate_hidden": 5, "strategies.gate_segments": "3,6"})
     ranges = component(config, "gate").ranges
     assert ranges["strategies.gate_hidden"] == Searched(5, 1024, log=True)
-    assert (3, 6) in ranges["strategies.gate_segments"].values  # type: ignore[union-attr]
+    segments = ranges["strategies.gate_segments"]
+    assert isinstance(segments, Choices)
+    assert (3, 6) in segments.values
     without = resolve(settings={"ut_als.regularization": 0})
     with pytest.raises(UserError, match=r"'ut_als.regularization' is 0\.0, but is searched by its"):
         component(without, "ut-als")

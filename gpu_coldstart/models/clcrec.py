@@ -29,6 +29,7 @@ class ClcRecTraining(ContentTraining):
 
     def networks(self, first: InputLayer) -> nn.ModuleDict:
         """See :meth:`ContentTraining.networks`."""
+        # torch leaves this method without annotations, which strict mypy may not call.
         users, tracks = (
             nn.Embedding.from_pretrained(places.clone(), freeze=False)  # type: ignore[no-untyped-call]
             for places in (self.users, self.tracks)
