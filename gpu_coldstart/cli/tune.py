@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +20,7 @@ from gpu_coldstart.registry import DATASETS, SPACES, STRATEGIES
 if TYPE_CHECKING:
     from gpu_coldstart.config.base import Range
     from gpu_coldstart.config.parameters import Config
+    from gpu_coldstart.tuning.components import Component
 
 __all__ = ["EPILOG", "HELP", "SHORT", "tune"]
 
@@ -53,93 +54,99 @@ command goes on)
 _log = logging.getLogger(__name__)
 
 
+_Parts = Annotated[
+    list[str],
+    typer.Argument(metavar="COMPONENT...", help="Strategies, spaces, models, segments, features."),
+]
+_Dataset = Annotated[
+    str | None,
+    options.choice("--dataset", DATASETS.names(), "Where tables come from (default: synthetic)."),
+]
+_Data = Annotated[str | None, options.text("--data", "DIR", "Directory of the tables.")]
+_Preset = Annotated[str | None, options.choice("--preset", PRESETS, "Sizes (default: small).")]
+_Space = Annotated[
+    str | None,
+    options.choice(
+        "--space",
+        SPACES.names(),
+        "Space in which a part is judged that is none (default: the first).",
+    ),
+]
+_Config = Annotated[Path | None, options.path("--config", "FILE.toml", "Settings to start from.")]
+_Assignments = Annotated[
+    list[str] | None,
+    options.text("--set", "KEY=VALUE", "One setting to start from; may be repeated."),
+]
+_Seed = Annotated[
+    str | None,
+    options.text("--seed", "N", "Seed of every random choice, trials too (default: 0)."),
+]
+_Trials = Annotated[int, options.integer("--trials", "N", "Trials of each part (default: 50).")]
+_Timeout = Annotated[
+    int | None, options.integer("--timeout", "S", "Begin no trial after so many seconds.")
+]
+_Jobs = Annotated[
+    int,
+    options.integer("--jobs", "N", "Trials at a time, each in a process (default: 1)."),
+]
+_Strategy = Annotated[
+    str | None,
+    options.choice(
+        "--strategy",
+        STRATEGIES.names(),
+        "Whose lists judge (default: a strategy its own, semi else).",
+    ),
+]
+_Only = Annotated[str | None, options.text("--only", "KEY,KEY", "Search these settings alone.")]
+_Ranges = Annotated[
+    list[str] | None,
+    options.text(
+        "--range",
+        "KEY=LOW:HIGH[:log]",
+        "Where to search a number, in place of its own range; may be repeated.",
+    ),
+]
+_Engine = Annotated[str, options.choice("--engine", options.ENGINES, "Processor (default: auto).")]
+_MemoryBudget = Annotated[
+    str | None,
+    options.text("--memory-budget", "SIZE", "Most GPU memory that each process uses."),
+]
+_Device = Annotated[int | None, options.device]
+_Out = Annotated[
+    Path | None,
+    options.path("--out", "DIR", "Where to write (default: runs/tune-DATASET-PRESET)."),
+]
+_Overwrite = Annotated[
+    bool, options.flag("--overwrite", "Start again, and replace what is in --out.")
+]
+
+
 def tune(
     context: typer.Context,
     *,
-    parts: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="COMPONENT...", help="Strategies, spaces, models, segments, features."
-        ),
-    ],
-    dataset: Annotated[
-        str | None,
-        options.choice(
-            "--dataset", DATASETS.names(), "Where tables come from (default: synthetic)."
-        ),
-    ] = None,
-    data: Annotated[str | None, options.text("--data", "DIR", "Directory of the tables.")] = None,
-    preset: Annotated[
-        str | None, options.choice("--preset", PRESETS, "Sizes (default: small).")
-    ] = None,
-    space: Annotated[
-        str | None,
-        options.choice(
-            "--space",
-            SPACES.names(),
-            "Space in which a part is judged that is none (default: the first).",
-        ),
-    ] = None,
-    config: Annotated[
-        Path | None, options.path("--config", "FILE.toml", "Settings to start from.")
-    ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        options.text("--set", "KEY=VALUE", "One setting to start from; may be repeated."),
-    ] = None,
-    seed: Annotated[
-        str | None,
-        options.text("--seed", "N", "Seed of every random choice, trials too (default: 0)."),
-    ] = None,
-    trials: Annotated[
-        int, options.integer("--trials", "N", "Trials of each part (default: 50).")
-    ] = 50,
-    timeout: Annotated[
-        int | None, options.integer("--timeout", "S", "Begin no trial after so many seconds.")
-    ] = None,
-    jobs: Annotated[
-        int,
-        options.integer("--jobs", "N", "Trials at a time, each in a process (default: 1)."),
-    ] = 1,
-    strategy: Annotated[
-        str | None,
-        options.choice(
-            "--strategy",
-            STRATEGIES.names(),
-            "Whose lists judge (default: a strategy its own, semi else).",
-        ),
-    ] = None,
-    only: Annotated[
-        str | None, options.text("--only", "KEY,KEY", "Search these settings alone.")
-    ] = None,
-    ranges: Annotated[
-        list[str] | None,
-        options.text(
-            "--range",
-            "KEY=LOW:HIGH[:log]",
-            "Where to search a number, in place of its own range; may be repeated.",
-        ),
-    ] = None,
-    engine: Annotated[
-        str, options.choice("--engine", options.ENGINES, "Processor (default: auto).")
-    ] = "auto",
-    memory_budget: Annotated[
-        str | None,
-        options.text("--memory-budget", "SIZE", "Most GPU memory that each process uses."),
-    ] = None,
-    device: Annotated[int | None, options.device] = None,
-    out: Annotated[
-        Path | None,
-        options.path("--out", "DIR", "Where to write (default: runs/tune-DATASET-PRESET)."),
-    ] = None,
-    overwrite: Annotated[
-        bool, options.flag("--overwrite", "Start again, and replace what is in --out.")
-    ] = False,
+    parts: _Parts,
+    dataset: _Dataset = None,
+    data: _Data = None,
+    preset: _Preset = None,
+    space: _Space = None,
+    config: _Config = None,
+    assignments: _Assignments = None,
+    seed: _Seed = None,
+    trials: _Trials = 50,
+    timeout: _Timeout = None,
+    jobs: _Jobs = 1,
+    strategy: _Strategy = None,
+    only: _Only = None,
+    ranges: _Ranges = None,
+    engine: _Engine = "auto",
+    memory_budget: _MemoryBudget = None,
+    device: _Device = None,
+    out: _Out = None,
+    overwrite: _Overwrite = False,
 ) -> int:
     """Search, and report what stops the search; returns the exit status."""
     from gpu_coldstart import engine as engines
     from gpu_coldstart.runs.progress import Reporter
-    from gpu_coldstart.tuning.components import component
     from gpu_coldstart.tuning.search import Budget, search
     from gpu_coldstart.tuning.workers import Processor
 
@@ -150,19 +157,7 @@ def tune(
     settings |= {key: value for key, value in named.items() if value is not None}
     files = [config] if config else []
     wanted = configured(files, settings)
-    given = dict(_range(text, wanted) for text in ranges or [])
-    chosen_keys = _keys(only, wanted)
-    components = [
-        component(wanted, name, judge=strategy, ranges=given, only=chosen_keys)
-        for name in dict.fromkeys(parts)
-    ]
-    searched = {key for part in components for key in part.ranges}
-    for key in (*chosen_keys, *given):
-        if key not in searched:
-            raise UserError(
-                f"'{key}' is not searched with {', '.join(parts)}: name the component that it is "
-                "of, and give --range where it has none of its own"
-            )
+    components = _components(wanted, parts, strategy, ranges or [], only)
     place = out or Path("runs") / f"tune-{wanted.dataset}-{wanted.preset}"
     budget = Budget(trials, float("inf") if timeout is None else timeout, jobs)
     size = size_in_bytes(memory_budget)
@@ -190,6 +185,38 @@ def tune(
         console.warn(f"{signal}: the same command{how} continues from here")
         return signal.status
     return 0
+
+
+def _components(
+    config: Config,
+    parts: Sequence[str],
+    judge: str | None,
+    ranges: Sequence[str],
+    only: str | None,
+) -> list[Component]:
+    """The parts, and what is searched of each.
+
+    Raises
+    ------
+    UserError
+        For an unknown part or setting, or one that is not searched with the parts.
+    """
+    from gpu_coldstart.tuning.components import component
+
+    given = dict(_range(text, config) for text in ranges)
+    keys = _keys(only, config)
+    components = [
+        component(config, name, judge=judge, ranges=given, only=keys)
+        for name in dict.fromkeys(parts)
+    ]
+    searched = {key for part in components for key in part.ranges}
+    for key in (*keys, *given):
+        if key not in searched:
+            raise UserError(
+                f"'{key}' is not searched with {', '.join(parts)}: name the component that it is "
+                "of, and give --range where it has none of its own"
+            )
+    return components
 
 
 def _keys(only: str | None, config: Config) -> list[str]:
