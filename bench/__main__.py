@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="a contender slower than this is not called again (300)",
     )
+    add("--tables", type=Path, metavar="DIR", help="holds the world of the scale, not to make it")
     add("--ours", action="store_true", help="leave the rivals out")
     add("--complete", action="store_true", help="exit with 1 if a rival is not installed")
     add("--out", type=Path, required=True, metavar="FILE.json", help="takes the results")
@@ -104,7 +105,13 @@ def _run(options: argparse.Namespace) -> int:
             raise UserError(f"no benchmark is called '{pattern}': use some of {', '.join(ALL)}")
     chosen = [one for name, one in ALL.items() if any(fnmatch(name, p) for p in patterns)]
     with threads.limited(options.threads):
-        setting = Setting(choose(options.engine)[0], options.scale, options.threads, options.seed)
+        setting = Setting(
+            choose(options.engine)[0],
+            options.scale,
+            options.threads,
+            options.seed,
+            tables=options.tables,
+        )
         campaign = results.Campaign(
             date=datetime.now(UTC).isoformat(timespec="seconds"),
             machine=machine.describe(setting.engine, options.threads),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from bench.data import Data
@@ -54,6 +55,8 @@ class Setting:
     seed : int
     tafeng : bool
         Data are the Ta-Feng logs.
+    tables : Path or None
+        Holds the world of this scale; where None, it is made.
     """
 
     engine: Engine
@@ -61,11 +64,12 @@ class Setting:
     threads: int
     seed: int = 0
     tafeng: bool = False
+    tables: Path | None = None
 
     @cached_property
     def data(self) -> Data:
         """The data, shared by the benchmarks that need any."""
-        return Data(self.engine, self.scale, self.seed, tafeng=self.tafeng)
+        return Data(self.engine, self.scale, self.seed, tafeng=self.tafeng, directory=self.tables)
 
     @cached_property
     def on_tafeng(self) -> Setting:
@@ -74,7 +78,7 @@ class Setting:
 
     def smaller(self) -> Setting:
         """The same with a small world, to warm up on."""
-        return replace(self, scale=min(self.scale, WARM_UP_SCALE))
+        return replace(self, scale=min(self.scale, WARM_UP_SCALE), tables=None)
 
 
 @dataclass(frozen=True)

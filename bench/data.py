@@ -1,16 +1,18 @@
 """What benchmarks work on: a generated world of the paper's sizes times a scale, or Ta-Feng.
 
-Everything is made in memory when it is first asked for, and nothing of it is timed.
+Everything is made, or read, in memory when it is first asked for, and nothing of it is timed.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.parquet as pq
 import scipy.sparse as sp
 
 from gpu_coldstart.config.parameters import Config
@@ -19,11 +21,12 @@ from gpu_coldstart.data import tables
 from gpu_coldstart.data.indexing import index
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.tables import Source
-from gpu_coldstart.datasets import tafeng
+from gpu_coldstart.datasets import events, tafeng
 from gpu_coldstart.datasets.synthetic.generate import generate
 from gpu_coldstart.datasets.synthetic.world import PRESETS, World
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import Csr
+from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import FeatureBuilder, InputVectors
 from gpu_coldstart.spaces import Space, tt_svd
 
@@ -66,13 +69,24 @@ class Data:
     seed : int
     tafeng : bool
         The Ta-Feng grocery logs instead of a world, at their one size.
+    directory : Path, optional
+        Holds the world, as ``gpu-coldstart data synthetic`` wrote it, so that it need not be made.
     """
 
-    def __init__(self, engine: Engine, scale: float, seed: int, *, tafeng: bool = False):
+    def __init__(
+        self,
+        engine: Engine,
+        scale: float,
+        seed: int,
+        *,
+        tafeng: bool = False,
+        directory: Path | None = None,
+    ):
         self.engine = engine
         self.world = world_of(scale)
         self.seed = seed
         self._dataset = "tafeng" if tafeng else "synthetic"
+        self._directory = directory
 
     @cached_property
     def config(self) -> Config:
@@ -81,10 +95,28 @@ class Data:
 
     @cached_property
     def tables(self) -> Source:
-        """The tables of the data contract."""
+        """The tables of the data contract.
+
+        Raises
+        ------
+        UserError
+            When the directory holds a world of another size.
+        """
         if self._dataset == "tafeng":
             return tafeng.source()
-        return generate(self.world, self.seed)
+        if self._directory is None:
+            return generate(self.world, self.seed)
+        paths = events.source(self._directory)
+        read = {name: pq.read_table(path) for name, path in paths.items()}
+        world = self.world
+        wanted = (world.n_warm + world.n_validation + world.n_test, world.n_tracks)
+        found = (len(read["users"]), len(read["tracks"]))
+        if found != wanted:
+            raise UserError(
+                f"{self._directory} holds {found[0]} users and {found[1]} tracks, where this scale "
+                f"has {wanted[0]} and {wanted[1]}: name tables of that size, or leave them out"
+            )
+        return read
 
     @cached_property
     def logs(self) -> Logs:

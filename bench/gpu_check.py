@@ -146,7 +146,8 @@ def _tables(work: Path, out: Path, preset: str) -> list[str]:
 
 def _bench(work: Path, out: Path, preset: str) -> list[str]:
     measure = [sys.executable, "-m", "bench", "run", "--engine", "cuda", "--rounds", "3"]
-    return [*measure, "--limit", "20", "--out", str(free_name(out, f"{work.name}-bench"))]
+    data = ["--tables", str(work / "tables")] if preset == "paper" else []  # else of another size
+    return [*measure, *data, "--limit", "20", "--out", str(free_name(out, f"{work.name}-bench"))]
 
 
 def _ncu(work: Path, out: Path, preset: str) -> list[str]:
@@ -174,7 +175,7 @@ STEPS = {
         limit=400,
         needs="tables",
     ),
-    "bench": Step("the benchmarks, ours and the rivals'", _bench, limit=900),
+    "bench": Step("the benchmarks, ours and the rivals'", _bench, limit=900, needs="tables"),
     "ncu": Step("our kernels' times and traffic, by Nsight Compute", _ncu, 300, needs="tables"),
     "memcheck": _sanitized("memcheck"),
     "racecheck": _sanitized("racecheck"),

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
 
@@ -19,6 +22,7 @@ from bench.cases import Case, Setting
 from bench.data import world_of
 from bench.harness import run, verdict
 from gpu_coldstart.datasets import tafeng
+from gpu_coldstart.datasets.synthetic.generate import generate
 from gpu_coldstart.engine import Engine, choose
 from gpu_coldstart.errors import UserError
 
@@ -67,6 +71,19 @@ def test_all_contenders_agree(name: str) -> None:
     # Scikit-learn and PyTorch are always there, so somebody was compared with ours; of ALS they
     # have none.
     assert len([one for one in result.outcomes if one.seconds]) >= (1 if name == "als-128" else 2)
+
+
+def test_tables_hold_the_world_and_no_other(tmp_path: Path) -> None:
+    world = generate(world_of(SCALE), seed=0)
+    for name, table in world.items():
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+    read = replace(setting_of(choose_cpu()), tables=tmp_path)
+    events = read.data.tables["interactions"]
+    assert isinstance(events, pa.Table)
+    assert events.equals(world["interactions"])
+    assert read.smaller().tables is None
+    with pytest.raises(UserError, match="where this scale has"):
+        _ = replace(read, scale=0.1).data.tables
 
 
 def test_on_tafeng_the_work_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

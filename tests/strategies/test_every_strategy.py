@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import gpu_coldstart.strategies
 from gpu_coldstart.batches import by_batches
 from gpu_coldstart.engine import Engine
+from gpu_coldstart.engine.base import Array, Kmeans, KmeansOptions
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.strategies import Strategy, recommend
 from tests.builtin import EVERY_STRATEGY as NAMES
@@ -33,6 +34,23 @@ def known(engine: Engine, name: str) -> tuple[World, Stage, Strategy]:
     world = World()
     stage = world.stage(engine)
     return world, stage, stage.strategy(name, **OPTIONS.get(name, {}))
+
+
+@pytest.fixture(autouse=True)
+def one_clustering(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same points are clustered once: cuML does not find the same segments again."""
+    cluster = engine.kmeans
+
+    def remembered(points: Array, options: KmeansOptions) -> Kmeans:
+        key = (engine.name, engine.to_host(points).tobytes(), options)
+        if key not in _CLUSTERED:
+            _CLUSTERED[key] = cluster(points, options)
+        return _CLUSTERED[key]
+
+    monkeypatch.setattr(engine, "kmeans", remembered)
+
+
+_CLUSTERED: dict[tuple[str, bytes, KmeansOptions], Kmeans] = {}
 
 
 @pytest.mark.parametrize("name", NAMES)
