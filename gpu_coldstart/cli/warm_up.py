@@ -32,28 +32,31 @@ def warm_up(
     """Compile, do the small run, and say where the compiled code is."""
     from gpu_coldstart.config.parameters import Config, flat
     from gpu_coldstart.config.resolve import resolve
-    from gpu_coldstart.engine import choose
+    from gpu_coldstart.engine import choose, compiling
     from gpu_coldstart.runs.pipeline import Pipeline
     from gpu_coldstart.runs.progress import Reporter
 
-    chosen, reason = choose(engine, device=device)
-    console.write(reason)
     # An epoch compiles what forty do.
     short = {key: 1 for key in flat(Config()) if "epochs" in key}
     names = {"preset": "tiny", "strategies.names": list(STRATEGIES.builtin)}
     config = resolve(settings=names | short)
     with (
-        enough_memory(chosen),
-        interruption.work(),
         tempfile.TemporaryDirectory(prefix="gpu-coldstart-warm-up-") as folder,
-        Reporter(chosen, write=console.write, check=interruption.check) as reporter,
+        compiling(Path(folder)),
     ):
-        for what in chosen.compile():
-            reporter.say(f"compiled: {what}")
-            interruption.check()
-        dataset = DATASETS.get(config.dataset).open(config)
-        pipeline = Pipeline(chosen, config, Path(folder) / "run", reporter, dataset)
-        pipeline.open(resume=False, overwrite=False)
-        pipeline.run()
+        chosen, reason = choose(engine, device=device)
+        console.write(reason)
+        with (
+            enough_memory(chosen),
+            interruption.work(),
+            Reporter(chosen, write=console.write, check=interruption.check) as reporter,
+        ):
+            for what in chosen.compile():
+                reporter.say(f"compiled: {what}")
+                interruption.check()
+            dataset = DATASETS.get(config.dataset).open(config)
+            pipeline = Pipeline(chosen, config, Path(folder) / "run", reporter, dataset)
+            pipeline.open(resume=False, overwrite=False)
+            pipeline.run()
     for place in chosen.caches():
         console.write(f"compiled code is kept in {place}")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import os
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from pathlib import Path
 
 from gpu_coldstart.engine.base import Engine
 from gpu_coldstart.errors import EngineUnavailableError, UserError
 from gpu_coldstart.registry import ENGINES
 
-__all__ = ["Engine", "choose", "names"]
+__all__ = ["Engine", "choose", "compiling", "names"]
 
 _PACKAGES = {"cpu": "gpu_coldstart.engine.cpu", "cuda": "gpu_coldstart.engine.cuda"}
 """Package of each built-in engine, whose ``make`` imports the engine only where it can run."""
@@ -80,6 +84,21 @@ def choose(
         given = {"the memory budget": memory_budget, "the device": device}
         unused = [f"; {what} has no effect" for what, value in given.items() if value is not None]
         return _make("cpu")[0], "".join([f"engine cpu: {error.reason}", *unused])
+
+
+@contextmanager
+def compiling(folder: Path) -> Iterator[None]:
+    """Compile many kernels in less time; the engine must not have been chosen before.
+
+    CuPy parses the same headers for each of its kernels, unless NVRTC keeps them precompiled, in
+    files of the current directory. So ``folder`` is the current directory meanwhile.
+    """
+    os.environ.setdefault("CUPY_NVRTC_USE_PCH", "1")  # read when CuPy is imported
+    for name in ("CUPY_CACHE_DIR", "NUMBA_CACHE_DIR"):
+        if place := os.environ.get(name):
+            os.environ[name] = str(Path(place).absolute())
+    with chdir(folder):
+        yield
 
 
 def _make(

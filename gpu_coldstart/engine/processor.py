@@ -152,7 +152,6 @@ class Processor(ABC):
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         total: torch.Tensor,
-        size: int,
     ) -> Step:
         """A training step, as fast as it can be repeated here; it learns the same.
 
@@ -160,13 +159,11 @@ class Processor(ABC):
         ----------
         step : callable
             Trains on the users at some places. For a given number of them it does the same work
-            each time, on tensors that stay where they are.
+            each time, on tensors that stay where they are; there are few such numbers.
         model, optimizer
             What it changes.
         total : Tensor
             What it adds its loss to.
-        size : int
-            How many places it is mostly given.
         """
-        del model, optimizer, total, size
+        del model, optimizer, total
         return step

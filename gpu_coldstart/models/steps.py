@@ -25,8 +25,6 @@ class Steps:
     targets : Array [n, d] of float32
     model : torch.nn.Module
         Such as :func:`gpu_coldstart.models.feedforward.feedforward` knows.
-    size : int
-        Of a full batch.
     """
 
     def __init__(
@@ -37,7 +35,6 @@ class Steps:
         *,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
-        size: int,
     ):
         self._engine, self._model, self._optimizer = engine, model, optimizer
         self._compute = engine.chained(model, tuple(chain(model)))
@@ -49,9 +46,12 @@ class Steps:
             )
             return
         rows = engine.to_torch(vectors.whole)
-        self._step = lambda places: self._learn(rows[places], wanted[places])
-        if len(targets) >= size:
-            self._step = engine.repeated(self._step, model, optimizer, self._total, size)
+        self._step = engine.repeated(
+            lambda places: self._learn(rows[places], wanted[places]),
+            model,
+            optimizer,
+            self._total,
+        )
 
     @primitive("epoch")
     def epoch(self, batches: Sequence[Array]) -> float:

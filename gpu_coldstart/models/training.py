@@ -191,8 +191,7 @@ def train(
         losses, cosines = saved.values["losses"], saved.values["cosines"]
         best = saved.values["best"]
     # After what was saved is in place: a graph goes on with the very tensors it was recorded with.
-    size = options.batch_size
-    steps = Steps(engine, vectors, warm[1], model=model, optimizer=optimizer, size=size)
+    steps = Steps(engine, vectors, warm[1], model=model, optimizer=optimizer)
     for epoch in range(len(losses), epochs):
         batches = _batches(engine, len(warm[0]), options, seed=seed, epoch=epoch)
         losses.append(steps.epoch(batches))

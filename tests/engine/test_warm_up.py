@@ -102,14 +102,22 @@ def test_every_kernel_is_compiled_for_the_card_in_use(
 
 @pytest.mark.parametrize("capability", ["61", "90"])
 def test_the_command_on_a_card(
-    capability: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    capability: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Without its small run, which other tests rehearse."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUPY_CACHE_DIR", "cache")
     monkeypatch.setattr("gpu_coldstart.runs.pipeline.Pipeline.run", lambda pipeline: None)
+    monkeypatch.setenv("CUPY_NVRTC_USE_PCH", "0")
+    monkeypatch.delenv("CUPY_NVRTC_USE_PCH")  # and so restored afterwards
     with rehearsed(capability, rapids=capability != "61"):
         assert main(["warm-up", "--engine", "cuda"]) == 0
+    assert os.environ["CUPY_NVRTC_USE_PCH"] == "1"
+    assert Path.cwd() == tmp_path
     out = capsys.readouterr().out
     assert out.count("compiled: pool.cu PER_LANE=") == 3
     assert "compiled: exact distances of pairs" not in out  # a loop of the CPU engine
-    home = os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache"
-    assert f"compiled code is kept in {home}" in out.splitlines()
+    assert f"compiled code is kept in {tmp_path / 'cache'}" in out.splitlines()

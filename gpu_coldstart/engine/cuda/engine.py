@@ -143,9 +143,8 @@ class CudaEngine(Engine):
         model: torch.nn.Module,
         optimizer: torch.optim.Optimizer,
         total: torch.Tensor,
-        size: int,
     ) -> Step:
-        return graph.repeated(step, model, optimizer, total, size)
+        return graph.repeated(step, model, optimizer, total)
 
     # -- events to matrices --------------------------------------------------------------------
 

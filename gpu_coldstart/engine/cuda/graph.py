@@ -1,8 +1,9 @@
-"""One training step recorded as a CUDA graph: a launch where there were some 75."""
+"""Training steps recorded as CUDA graphs: a launch where there were some 75."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import nn
@@ -15,27 +16,29 @@ _WARM_UPS = 3
 
 
 def repeated(
-    step: Step, model: nn.Module, optimizer: torch.optim.Optimizer, total: torch.Tensor, size: int
+    step: Step, model: nn.Module, optimizer: torch.optim.Optimizer, total: torch.Tensor
 ) -> Step:
-    """See :meth:`gpu_coldstart.engine.base.Engine.repeated`; batches of another size run eagerly.
+    """See :meth:`gpu_coldstart.engine.base.Engine.repeated`; a graph for each size of a batch.
 
-    So does a step whose tensors are not on the card, or whose optimizer cannot be recorded (SGD).
+    A step whose tensors are not on the card, or whose optimizer cannot be recorded (SGD), runs
+    eagerly.
     """
     if not total.is_cuda or "capturable" not in optimizer.defaults:
         return step
     for group in optimizer.param_groups:
         group["capturable"] = True
-    buffer = torch.arange(size, device=total.device)
-    model.train()
-    _warm_up(lambda: step(buffer), model, optimizer, total)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step(buffer)
+
+    @cache
+    def recorded(size: int) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
+        buffer = torch.arange(size, device=total.device)
+        _warm_up(lambda: step(buffer), model, optimizer, total)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            step(buffer)
+        return graph, buffer
 
     def replayed(places: torch.Tensor) -> None:
-        if len(places) != size:
-            step(places)
-            return
+        graph, buffer = recorded(len(places))
         buffer.copy_(places)
         graph.replay()
 
