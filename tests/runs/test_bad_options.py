@@ -45,7 +45,7 @@ def test_a_setting_larger_than_the_data(tmp_path: Path, setting: str, words: str
 
 @pytest.mark.parametrize(
     "setting",
-    ["segments.k=120", "evaluation.k=200", "tt_svd.dimension=200", "ut_als.factors=500"],
+    ["segments.k=120", "evaluation.k=200", "tt_svd.dimension=200", "ut_als.factors=250"],
 )
 def test_a_setting_as_large_as_the_data_will_do(tmp_path: Path, setting: str) -> None:
     key, _, value = setting.partition("=")
