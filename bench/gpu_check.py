@@ -69,7 +69,9 @@ _RUNS = "tests/test_gpu_flow.py"
 _MOST = (
     "tests",
     f"--ignore={_RUNS}",  # whose runs each process would make anew
-    "--ignore=tests/service",  # which needs packages that nothing on a card does
+    # Both need packages that nothing on a card does.
+    "--ignore=tests/service",
+    "--ignore=gpu_coldstart/service",
     "--ignore=tests/test_docker.py",
     f"--numprocesses={min(12, os.cpu_count() or 1)}",
 )
