@@ -63,8 +63,8 @@ def one(values: Any) -> list[float]:
 
 
 def test_all_of_them_in_order(drawn: dict[str, Drawing]) -> None:
-    wanted = ["results", "strata-tt-svd", "strata-ut-als", "exposure", "replay", "calibration"]
-    assert list(drawn) == [*wanted, "learning"]
+    wanted = ["results", "comparisons", "strata-tt-svd", "strata-ut-als", "exposure", "replay"]
+    assert list(drawn) == [*wanted, "calibration", "learning"]
     for drawing in drawn.values():
         assert drawing.title
         assert drawing.caption.endswith(".")
@@ -88,6 +88,23 @@ def test_results_show_means_and_intervals(drawn: dict[str, Drawing], tables: Tab
         assert tuple(one((100 * line["low"], 100 * line["high"]))) in segments(axes, 0)
     names = [label.get_text() for label in panels[0].get_yticklabels()]
     assert names == ["Popularity", "Full-Pers.", "Semi-Pers."]
+
+
+def test_comparisons_show_what_is_added_to_the_chart(
+    drawn: dict[str, Drawing], tables: Tables
+) -> None:
+    panels = dict(zip(("tt-svd", "ut-als"), drawn["comparisons"].figure.axes, strict=True))
+    names = [label.get_text() for label in panels["tt-svd"].get_yticklabels()]
+    assert names == ["Full-Pers.", "Semi-Pers."]
+    ends = {space: set[tuple[float, float]]() for space in panels}
+    means = {space: set[float]() for space in panels}
+    for line in lines_of(tables["comparisons"]):
+        if line["strategy_a"] == "popularity" and (line["k"], line["measure"]) == (10, "ndcg"):
+            ends[line["space"]].add((-100 * line["high"], -100 * line["low"]))
+            means[line["space"]].add(-100 * line["difference"])
+    for space, axes in panels.items():
+        assert {x for x, _ in marked(axes)} == set(one(means[space]))
+        assert segments(axes, 0) == {tuple(one(pair)) for pair in ends[space]}
 
 
 @pytest.mark.parametrize("space", ["tt-svd", "ut-als"])
@@ -174,6 +191,7 @@ def test_one_space_one_strategy_one_group(tables: Tables) -> None:
                 for line in lines_of(table)
                 if line.get("space") == "tt-svd"
                 and line.get("strategy", "semi") == "semi"
+                and line.get("strategy_a", "full") == "full"  # of which the chart is none
                 and line.get("by", "age") == "age"
                 and line.get("country", "all") in {"all", None}
                 and line.get("cohort", "warm") == "warm"
@@ -261,7 +279,7 @@ def test_drawn_elsewhere_they_are_the_same_bytes(hostile: Path, tmp_path: Path) 
         check=False,
     )
     assert found.returncode == 0, found.stderr
-    assert len(found.stdout.split()) == 14
+    assert len(found.stdout.split()) == 16
 
 
 def drawing_of(label: str) -> Figure:

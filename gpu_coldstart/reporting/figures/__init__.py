@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from gpu_coldstart.evaluation.tables import Table
 from gpu_coldstart.reporting.figures.common import Drawing
-from gpu_coldstart.reporting.figures.quality import results, strata
+from gpu_coldstart.reporting.figures.quality import comparisons, results, strata
 from gpu_coldstart.reporting.figures.ranks import ranks
 from gpu_coldstart.reporting.figures.shown import discovery, exposure, replay
 from gpu_coldstart.reporting.figures.training import blends, calibration, learning
@@ -23,6 +23,7 @@ __all__ = ["Drawing", "drawings"]
 
 _FIGURES: dict[str, Callable[[list[Line]], Iterator[Drawing]]] = {
     "results": results,
+    "comparisons": comparisons,
     "strata": strata,
     "exposure": exposure,
     "discovery": discovery,

@@ -32,7 +32,9 @@ from gpu_coldstart.reporting.style import (
     tidy,
 )
 
-__all__ = ["results", "strata"]
+__all__ = ["comparisons", "results", "strata"]
+
+_CHART = "popularity"
 
 
 def results(lines: list[Line]) -> Iterator[Drawing]:
@@ -73,6 +75,54 @@ def results(lines: list[Line]) -> Iterator[Drawing]:
         "min(K, truth).",
         figure,
     )
+
+
+def comparisons(lines: list[Line]) -> Iterator[Drawing]:
+    """What every strategy adds to the chart: a panel for each space; none without the chart."""
+    k = max(distinct(lines, "k"))
+    gains = [_gain(line) for line in where(lines, k=k, measure="ndcg") if _CHART in _pair(line)]
+    if not gains:
+        return
+    spaces, strategies = distinct(gains, "space"), distinct(gains, "strategy")
+    looks = space_marks(gains)
+    size = (5.7 / len(spaces) - 0.1, 0.22 * len(strategies) + 0.25)
+    figure, (panels,) = grid_of_panels(1, len(spaces), size, legend=0, left=1.95, gaps=(0.2, 0.2))
+    for space, axes in zip(spaces, panels, strict=True):
+        tidy(axes, space_name(space), lines="x")
+        here, look = where(gains, space=space), looks[space]
+        ys = [strategies.index(line["strategy"]) for line in here]
+        lows, highs, means = ([100 * line[of] for line in here] for of in ("low", "high", "mean"))
+        axes.hlines(ys, lows, highs, colors=look.color, linewidth=1.4)
+        axes.plot(means, ys, color=look.color, marker=look.marker, linestyle="")
+        axes.axvline(0, color=axes.title.get_color(), linewidth=0.8)
+        axes.set_ylim(len(strategies) - 0.4, -0.6)
+        axes.xaxis.set_major_locator(round_ticks(4))
+        axes.set_yticks(range(len(strategies)), [""] * len(strategies))
+        axes.set_xlabel(f"points of NDCG@{k}")
+    panels[0].set_yticks(range(len(strategies)), map(strategy_name, strategies))
+    panels[0].tick_params(axis="y", labelcolor=panels[0].title.get_color())
+    yield Drawing(
+        "comparisons",
+        "comparisons",
+        f"What every strategy adds to {strategy_name(_CHART)}",
+        f"Mean difference in NDCG@{k} over the test users, in points, with its 95 % bootstrap "
+        "interval, user by user; left of 0 the chart is better.",
+        figure,
+    )
+
+
+def _pair(line: Line) -> tuple[str, str]:
+    return line["strategy_a"], line["strategy_b"]
+
+
+def _gain(line: Line) -> Line:
+    """A comparison with the chart as what the other strategy adds to it."""
+    a, b = _pair(line)
+    turned = -1 if a == _CHART else 1
+    low, high = sorted((turned * line["low"], turned * line["high"]))
+    mean = turned * line["difference"]
+    name = b if a == _CHART else a
+    return {"space": line["space"], "strategy": name, "mean": mean, "low": low, "high": high}
 
 
 def strata(lines: list[Line]) -> Iterator[Drawing]:
