@@ -25,11 +25,14 @@ DEMO = [sys.executable, "-m", "gpu_coldstart.cli.main", "demo", "--preset", "tin
 
 @contextmanager
 def demo(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """A demonstration that keeps its temporary files in a folder."""
-    environment = os.environ | {"TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
-    pipe = subprocess.PIPE
+    """A demonstration that keeps its temporary files in a folder, and minds Ctrl-C."""
     process = subprocess.Popen(
-        [*DEMO, *options], stdout=pipe, stderr=pipe, text=True, env=environment
+        [*DEMO, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
         yield process
