@@ -150,11 +150,15 @@ class NewReleasesConfig(Parameters):
     held_out : float
         Share of the tracks with history that the analysis places in the same way, to compare
         with the places that they have; 0 leaves that out.
+    users : int
+        Test users whose lists the analysis makes with these places, drawn at random where there
+        are more; 0 is for all.
     """
 
     place: bool = False
     sources: Distinct[Literal["album", "artist", "genre"]] = ("album", "artist", "genre")
     held_out: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    users: Natural = 2500
 
 
 def _ascending(ages: tuple[int, ...]) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,6 +55,13 @@ class Audience:
     similarity: str
     k: int
 
+    def some(self, engine: Engine, rows: HostArray) -> Audience:
+        """Some of the users, by their numbers."""
+        here = engine.asarray(rows)
+        return replace(
+            self, predicted=self.predicted[here], wanted=engine.take_rows(self.wanted, here)
+        )
+
 
 class _Ranking(NamedTuple):
     """What a way to rank makes of held-out tracks.
@@ -85,7 +92,8 @@ def new_releases(
     """Rows of the table ``new-releases``, but for the space.
 
     Held out is first a sample of single tracks, then one of whole albums, then one of all that
-    some artists made: so a track is met with siblings of every kind and without.
+    some artists made: so a track is met with siblings of every kind and without. A sample of
+    ``options.users`` stands for more test users.
 
     Parameters
     ----------
@@ -96,6 +104,9 @@ def new_releases(
     streamed = xp.bincount(logs.history.indices, minlength=logs.n_tracks) > 0
     old = engine.to_host(streamed & (tracks != 0).any(axis=1))
     random = np.random.default_rng(seed)
+    if 0 < options.users < len(audience.predicted):
+        drawn = random.permutation(len(audience.predicted))[: options.users]
+        audience = audience.some(engine, np.sort(drawn))
     best = Retriever(engine, tracks, audience.similarity).rank(
         audience.predicted, min(audience.k + _SPARE, logs.n_tracks)
     )
@@ -119,7 +130,8 @@ def new_releases(
         for code, name in (*enumerate(options.sources), (-1, NO_SOURCE)):
             here = came_from == code
             if here.any():
-                head = {"new": new, "source": name, "tracks": int(here.sum()), "k": audience.k}
+                head = {"new": new, "source": name, "tracks": int(here.sum())}
+                head |= {"users": len(audience.predicted), "k": audience.k}
                 for row in trial.rows(rankings, here, float(cosine[here].mean())):
                     yield head | row
 

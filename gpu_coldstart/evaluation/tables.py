@@ -89,7 +89,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "weights": {**_of(_TEXT, "space strategy kind name feature"), "weight": _REAL},
     "new-releases": {
         **_of(_TEXT, "space new source"),
-        **_of(_INT, "tracks wanted k"),
+        **_of(_INT, "tracks users wanted k"),
         "ranked_by": _TEXT,
         **_of(_REAL, "cosine recall among listed"),
     },

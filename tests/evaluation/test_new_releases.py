@@ -52,9 +52,11 @@ class Little:
         self.places: HostArray = random.normal(size=(N_TEST, D)).astype(np.float32)
         self.wanted: HostArray = (random.random((N_TEST, N_TRACKS)) < 0.3) * 1.0
 
-    def rows(self, engine: Engine, share: float, seed: int = 0) -> list[dict[str, Any]]:
+    def rows(
+        self, engine: Engine, share: float, seed: int = 0, users: int = 0
+    ) -> list[dict[str, Any]]:
         audience = Audience(engine.asarray(self.places), sparse(engine, self.wanted), "inner", K)
-        options = NewReleasesConfig(held_out=share)
+        options = NewReleasesConfig(held_out=share, users=users)
         tracks = engine.asarray(self.tracks)
         return list(new_releases(engine, self.logs, tracks, audience, options, seed=seed))
 
@@ -177,6 +179,28 @@ def test_so_many_are_held_out(engine: Engine, share: float) -> None:
 def test_another_seed_holds_out_others(engine: Engine) -> None:
     world = Little(engine, 0)
     assert world.rows(engine, 0.2) == world.rows(engine, 0.2) != world.rows(engine, 0.2, seed=1)
+
+
+@pytest.mark.parametrize("users", [1, 4])
+def test_a_sample_of_users_is_looked_at(
+    engine: Engine, users: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others may be anywhere and want anything."""
+    world, drawn = Little(engine, 0), []
+    some = Audience.some
+
+    def noting(audience: Audience, engine: Engine, rows: HostArray) -> Audience:
+        drawn.append(rows)
+        return some(audience, engine, rows)
+
+    monkeypatch.setattr(Audience, "some", noting)
+    rows = world.rows(engine, 0.5, users=users)
+    assert {row["users"] for row in rows} == {users}
+    others = np.setdiff1d(range(N_TEST), drawn[0])
+    assert len(others) == N_TEST - users
+    world.places[others] *= -1
+    world.wanted[others] = 1 - world.wanted[others]
+    assert world.rows(engine, 0.5, users=users) == rows
 
 
 def test_without_albums_and_artists_only_single_tracks_are_new(engine: Engine) -> None:

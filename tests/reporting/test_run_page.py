@@ -190,6 +190,7 @@ def test_new_releases_are_shown_a_line_for_each_source() -> None:
             "new": "album",
             "source": source,
             "tracks": 7,
+            "users": 40,
             "wanted": wanted,
             "k": 5,
             "ranked_by": by,

@@ -106,6 +106,7 @@ CASES: dict[str, Case] = {
         "genre", SPACE, LOGS, under=UNHEARD | {"new_releases.place": "true"}
     ),
     "new_releases.held_out": Case("0.2", "tables/new-releases.csv", LISTS),
+    "new_releases.users": Case("9", "tables/new-releases.csv", LISTS),
     "segments.k": Case("7", SEGMENTS, SPACE),
     "segments.iterations": Case("1", SEGMENTS, SPACE, under={"segments.k": "7"}),
     "segments.restarts": Case(
