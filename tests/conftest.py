@@ -42,8 +42,8 @@ OLD_CARD = ["old-rehearsal", pytest.param("old-cuda", marks=pytest.mark.gpu)]
 """The same without RAPIDS and faiss-gpu, for tests of what it then does in its own way."""
 
 _CARDS: dict[str, dict[str, Any]] = {
-    "rehearsal": {},
-    "old-rehearsal": {"compute_capability": "61", "rapids": False},
+    "rehearsal": {"launch_shape": None},
+    "old-rehearsal": {"launch_shape": None, "compute_capability": "61", "rapids": False},
 }
 """What a rehearsal of each pretends."""
 

@@ -13,7 +13,7 @@ from tests.rehearsal.install import Stage, rehearsed
 
 @pytest.fixture
 def stage() -> Iterator[Stage]:
-    with rehearsed() as found:
+    with rehearsed(launch_shape=None) as found:
         yield found
 
 

@@ -294,6 +294,7 @@ class RawModule:
         from tests.kernels.host import HostModule
 
         self._module = HostModule(code, options)
+        self._module.launch_shape = current().launch_shape
 
     def get_function(self, name: str) -> RawFunction:
         """A kernel by name."""

@@ -34,7 +34,11 @@ _RAPIDS = ("cudf", "cuml", "rmm", "pylibraft")
 
 @contextmanager
 def rehearsed(
-    compute_capability: str = "90", total_memory: int = 80 << 30, *, rapids: bool = True
+    compute_capability: str = "90",
+    total_memory: int = 80 << 30,
+    *,
+    rapids: bool = True,
+    launch_shape: tuple[int, int] | None = (8, 32),
 ) -> Iterator[Stage]:
     """Stand-ins for every library of the CUDA engine, for as long as the block runs.
 
@@ -48,8 +52,11 @@ def rehearsed(
         Bytes of the pretended card.
     rapids : bool
         Without it, cuDF, cuML and RMM cannot be imported, and faiss has no GPU.
+    launch_shape : (grid, block), or None
+        Of every kernel's launch; None for what the engine says, with which a whole run would spend
+        most of its time on threads that have nothing to do. No result depends on it.
     """
-    stage = Stage(compute_capability, total_memory, rapids)
+    stage = Stage(compute_capability, total_memory, rapids, launch_shape=launch_shape)
     with ExitStack() as stack:
         stack.callback(enter(stage))
         stack.enter_context(_modules(rapids))

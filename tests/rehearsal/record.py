@@ -75,6 +75,8 @@ class Stage:
         Bytes of each card's memory that others hold.
     empty_cluster : bool
         Whether k-means leaves a cluster without points, as cuML's may.
+    launch_shape : (grid, block), or None
+        Of every kernel's launch, in place of what the engine says.
     """
 
     compute_capability: str = "90"
@@ -86,6 +88,7 @@ class Stage:
     selected: dict[str, int] = field(default_factory=lambda: {"torch": 0, "cupy": 0})
     taken: int = 1 << 30
     empty_cluster: bool = False
+    launch_shape: tuple[int, int] | None = None
     transfers: list[Transfer] = field(default_factory=list)
     calls: set[Call] = field(default_factory=set)
     allocations: dict[int, int] = field(default_factory=dict)
