@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 from collections.abc import Iterator
@@ -96,6 +97,11 @@ def stand_ins(request: pytest.FixtureRequest) -> Iterator[Stage | None]:
     with rehearsed(**pretended) as stage:
         yield stage
     _calls.update(stage.calls)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected stays: the garbage collector need not look at it again."""
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,6 +7,7 @@ share (:class:`gpu_coldstart.evaluation.protocol.Sample`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
@@ -44,37 +45,38 @@ def comparisons(sample: Sample) -> list[dict[str, Any]]:
     rows = []
     for (space, k), names in strategies.items():
         family = [
-            _compared(sample, number, Place(space, a, k, measure), b)
+            row
             for measure in MEASURES
-            for a, b in combinations(names, 2)
+            for row in _compared(sample, [number[Place(space, a, k, measure)] for a in names])
         ]
         for row, adjusted in zip(family, holm([row["p_wilcoxon"] for row in family]), strict=True):
             rows.append(row | {"p_holm": float(adjusted)})
     return rows
 
 
-def _compared(sample: Sample, number: dict[Place, int], mine: Place, other: str) -> dict[str, Any]:
-    """One pair in one measure, without the adjustment."""
-    a, b = number[mine], number[mine._replace(strategy=other)]
-    differences = sample.values[a] - sample.values[b]
-    resampled = sample.means[a] - sample.means[b]
-    low, high = interval(resampled)
-    return {
-        "space": mine.space,
-        "k": mine.k,
-        "measure": mine.measure,
-        "strategy_a": mine.strategy,
-        "strategy_b": other,
-        "difference": float(differences.mean()),
-        "low": float(low),
-        "high": float(high),
-        "p_bootstrap": bootstrap_p(resampled),
-        "p_wilcoxon": wilcoxon_p(differences),
-    }
+def _compared(sample: Sample, series: list[int]) -> Iterator[dict[str, Any]]:
+    """Every pair of some strategies in one measure, without the adjustment."""
+    pairs = np.array(list(combinations(series, 2)), np.intp).reshape(-1, 2)
+    resampled = sample.means[pairs[:, 0]] - sample.means[pairs[:, 1]]
+    numbers = (*interval(resampled), bootstrap_p(resampled))
+    for (a, b), low, high, p in zip(pairs, *numbers, strict=True):
+        mine, differences = sample.places[a], sample.values[a] - sample.values[b]
+        yield {
+            "space": mine.space,
+            "k": mine.k,
+            "measure": mine.measure,
+            "strategy_a": mine.strategy,
+            "strategy_b": sample.places[b].strategy,
+            "difference": float(differences.mean()),
+            "low": float(low),
+            "high": float(high),
+            "p_bootstrap": float(p),
+            "p_wilcoxon": wilcoxon_p(differences),
+        }
 
 
-def bootstrap_p(resampled: HostArray) -> float:
-    """Two-sided p of "the mean difference is 0" from resampled mean differences [resamples].
+def bootstrap_p(resampled: HostArray) -> HostArray:
+    """Two-sided p of "the mean difference is 0" from resampled differences [..., resamples].
 
     Twice the share of resamples on the rarer side of 0, resamples at 0 counting for both sides,
     with one added above and below so that no p is 0 (Davison & Hinkley 1997, 4.2).
@@ -82,12 +84,13 @@ def bootstrap_p(resampled: HostArray) -> float:
     Examples
     --------
     >>> import numpy as np
-    >>> bootstrap_p(np.ones(199)), bootstrap_p(np.zeros(199))
-    (0.01, 1.0)
+    >>> bootstrap_p(np.stack([np.ones(199), np.zeros(199)])).tolist()
+    [0.01, 1.0]
     """
     resampled = np.round(resampled, _DECIMALS)
-    rarer = min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))
-    return min(1.0, 2 * (rarer + 1) / (len(resampled) + 1))
+    rarer = np.minimum((resampled <= 0).sum(axis=-1), (resampled >= 0).sum(axis=-1))
+    p: HostArray = np.minimum(1.0, 2 * (rarer + 1) / (resampled.shape[-1] + 1))
+    return p
 
 
 def wilcoxon_p(differences: HostArray) -> float:
@@ -123,13 +126,13 @@ def _exact_p(ranks: HostArray, positive: int) -> float:
     positive : int
         Sum of the ranks of positive differences.
     """
-    chances = np.ones(1)
-    for rank in ranks:
-        longer = np.zeros(len(chances) + rank)
-        longer[: len(chances)] = chances / 2
-        longer[rank:] += chances / 2
-        chances = longer
-    return float(min(1.0, 2 * min(chances[: positive + 1].sum(), chances[positive:].sum())))
+    # In how many ways each sum comes about, at most 2 ** 50: the digits of one long number.
+    ways = 1
+    for rank in ranks.tolist():
+        ways += ways << 64 * rank
+    counts = np.frombuffer(ways.to_bytes(8 * (int(ranks.sum()) + 1), "little"), "<u8")
+    rarer = min(int(counts[: positive + 1].sum()), int(counts[positive:].sum()))
+    return min(1.0, rarer / 2.0 ** (len(ranks) - 1))
 
 
 def mann_whitney_p(a: HostArray, b: HostArray) -> float:

@@ -186,17 +186,18 @@ def _family(
         wilcoxon_p(b - a) if pair.paired else mann_whitney_p(a, b)
         for a, b in zip(mine, its, strict=True)
     ]
+    low, high = interval(resampled)
+    p = bootstrap_p(resampled)
     for i, (key, adjusted) in enumerate(zip(keys, holm(rank), strict=True)):
-        low, high = interval(resampled[i])
         yield (
             key,
             {
                 "design": "paired" if pair.paired else "unpaired",
                 "common_users": len(pair.first) if pair.paired else None,
                 "difference": float(its[i].mean() - mine[i].mean()),
-                "low": float(low),
-                "high": float(high),
-                "p_bootstrap": bootstrap_p(resampled[i]),
+                "low": float(low[i]),
+                "high": float(high[i]),
+                "p_bootstrap": float(p[i]),
                 "p_rank": rank[i],
                 "p_holm": float(adjusted),
             },

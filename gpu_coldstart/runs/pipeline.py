@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -350,7 +350,7 @@ class Pipeline:
 
     def _save_times(self) -> None:
         self.reporter.log_to(self.directory.path / paths.LOG)
-        content = json_bytes([asdict(entry) for entry in self.reporter.times])
+        content = json_bytes([vars(entry) for entry in self.reporter.times])
         write_atomically(self.directory.path / paths.TIMES, content)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.regular import read_bytes
 from gpu_coldstart.runs import paths
-from gpu_coldstart.runs.artifacts import TEMPORARY, guarded, read_json, write_atomically
+from gpu_coldstart.runs.artifacts import TEMPORARY, guarded, json_bytes, read_json, write_atomically
 
 __all__ = ["Files", "Manifest", "RunDirectory"]
 
@@ -328,8 +328,8 @@ class RunDirectory:
         }
         if stale:
             manifest["stale"] = sorted(stale)
-        text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
-        write_atomically(self.path / paths.MANIFEST, text.encode())
+        content = json_bytes(manifest, levels=2, sort_keys=True)
+        write_atomically(self.path / paths.MANIFEST, content)
 
 
 def _digest(content: bytes) -> str:

@@ -42,11 +42,12 @@ def over_rows(n: int, batch: int, work: Callable[[int, int], None]) -> None:
     """
     starts = range(0, n, batch)
     with one_blas_thread():
-        if len(starts) < 2:
+        several = min(number_of_threads(), len(starts))
+        if several < 2:
             for start in starts:
-                work(start, n)
+                work(start, min(start + batch, n))
             return
-        with ThreadPoolExecutor(min(number_of_threads(), len(starts))) as threads:
+        with ThreadPoolExecutor(several) as threads:
             for done in [threads.submit(work, start, min(start + batch, n)) for start in starts]:
                 done.result()
 
