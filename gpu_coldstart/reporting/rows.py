@@ -13,10 +13,16 @@ __all__ = ["Line", "distinct", "lines_of", "where"]
 Line: TypeAlias = dict[str, Any]
 """A row of a table."""
 
+_PLAIN = {int, float, bool, type(None)}
+"""Of these nothing need be made visible."""
+
 
 def lines_of(table: Table) -> list[Line]:
     """A table row by row, the control characters of its text made visible."""
-    columns = [[_shown(value) for value in column] for column in table.values()]
+    columns = [
+        column if _PLAIN.issuperset(map(type, column)) else [_shown(value) for value in column]
+        for column in table.values()
+    ]
     return [dict(zip(table, values, strict=True)) for values in zip(*columns, strict=True)]
 
 

@@ -115,7 +115,7 @@ class Flow:
         self._checkpoint = checkpoint
         self._tested = tested
         self._after_epoch = after_epoch
-        self._keys = tuple(flat(config))
+        self._keys = {key: (key, key.partition(".")[0]) for key in flat(config)}
         self.data = self._indexing(digests)
         self.learned = {name: self._learn(name) for name in config.spaces}
 
@@ -129,9 +129,8 @@ class Flow:
 
     def _section(self, *names: str) -> tuple[str, ...]:
         """The configuration keys of some sections, or single ones."""
-        return tuple(
-            key for key in self._keys if any(key == n or key.startswith(f"{n}.") for n in names)
-        )
+        wanted = set(names)
+        return tuple(key for key, called in self._keys.items() if not wanted.isdisjoint(called))
 
     def _of_network(self, name: str) -> tuple[str, ...]:
         model = section(self.config.model)

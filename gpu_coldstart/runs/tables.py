@@ -16,6 +16,9 @@ __all__ = ["csv_bytes", "files_of", "read_tables"]
 
 _IN_A_CELL = "; "
 
+_PLAIN = {int, float, type(None)}
+"""What the writer of the standard library writes just so."""
+
 
 def csv_bytes(table: Table) -> bytes:
     """A table as CSV: UTF-8, a header, ``.`` as the decimal sign, lines that end in a line feed.
@@ -27,7 +30,11 @@ def csv_bytes(table: Table) -> bytes:
     sink = io.StringIO()
     writer = csv.writer(sink, lineterminator="\n")
     writer.writerow(table)
-    writer.writerows([map(_cell, row) for row in zip(*table.values(), strict=True)])
+    columns = [
+        column if _PLAIN.issuperset(map(type, column)) else map(_cell, column)
+        for column in table.values()
+    ]
+    writer.writerows(zip(*columns, strict=True))
     return sink.getvalue().encode()
 
 
