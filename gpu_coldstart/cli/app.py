@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -79,6 +80,11 @@ def _group(*, version: Annotated[bool, options.version] = False) -> None:
     del version
 
 
+@cache
+def _parser() -> Any:
+    return typer.main.get_command(app)
+
+
 def dispatch(arguments: Sequence[str], command: str, name: str) -> int:
     """Parse a command line and run it.
 
@@ -95,7 +101,7 @@ def dispatch(arguments: Sequence[str], command: str, name: str) -> int:
     int
         The exit status.
     """
-    parser: Any = typer.main.get_command(app)
+    parser = _parser()
     line = shlex.join([*name.split(), *arguments])
     chosen = parser.commands[command] if command else parser
     try:

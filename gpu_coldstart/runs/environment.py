@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from gpu_coldstart import __version__
@@ -22,11 +22,20 @@ _LIBRARIES = (
 
 def versions() -> dict[str, str]:
     """Versions by name: Python's, this package's, and those of the libraries installed."""
-    names = {"python": platform.python_version(), "gpu-coldstart": __version__}
-    for name in _LIBRARIES:
-        with suppress(PackageNotFoundError):
-            names[name] = version(name)
-    return names
+    return {
+        "python": platform.python_version(),
+        "gpu-coldstart": __version__,
+        **{name: found for name in _LIBRARIES if (found := _installed(name)) is not None},
+    }
+
+
+@cache
+def _installed(name: str) -> str | None:
+    """A package's version, for which its description has to be parsed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def versions_of_run(config: Config, engine: str) -> dict[str, str]:
