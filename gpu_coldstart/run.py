@@ -36,6 +36,7 @@ def run(
     resume: bool,
     overwrite: bool = False,
     others: Sequence[Card] = (),
+    track: Sequence[str] = (),
 ) -> Outcome:
     """Run a configuration and write everything into ``out``.
 
@@ -52,6 +53,9 @@ def run(
     others : sequence of Card
         More GPUs of the same model, fewer than there are spaces; each learns one of the last
         spaces, in a process of its own.
+    track : sequence of str
+        Where else to write what comes of stages and epochs
+        (:data:`gpu_coldstart.runs.tracking.TRACKERS`).
 
     Raises
     ------
@@ -59,12 +63,14 @@ def run(
         For any mistake in the input, the options or the surroundings.
     """
     # Not at the top: they take seconds, which --help need not wait for.
+    from gpu_coldstart.config.parameters import flat
     from gpu_coldstart.registry import DATASETS
     from gpu_coldstart.reporting import results
     from gpu_coldstart.reporting.budget import budget_notes
     from gpu_coldstart.reporting.write import write_report
     from gpu_coldstart.runs.lock import locked
     from gpu_coldstart.runs.pipeline import Pipeline
+    from gpu_coldstart.runs.tracking import tracked
 
     with locked(out):
         dataset = DATASETS.get(config.dataset).open(config)
@@ -73,7 +79,9 @@ def run(
         directory = pipeline.directory
         if directory.complete:
             reporter.say(f"{out} holds this run already, finished: there is nothing to do")
-        outcome = pipeline.run(others)
+        with tracked(track, out, flat(config)) as reporter.followed:
+            outcome = pipeline.run(others)
+            reporter.followed.results(outcome.rows)
         notes = [
             *outcome.notes,
             *results.not_measured(outcome.logs.n_target),

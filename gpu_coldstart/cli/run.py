@@ -17,6 +17,7 @@ from gpu_coldstart.cli.wording import enough_memory
 from gpu_coldstart.config.parameters import PRESETS, PROTOCOLS
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.registry import BOTH, DATASETS, MODELS, SPACES, STRATEGIES
+from gpu_coldstart.runs.tracking import TRACKERS
 
 if TYPE_CHECKING:
     from gpu_coldstart.config.parameters import Config
@@ -165,6 +166,14 @@ _Resume = Annotated[
     ),
 ]
 _Overwrite = Annotated[bool, options.flag("--overwrite", "Replace the run in --out.")]
+_Track = Annotated[
+    list[str] | None,
+    options.choice(
+        "--track",
+        tuple(TRACKERS),
+        "Where else to write times, epochs and results; may be repeated.",
+    ),
+]
 _Version = Annotated[bool, options.version]
 
 
@@ -185,6 +194,7 @@ def run(
     config: _Config = None,
     assignments: _Assignments = None,
     out: _Out = None,
+    track: _Track = None,
     resume: _Resume = False,
     overwrite: _Overwrite = False,
     version: _Version = False,
@@ -213,6 +223,7 @@ def run(
         engine=engine,
         budget=budget,
         devices=device or (),
+        track=track or (),
         resume=resume,
         overwrite=overwrite,
         line=context.obj,
@@ -282,6 +293,7 @@ def _run(
     engine: str,
     budget: int | None,
     devices: Sequence[int],
+    track: Sequence[str],
     resume: bool,
     overwrite: bool,
     line: str,
@@ -316,6 +328,7 @@ def _run(
                 resume=resume,
                 overwrite=overwrite,
                 others=others,
+                track=track,
             )
     except interruption.Interrupted as signal:
         how = "--resume instead of --overwrite" if overwrite else "--resume"

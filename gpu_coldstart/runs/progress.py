@@ -19,6 +19,7 @@ from gpu_coldstart.engine import Engine
 from gpu_coldstart.runs.bars import Bars
 from gpu_coldstart.runs.environment import versions
 from gpu_coldstart.runs.names import printable
+from gpu_coldstart.runs.tracking import Followed
 
 __all__ = ["Reporter", "StageTime"]
 
@@ -59,6 +60,12 @@ class Reporter:
         Raises if the command is to stop; called at every step.
     prefix : str
         Begins every line of the log.
+
+    Attributes
+    ----------
+    times : list of StageTime
+    followed : Followed
+        Who else hears of stages; nobody at first.
     """
 
     def __init__(
@@ -76,6 +83,7 @@ class Reporter:
         self._level = logging.NOTSET
         self._bars = Bars(shown=write is not None and sys.stderr.isatty())
         self._numbers = (0, 0)
+        self.followed = Followed()
         self.times: list[StageTime] = []
 
     def __enter__(self) -> Self:
@@ -142,6 +150,7 @@ class Reporter:
             of_gpu = [self._engine.peak_mb(), self._engine.reserved_mb()]
         memory = (round(size, 1) for size in (_peak_mb(), *of_gpu))
         self.times.append(StageTime(name, round(seconds, 3), *memory))
+        self.followed.stage(self.times[-1])
         self._say_stage(name, f"{seconds:8.1f} s")
 
     def kept(self, name: str, earlier: StageTime | None) -> None:
@@ -154,6 +163,7 @@ class Reporter:
     def took(self, time: StageTime) -> None:
         """Say that another process has done a stage."""
         self._not_run_here(time, f"{time.seconds:8.1f} s")
+        self.followed.stage(time)
 
     def _not_run_here(self, time: StageTime, words: str) -> None:
         self._numbers = (self._numbers[0] + 1, self._numbers[1])

@@ -162,6 +162,7 @@ class Runner:
                 files = codec.encode(given, value)
             self._directory.write(stage.name, files)
         self._values[stage.name] = value
+        self._reporter.followed.learned(stage.name, value)
         self._done()
 
     def take(self, done: Done) -> None:
