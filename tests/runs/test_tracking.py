@@ -75,7 +75,9 @@ def test_mlflow_has_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, done:
     follow("mlflow", tmp_path, done=done)
     batches = [keywords["params"] for _, keywords in client.of("log_batch")]
     assert [len(batch) for batch in batches] == [100, 30]
-    assert dict(each for batch in batches for each in batch) == {key: str(value) for key, value in SETTINGS.items()}
+    assert dict(each for batch in batches for each in batch) == {
+        key: str(value) for key, value in SETTINGS.items()
+    }
     assert client.of("create_run") == [(("e",), {"run_name": tmp_path.name})]
     assert client.of("log_metric") == [(("r", "x/loss", value), {"step": i}) for i, value in LOSSES]
     assert client.of("set_terminated") == [(("r", "FINISHED" if done else "FAILED"), {})]
