@@ -21,7 +21,7 @@ from gpu_coldstart.evaluation.exposure import exposure, ranks_of
 from gpu_coldstart.evaluation.groups import interaction_groups
 from gpu_coldstart.evaluation.measures import TEXTBOOK, hits_of, user_measures
 from gpu_coldstart.evaluation.observed import Observed
-from gpu_coldstart.evaluation.protocol import Place, Protocol, Row, Sample, Summary
+from gpu_coldstart.evaluation.protocol import Place, Protocol, Row, Sample, Summary, best_of
 from gpu_coldstart.evaluation.replay import replay
 from gpu_coldstart.evaluation.segment_table import segment_table
 from gpu_coldstart.evaluation.strata import groupings, strata
@@ -70,6 +70,8 @@ class SpaceResults:
         Share of a segment's members who streamed the track.
     lists : mapping of strategy to HostArray [test users, K] of int64
         Ids of the recommended tracks, best first.
+    examples : sequence of rows
+        Of the table ``examples``.
     new_releases : sequence of rows
         As :func:`gpu_coldstart.evaluation.new_releases.new_releases` has them.
     carousels : mapping of arm to HostArray [test users, L] of int64
@@ -86,6 +88,7 @@ class SpaceResults:
     segments: Mapping[str, Sequence[Any]]
     shares: sparse.csr_array
     lists: Mapping[str, HostArray]
+    examples: Sequence[dict[str, Any]]
     new_releases: Sequence[dict[str, Any]]
     carousels: Mapping[str, HostArray]
 
@@ -152,6 +155,7 @@ def analyse(
         ),
         "comparisons": lambda: comparisons(results.sample),
         "strata": lambda: strata(results.sample, among, **random),
+        "examples": lambda: spaces[best_of(results.rows).space].examples,
         "exposure": lambda: _exposure(observed, ranks),
         "discovery": lambda: _blended(spaces, partial(_discovery, observed)),
         "segments": lambda: _segments(observed, spaces, carousels.least_tracks),

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, TypeAlias
 
 __all__ = [
     "Block",
+    "Card",
+    "Cards",
     "Drawn",
     "Fold",
     "Grid",
@@ -90,7 +92,32 @@ class Fold:
     blocks: Sequence[Text | Grid]
 
 
-Block: TypeAlias = Text | Grid | Picture | Fold
+@dataclass(frozen=True)
+class Card:
+    """One of several things of a kind: what is said of it, and a list.
+
+    Attributes
+    ----------
+    title : str
+    facts : sequence of (what, text)
+    items : sequence of (text, bool)
+        In order; those that are True are ticked.
+    """
+
+    title: str
+    facts: Sequence[tuple[str, str]]
+    items: Sequence[tuple[str, bool]]
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Cards side by side, as many as there is room for."""
+
+    kind: ClassVar = "cards"
+    cards: Sequence[Card]
+
+
+Block: TypeAlias = Text | Grid | Picture | Fold | Cards
 
 
 @dataclass(frozen=True)

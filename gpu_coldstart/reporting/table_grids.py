@@ -20,6 +20,7 @@ from gpu_coldstart.reporting.blocks import (
     p_value,
     percent,
 )
+from gpu_coldstart.reporting.examples import examples
 from gpu_coldstart.reporting.labels import (
     MEASURE_LABELS,
     RATE_LABELS,
@@ -342,6 +343,7 @@ def _learning(table: Table) -> Iterator[Block]:
 SECTIONS: dict[str, tuple[str, Callable[[Table], Iterator[Block]]]] = {
     "comparisons": ("Comparison of strategies", _comparisons),
     "strata": ("Quality by user group", _strata),
+    "examples": ("Ten users", examples),
     "exposure": ("What is recommended", _exposure),
     "discovery": ("Accuracy against discovery", discovery),
     "replay": ("Carousel replay", _replay),

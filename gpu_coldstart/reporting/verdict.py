@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from gpu_coldstart.evaluation.groups import EVERYWHERE
-from gpu_coldstart.evaluation.protocol import Row
+from gpu_coldstart.evaluation.protocol import Row, best_of
 from gpu_coldstart.evaluation.tables import Table
 from gpu_coldstart.reporting.blocks import number, percent
 from gpu_coldstart.reporting.labels import space_name, strategy_name
@@ -35,8 +35,8 @@ def verdict(rows: Sequence[Row], tables: Mapping[str, Table]) -> list[str]:
     list of str
         The highest NDCG at the longest list decides who is ahead.
     """
-    k = max(row.k for row in rows)
-    best = max((row for row in rows if row.k == k), key=lambda row: row.ndcg.mean)
+    best = best_of(rows)
+    k = best.k
     head = (
         f"{strategy_name(best.strategy)} ({space_name(best.space)}) is ahead, with an NDCG@{k} of "
         f"{percent(best.ndcg.mean)} %"

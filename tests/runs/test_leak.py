@@ -67,7 +67,10 @@ CURVES = {
     for space in ("tt-svd", "ut-als")
     for name in ("network.json", *(f"{name}.state.safetensors" for name in TUNED))
 }
-JUDGED = tabled("results", "comparisons", "strata", "replay", "new-releases")
+JUDGED = {
+    *tabled("results", "comparisons", "strata", "examples", "replay", "new-releases"),
+    *(f"artifacts/{space}/examples.parquet" for space in ("tt-svd", "ut-als")),
+}
 """The tables that tell how good recommendations and carousels were."""
 UNTAUGHT = ("--strategies", ",".join(name for name in EVERY_STRATEGY if name != "best"))
 """All that learn nothing from the validation users but which of some settings to keep."""
