@@ -24,6 +24,7 @@ from gpu_coldstart.evaluation.observed import Observed
 from gpu_coldstart.evaluation.protocol import Place, Protocol, Row, Sample, Summary, best_of
 from gpu_coldstart.evaluation.replay import replay
 from gpu_coldstart.evaluation.segment_table import segment_table
+from gpu_coldstart.evaluation.sizes import sizes
 from gpu_coldstart.evaluation.strata import groupings, strata
 from gpu_coldstart.spaces import Progress
 from gpu_coldstart.strategies.blending import Blending
@@ -153,6 +154,7 @@ def analyse(
         "results": lambda: tables.results(
             results.rows, _textbook(observed, results.protocol, ranks, evaluation.k)
         ),
+        "sizes": lambda: sizes(observed),
         "comparisons": lambda: comparisons(results.sample),
         "strata": lambda: strata(results.sample, among, **random),
         "examples": lambda: spaces[best_of(results.rows).space].examples,

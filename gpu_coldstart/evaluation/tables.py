@@ -43,6 +43,7 @@ _GROUP = {"group": _TEXT, **_of(_INT, "order users"), **_of(_REAL, "mean low hig
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     "results": {**_MEASURED, "users": _INT, **_of(_REAL, "mean std low high")},
+    "sizes": {**_of(_TEXT, "what cohort"), **_of(_INT, "least most users")},
     "comparisons": {
         "space": _TEXT,
         "k": _INT,

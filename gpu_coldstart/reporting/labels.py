@@ -9,6 +9,7 @@ __all__ = [
     "MEASURE_LABELS",
     "RATE_LABELS",
     "SHOWN",
+    "SIZE_LABELS",
     "STRATA_LABELS",
     "arm_name",
     "space_name",
@@ -29,6 +30,12 @@ STRATA_LABELS = {
     "age": "Age",
 }
 """What users are grouped by."""
+
+SIZE_LABELS = {
+    "events": "Events on the registration day",
+    "tracks": "Tracks to be found",
+}
+"""What there is a histogram of."""
 
 RATE_LABELS = {
     "display-to-stream": "Display to stream",

@@ -23,10 +23,17 @@ from gpu_coldstart.reporting.blocks import (
     percent,
     setting_text,
 )
-from gpu_coldstart.reporting.labels import MEASURE_LABELS, space_name, strategy_name
+from gpu_coldstart.reporting.labels import (
+    MEASURE_LABELS,
+    SIZE_LABELS,
+    space_name,
+    strategy_name,
+)
 from gpu_coldstart.reporting.page import page
+from gpu_coldstart.reporting.rows import lines_of
 from gpu_coldstart.reporting.settings import chosen
 from gpu_coldstart.reporting.verdict import verdict
+from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.progress import StageTime
 
 __all__ = ["RunSummary", "run_page", "statistics"]
@@ -110,7 +117,7 @@ def run_page(run: RunSummary, drawn: Mapping[str, Sequence[Drawn]]) -> bytes:
     """
     sections = [
         _identity(run),
-        _data(run),
+        _data(run, drawn),
         Section("results", "Results", [*_pictures(drawn, "results"), *_results(run.rows)]),
         *_evaluation(run, drawn),
         _times(run),
@@ -159,9 +166,24 @@ def _identity(run: RunSummary) -> Section:
     return Section("run", "What was run", blocks)
 
 
-def _data(run: RunSummary) -> Section:
+def _data(run: RunSummary, drawn: Mapping[str, Sequence[Drawn]]) -> Section:
     grid = Grid("data-table", "Size of the data", ("what", "count"), run.statistics)
-    return Section("data", "Data", [grid, Text(f"Who is cold: {run.split_rule}.")])
+    blocks: list[Block] = [grid, Text(f"Who is cold: {run.split_rule}.")]
+    blocks += _pictures(drawn, "sizes")
+    lines = lines_of(run.tables.get("sizes", {}))
+    if lines:
+        rows = [
+            [
+                f"{SIZE_LABELS[line['what']]}: {line['least']} to {line['most']}",
+                line["cohort"],
+                str(line["users"]),
+            ]
+            for line in lines
+        ]
+        sizes = Grid("sizes-table", "Users by size", ("number", "cohort", "users"), rows,
+                     frozenset({1}), paths.csv("sizes"))  # fmt: skip
+        blocks.append(Fold("The numbers", [sizes]))
+    return Section("data", "Data", blocks)
 
 
 def _results(rows: Sequence[Row]) -> Iterator[Grid]:

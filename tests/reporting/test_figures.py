@@ -63,12 +63,31 @@ def one(values: Any) -> list[float]:
 
 
 def test_all_of_them_in_order(drawn: dict[str, Drawing]) -> None:
-    wanted = ["results", "comparisons", "strata-tt-svd", "strata-ut-als", "exposure", "replay"]
+    wanted = [
+        "sizes",
+        "results",
+        "comparisons",
+        "strata-tt-svd",
+        "strata-ut-als",
+        "exposure",
+        "replay",
+    ]
     assert list(drawn) == [*wanted, "calibration", "learning"]
     for drawing in drawn.values():
         assert drawing.title
         assert drawing.caption.endswith(".")
         assert drawing.name.startswith(drawing.table)
+
+
+def test_sizes_show_the_share_of_each_cohort(drawn: dict[str, Drawing], tables: Tables) -> None:
+    lines = lines_of(tables["sizes"])
+    for what, axes in zip(("events", "tracks"), drawn["sizes"].figure.axes, strict=True):
+        mine = [line for line in lines if line["what"] == what]
+        users = {"warm": 120, "validation": 30, "test": 30}
+        shares = {round(100 * line["users"] / users[line["cohort"]], 6) for line in mine}
+        assert {y for _, y in marked(axes)} | {0} == shares | {0}
+        names = [label.get_text() for label in axes.get_xticklabels()]
+        assert names[-1].endswith(str(max(line["most"] for line in mine)))
 
 
 def test_results_show_means_and_intervals(drawn: dict[str, Drawing], tables: Tables) -> None:
@@ -279,7 +298,7 @@ def test_drawn_elsewhere_they_are_the_same_bytes(hostile: Path, tmp_path: Path) 
         check=False,
     )
     assert found.returncode == 0, found.stderr
-    assert len(found.stdout.split()) == 16
+    assert len(found.stdout.split()) == 18
 
 
 def drawing_of(label: str) -> Figure:

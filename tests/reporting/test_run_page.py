@@ -68,7 +68,7 @@ def test_files_it_points_to_are_there(hostile: Path, read: Read) -> None:
 def test_figures_are_files_of_the_run(hostile: Path, read: Read) -> None:
     drawn = {name for name in listed(hostile) if name.startswith("figures/")}
     assert drawn == {f"figures/{path.name}" for path in (hostile / "figures").iterdir()}
-    assert len(drawn) == 2 * len(read.all("figure")) == 16
+    assert len(drawn) == 2 * len(read.all("figure")) == 18
 
 
 def test_every_number_of_the_results_is_there(hostile: Path, read: Read) -> None:

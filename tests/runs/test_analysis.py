@@ -306,7 +306,7 @@ def test_made_from_what_an_earlier_run_saved(done: Done, tmp_path: Path) -> None
         (out / name).unlink()
     result = command(*synthetic(), "--out", out, "--resume")
     assert result.status == 0, result.err
-    assert result.out.count("kept from before") == 35
+    assert result.out.count("kept from before") == 37
     assert listed(out) == listed(done[0])
 
 
@@ -316,9 +316,10 @@ def test_left_out_it_leaves_the_rest_as_it_is(done: Done, tmp_path: Path) -> Non
     assert result.status == 0, result.err
     assert "[34/34] evaluation" in result.out
     assert "tables/" not in result.out
-    warm = {f"artifacts/{space}/predictions.warm.safetensors" for space in SPACES}
+    more = ("predictions.warm.safetensors", "examples.parquet")
+    further = {f"artifacts/{space}/{name}" for space in SPACES for name in more}
     whole = learned(done[0])
-    assert set(whole) - set(learned(out)) == tabled() | warm
+    assert set(whole) - set(learned(out)) == tabled() | further
     assert all(whole[name] == content for name, content in learned(out).items())
 
 

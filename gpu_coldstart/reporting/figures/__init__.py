@@ -15,6 +15,7 @@ from gpu_coldstart.reporting.figures.common import Drawing
 from gpu_coldstart.reporting.figures.quality import comparisons, results, strata
 from gpu_coldstart.reporting.figures.ranks import ranks
 from gpu_coldstart.reporting.figures.shown import discovery, exposure, replay
+from gpu_coldstart.reporting.figures.sizes import sizes
 from gpu_coldstart.reporting.figures.training import blends, calibration, learning
 from gpu_coldstart.reporting.figures.trials import trials
 from gpu_coldstart.reporting.rows import Line, lines_of
@@ -22,6 +23,7 @@ from gpu_coldstart.reporting.rows import Line, lines_of
 __all__ = ["Drawing", "drawings"]
 
 _FIGURES: dict[str, Callable[[list[Line]], Iterator[Drawing]]] = {
+    "sizes": sizes,
     "results": results,
     "comparisons": comparisons,
     "strata": strata,

@@ -1,4 +1,4 @@
-"""The users whom the report shows up close, found again in what else the run left."""
+"""How much users did and whom the report shows up close, counted over from what the run left."""
 
 from __future__ import annotations
 
@@ -8,9 +8,30 @@ import numpy as np
 
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.cpu.engine import CpuEngine
+from gpu_coldstart.evaluation.groups import interactions
 from gpu_coldstart.runs.artifacts import decode
 from tests.runs.helpers import Result, learned, results
 from tests.runs.test_analysis import arrays, lists, table
+
+
+def test_sizes_count_every_user(done: tuple[Path, Result]) -> None:
+    logs = decode(CpuEngine(), learned(done[0])["artifacts/logs.safetensors"], Logs)
+    found = np.diff(arrays(done[0], "truth")["tracks.indptr"])
+    known = {
+        ("tracks", "validation"): found[: logs.n_validation],
+        ("tracks", "test"): found[logs.n_validation :],
+    }
+    for cohort in ("warm", "validation", "test"):
+        known["events", cohort] = interactions(logs.signals[logs.users(cohort)])
+    rows = table(done[0], "sizes")
+    for (what, cohort), counts in known.items():
+        mine = [row for row in rows if (row["what"], row["cohort"]) == (what, cohort)]
+        for row in mine:
+            inside = [row["least"] <= count <= row["most"] for count in counts]
+            assert row["users"] == sum(inside)
+        assert sum(row["users"] for row in mine) == len(counts)
+        assert mine[-1]["users"]
+        assert [row["least"] for row in mine[1:]] == [row["most"] + 1 for row in mine[:-1]]
 
 
 def test_examples_are_users_of_the_best_lists(done: tuple[Path, Result]) -> None:
