@@ -16,7 +16,15 @@ __all__ = [
     "strategy_name",
 ]
 
-MEASURE_LABELS = {"precision": "Precision", "recall": "Recall", "ndcg": "NDCG"}
+MEASURE_LABELS = {
+    "precision": "Precision",
+    "recall": "Recall",
+    "ndcg": "NDCG",
+    "textbook_precision": "Textbook precision",
+    "map": "MAP",
+    "mrr": "MRR",
+    "hit_rate": "Hit rate",
+}
 
 SHOWN = "precision"
 """The measure of Figure 4."""

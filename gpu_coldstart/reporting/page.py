@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
@@ -27,6 +28,7 @@ def page(
     verdict: Sequence[str] = (),
     warnings: Sequence[str] = (),
     beside: Sequence[str] = (),
+    terms: Mapping[str, str] = MappingProxyType({}),
 ) -> bytes:
     """A page as UTF-8, without control characters.
 
@@ -39,6 +41,9 @@ def page(
         What comes before everything else.
     beside : sequence of str
         Files to point to, relative to the page.
+    terms : mapping of term to meaning
+        Shown on hover in the heads of tables, where a term may be followed by ``@K``, and in
+        columns of strategies and spaces.
     """
     text = _template().render(
         title=title,
@@ -47,6 +52,7 @@ def page(
         verdict=verdict,
         warnings=warnings,
         files=beside,
+        terms=terms,
         css=_style(),
     )
     return (visible(text) + "\n").encode()

@@ -23,6 +23,7 @@ from gpu_coldstart.reporting.blocks import (
     percent,
     setting_text,
 )
+from gpu_coldstart.reporting.glossary import glossary, terms
 from gpu_coldstart.reporting.labels import (
     MEASURE_LABELS,
     SIZE_LABELS,
@@ -115,6 +116,7 @@ def run_page(run: RunSummary, drawn: Mapping[str, Sequence[Drawn]]) -> bytes:
     drawn : mapping of table to its figures
         Empty when figures were left out.
     """
+    named = run.config["strategies.names"], run.config["spaces"]
     sections = [
         _identity(run),
         _data(run, drawn),
@@ -122,6 +124,7 @@ def run_page(run: RunSummary, drawn: Mapping[str, Sequence[Drawn]]) -> bytes:
         *_evaluation(run, drawn),
         _times(run),
         _configuration(run),
+        glossary(*named),
     ]
     lead = "User cold start recommendation: what was run, on what data, and how good it was."
     return page(
@@ -131,6 +134,7 @@ def run_page(run: RunSummary, drawn: Mapping[str, Sequence[Drawn]]) -> bytes:
         verdict=verdict(run.rows, run.tables),
         warnings=run.warnings,
         beside=run.files,
+        terms=terms(*named),
     )
 
 

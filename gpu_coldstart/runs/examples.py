@@ -17,6 +17,7 @@ from gpu_coldstart.data.signals import SIGNALS
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Csr, Engine, Feedforward, HostArray
 from gpu_coldstart.evaluation.examples import EntityNames, chosen, first_day
+from gpu_coldstart.evaluation.exposure import ranks_of
 from gpu_coldstart.evaluation.groups import interaction_groups
 from gpu_coldstart.evaluation.measures import hits_of
 from gpu_coldstart.features import age_class_names, age_classes
@@ -57,9 +58,7 @@ def example_rows(
     places = chosen(interaction_groups(host(logs.signals[logs.users("test")])), config.seed)
     listed = pa.array(made[best].lists["track_id"])[: logs.n_test * k]
     ids = logs.ids.codes("track", listed).reshape(-1, k)[places]
-    track_ids = host(logs.track_ids)
-    order = np.argsort(track_ids)
-    tracks = order[np.searchsorted(track_ids, ids, sorter=order)].astype(np.int32)
+    tracks = (ranks_of(ids, host(logs.track_ids)) - 1).astype(np.int32)
     users = prepared.users.take(engine.asarray(places))
     reasons = reasons_of(
         strategies.made(best, config, context, states),

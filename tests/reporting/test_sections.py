@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+from gpu_coldstart.evaluation.measures import MEASURES, TEXTBOOK
 from gpu_coldstart.evaluation.tables import SCHEMAS, assemble
+from gpu_coldstart.registry import STRATEGIES, Registry
+from gpu_coldstart.reporting.glossary import MEASURES as GLOSSARY
+from gpu_coldstart.reporting.glossary import meanings
 from tests.reporting.reading import Read
-from tests.reporting.test_run_page import EMPTY, page
+from tests.reporting.test_run_page import EMPTY, ROW, page
+
+
+class Mute:
+    name = label = "mute"
 
 
 def texts(read: Read, *tags: str) -> list[str]:
@@ -42,3 +53,34 @@ def test_a_user_is_shown_with_reasons_and_ticked_hits() -> None:
         ("hits", "1 in the list's 3 places"),
     ]
     assert texts(read, "strong") == ["b ✓"]
+
+
+def test_every_word_of_the_tables_is_explained_once_and_on_hover() -> None:
+    read = page(rows=[ROW, replace(ROW, strategy="popularity")])
+    defined = [
+        line
+        for name in ("strategies", "spaces", "measures")
+        for line in read.cells(f"glossary-{name}")[1:]
+    ]
+    assert len({term for term, _ in defined}) == len(defined)
+    known = dict(defined)
+    assert all(meaning.endswith(".") for meaning in known.values())
+    assert set(known) >= {"Best", "Popularity", "Soft Allocation", "TT-SVD", "UT-ALS", "MAP"}
+    shown = [(e.text, e.attributes["title"]) for e in read.all("abbr")]
+    assert {"Semi-Pers.", "Popularity", "TT-SVD", "NDCG@50"} <= {term for term, _ in shown}
+    for term, meaning in shown:
+        assert meaning == known[term.partition("@")[0]]
+
+
+def test_what_the_registry_does_not_know_or_says_nothing_is_left_out() -> None:
+    assert not meanings(STRATEGIES, ["of-yesterday"])
+    silent = Registry("strategy", "nobody", {"mute": "tests.reporting.test_sections:Mute"})
+    assert not meanings(silent, ["mute"])
+
+
+def test_the_page_of_definitions_has_every_measure() -> None:
+    text = (Path(__file__).parents[2] / "docs/measures.md").read_text("utf-8")
+    for term in GLOSSARY:
+        assert term in text, term
+    for name in (*MEASURES, *TEXTBOOK):
+        assert f"| `{name}` |" in text
