@@ -258,7 +258,7 @@ def _calibration(
             by_cohort[cohort][space] = cosines(made.predictions[cohort], target)
     rows = []
     for cohort, by_space in by_cohort.items():
-        groups = interaction_groups(observed.signals[observed.cohorts[cohort]])
+        groups = interaction_groups(observed.signals[observed.cohorts[cohort]]).folded()
         rows += calibration(cohort, by_space, groups, bootstrap=bootstrap, seed=seed)
     return rows
 

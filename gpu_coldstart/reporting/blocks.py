@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeAlias
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "p_value",
     "percent",
     "setting_text",
+    "without_gaps",
 ]
 
 MINUS = "\N{MINUS SIGN}"
@@ -127,6 +128,28 @@ class Section:
     id: str
     title: str
     blocks: Sequence[Block]
+
+
+def without_gaps(grid: Grid) -> Grid:
+    """The table without columns that say nothing in any row.
+
+    Examples
+    --------
+    >>> grid = Grid("one", "One", ("who", "age", "country"), [("me", NOT_KNOWN, "FR")], {1, 2})
+    >>> without_gaps(grid).columns, without_gaps(grid).words
+    (['who', 'country'], frozenset({1}))
+    """
+    filled = [
+        place
+        for place in range(len(grid.columns))
+        if not place or any(row[place] not in {"", NOT_KNOWN} for row in grid.rows)
+    ]
+    return replace(
+        grid,
+        columns=[grid.columns[place] for place in filled],
+        rows=[[row[place] for place in filled] for row in grid.rows],
+        words=frozenset(new for new, old in enumerate(filled) if old in grid.words),
+    )
 
 
 def number(value: float | None, digits: int) -> str:

@@ -8,8 +8,10 @@ from pathlib import Path
 from gpu_coldstart.evaluation.measures import MEASURES, TEXTBOOK
 from gpu_coldstart.evaluation.tables import SCHEMAS, assemble
 from gpu_coldstart.registry import STRATEGIES, Registry
+from gpu_coldstart.reporting.figures import drawings
 from gpu_coldstart.reporting.glossary import MEASURES as GLOSSARY
 from gpu_coldstart.reporting.glossary import meanings
+from gpu_coldstart.reporting.style import styled
 from tests.reporting.reading import Read
 from tests.reporting.test_run_page import EMPTY, ROW, page
 
@@ -84,3 +86,44 @@ def test_the_page_of_definitions_has_every_measure() -> None:
         assert term in text, term
     for name in (*MEASURES, *TEXTBOOK):
         assert f"| `{name}` |" in text
+
+
+def stratum(by: str, group: str, users: int) -> dict[str, object]:
+    known = {"space": "tt-svd", "strategy": "semi", "k": 5, "measure": "precision"}
+    return (
+        known
+        | {"by": by, "group": group, "order": len(group), "users": users}
+        | dict.fromkeys(("mean", "low", "high"), 0.5)
+    )
+
+
+def test_ways_to_group_that_tell_nothing_apart_have_no_panel_and_no_row() -> None:
+    rows = [stratum("age", "unknown", 7), stratum("streams", "0", 3), stratum("streams", "1-2", 4)]
+    found = EMPTY | {"strata": assemble("strata", rows)}
+    assert [line[0] for line in page(tables=found).cells("strata-table-tt-svd")[1:]] == [
+        "Tracks streamed: 0",
+        "Tracks streamed: 1-2",
+    ]
+    with styled():
+        (drawing,) = drawings(found)
+    assert [axes.get_title(loc="left") for axes in drawing.figure.axes] == ["Tracks streamed"]
+    nothing = EMPTY | {"strata": assemble("strata", rows[:1])}
+    assert "strata" not in page(tables=nothing).ids()
+
+
+def test_countries_of_few_users_are_not_named_beside_larger_ones() -> None:
+    known = dict.fromkeys(SCHEMAS["exposure"], 0.5) | {"space": "cml", "strategy": "semi", "k": 5}
+    rows = [known | {"country": c, "users": n} for c, n in (("all", 60), ("A", 20), ("B", 19))]
+    found = EMPTY | {"exposure": assemble("exposure", rows)}
+    assert [line[0] for line in page(tables=found).cells("exposure-countries")] == ["country", "A"]
+    with styled():
+        (drawing,) = drawings(found)
+    names = [label.get_text() for label in drawing.figure.axes[0].get_yticklabels()]
+    assert names == ["everybody", "A"]
+
+
+def test_columns_of_segments_that_nothing_is_known_for_are_left_out() -> None:
+    lists: dict[str, object] = {name: [] for name in SCHEMAS["segments"] if "_" in name}
+    row = lists | {"space": "cml", "segment": 0, "size": 9, "country": None, "age_class": None}
+    read = page(tables=EMPTY | {"segments": assemble("segments", [row | {"genres": ["rap"]}])})
+    assert read.cells("segments-cml") == [["segment", "users", "genres"], ["0", "9", "rap"]]

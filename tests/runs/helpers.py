@@ -155,6 +155,13 @@ def lasting(out: Path) -> dict[str, bytes]:
     return listed(out) | {"manifest.json": (out / "manifest.json").read_bytes()}
 
 
+def of_group(label: str) -> Callable[[float], bool]:
+    """Whether a count is within a group's label."""
+    first, _, last = label.partition("-")
+    low = int(first.removeprefix(">")) + first.startswith(">")
+    return lambda count: low <= count <= float(last or "inf")
+
+
 def tabled(*names: str) -> set[str]:
     """The files of tables of the evaluation; of all of them without a name."""
     chosen = names or tuple(SCHEMAS)

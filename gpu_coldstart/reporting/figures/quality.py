@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from matplotlib.axes import Axes
 
+from gpu_coldstart.evaluation.groups import SMALLER
 from gpu_coldstart.evaluation.protocol import MEASURES
 from gpu_coldstart.reporting.figures.common import (
     Drawing,
@@ -23,7 +24,7 @@ from gpu_coldstart.reporting.labels import (
     space_name,
     strategy_name,
 )
-from gpu_coldstart.reporting.rows import Line, distinct, where
+from gpu_coldstart.reporting.rows import Line, distinct, telling, where
 from gpu_coldstart.reporting.style import (
     Mark,
     grid_of_panels,
@@ -132,7 +133,9 @@ def strata(lines: list[Line]) -> Iterator[Drawing]:
     marks = strategy_marks(chosen)
     for space in distinct(chosen, "space"):
         here = where(chosen, space=space)
-        kinds = distinct(here, "by")
+        kinds = telling(here)
+        if not kinds:
+            continue
         rows = -(-len(kinds) // 2)
         legend = 0.18 * -(-len(marks) // 3) + 0.2
         figure, panels = grid_of_panels(
@@ -164,7 +167,8 @@ def _stratum(axes: Axes, lines: list[Line], title: str, marks: Mapping[str, Mark
     for i, (name, look) in enumerate(marks.items()):
         mine = sorted(where(lines, strategy=name), key=lambda line: int(line["order"]))
         xs = [x + dodged(i, len(marks), 0.44) for x in range(len(mine))]
-        counted = [line["by"] != "country" and line["group"] != "unknown" for line in mine]
+        apart = {"unknown", SMALLER}
+        counted = [line["by"] != "country" and line["group"] not in apart for line in mine]
         known = sum(counted) if all(counted[: sum(counted)]) else 0
         with_intervals(axes, xs[:known], mine[:known], look, linked=True, scale=100)
         with_intervals(axes, xs[known:], mine[known:], look, linked=False, scale=100)
