@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeAlias
 
 __all__ = [
@@ -54,6 +54,9 @@ class Grid:
         Columns of words, set to the left; the others are numbers. The first always is one.
     file : str
         Where all of it is, relative to the page.
+    bars : mapping of int to sequence of (from, to)
+        Columns of numbers that are shown as bars too, and where each row's begins and ends, as
+        shares of the column's width.
     """
 
     kind: ClassVar = "grid"
@@ -63,6 +66,7 @@ class Grid:
     rows: Sequence[Sequence[str]]
     words: frozenset[int] = frozenset()
     file: str = ""
+    bars: Mapping[int, Sequence[tuple[float, float]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ def page(
     *,
     verdict: Sequence[str] = (),
     warnings: Sequence[str] = (),
+    notes: Sequence[str] = (),
     beside: Sequence[str] = (),
     terms: Mapping[str, str] = MappingProxyType({}),
 ) -> bytes:
@@ -37,8 +38,8 @@ def page(
     title, lead : str
         Heading and the line below it.
     sections : sequence of Section
-    verdict, warnings : sequence of str
-        What comes before everything else.
+    verdict, warnings, notes : sequence of str
+        What comes before everything else: what came of it, what to mind, what else to know.
     beside : sequence of str
         Files to point to, relative to the page.
     terms : mapping of term to meaning
@@ -51,6 +52,7 @@ def page(
         sections=sections,
         verdict=verdict,
         warnings=warnings,
+        notes=notes,
         files=beside,
         terms=terms,
         css=_style(),

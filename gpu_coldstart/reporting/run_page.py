@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
 from gpu_coldstart.data.logs import Logs
@@ -59,7 +60,8 @@ class RunSummary:
         Of the evaluation; empty when it was left out.
     losses : mapping of space to sequence of float
     stages : sequence of StageTime
-    warnings : sequence of str
+    warnings, notes : sequence of str
+        What to mind, and what else to know.
     files : sequence of str
         Files linked from the page.
     budgets : sequence of (part, how its settings came about)
@@ -79,6 +81,7 @@ class RunSummary:
     warnings: Sequence[str]
     files: Sequence[str]
     budgets: Sequence[tuple[str, str]] = ()
+    notes: Sequence[str] = ()
 
 
 def statistics(logs: Logs, truth: GroundTruth) -> list[tuple[str, str]]:
@@ -133,6 +136,7 @@ def run_page(run: RunSummary, drawn: Mapping[str, Sequence[Drawn]]) -> bytes:
         sections,
         verdict=verdict(run.rows, run.tables),
         warnings=run.warnings,
+        notes=run.notes,
         beside=run.files,
         terms=terms(*named),
     )
@@ -230,21 +234,27 @@ def _evaluation(run: RunSummary, drawn: Mapping[str, Sequence[Drawn]]) -> Iterat
 
 
 def _times(run: RunSummary) -> Section:
-    """What each stage took; memory of the device only where there is one."""
-    on_device = any(stage.peak_gpu_mb for stage in run.stages)
-    columns = ["stage", "seconds", "peak memory, MB", *(["peak on the device, MB"] * on_device)]
-    rows = [
-        [
-            stage.name,
-            number(stage.seconds, 2),
-            number(stage.peak_rss_mb, 0),
-            *([number(stage.peak_gpu_mb, 0)] * on_device),
-        ]
-        for stage in run.stages
-    ]
-    total = sum(stage.seconds for stage in run.stages)
-    caption = f"{number(total, 1)} seconds in all; memory is the most that was held during a stage"
-    blocks: list[Block] = [Grid("times-table", caption, columns, rows)]
+    """What each stage took, one after another; memory of the device only where there is one."""
+    columns = {"stage": [stage.name for stage in run.stages]}
+    ends = [*accumulate((stage.seconds for stage in run.stages), initial=0.0)]
+    columns["seconds"] = [number(stage.seconds, 2) for stage in run.stages]
+    bars = [[(a / (ends[-1] or 1), b / (ends[-1] or 1)) for a, b in pairwise(ends)]]
+    for head, peaks in (
+        ("peak memory, MB", [stage.peak_rss_mb for stage in run.stages]),
+        ("peak on the device, MB", [stage.peak_gpu_mb for stage in run.stages]),
+    ):
+        most = max(peaks, default=0)
+        if most:
+            columns[head] = [number(peak, 0) for peak in peaks]
+            bars.append([(0, peak / most) for peak in peaks])
+    grid = Grid(
+        "times-table",
+        f"{number(ends[-1], 1)} seconds in all; memory is the most that was held during a stage",
+        [*columns],
+        [*zip(*columns.values(), strict=True)],
+        bars=dict(enumerate(bars, start=1)),
+    )
+    blocks: list[Block] = [grid]
     for space, losses in run.losses.items():
         curve = ", ".join(f"{loss:.5g}" for loss in losses)
         blocks.append(Text(f"{space_name(space)}, loss after each iteration: {curve}."))

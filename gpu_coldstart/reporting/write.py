@@ -33,11 +33,17 @@ def write_report(
     outcome: Outcome,
     *,
     stages: Sequence[StageTime],
+    warnings: Sequence[str],
     notes: Sequence[str],
 ) -> list[str]:
     """Write ``results.md`` and ``results.json``, then the figures and ``report.html``.
 
     Drawing comes last: where it fails, everything else is on disk.
+
+    Parameters
+    ----------
+    warnings, notes : sequence of str
+        What to mind, and what else to know.
 
     Returns
     -------
@@ -53,7 +59,9 @@ def write_report(
         f"{config.dataset}, preset {config.preset}, protocol {config.evaluation.protocol}, "
         f"seed {config.seed}, engine {engine.name}"
     )
-    text = results_markdown(outcome.rows, config.evaluation.k, title, _size(outcome.logs), notes)
+    text = results_markdown(
+        outcome.rows, config.evaluation.k, title, _size(outcome.logs), [*warnings, *notes]
+    )
     directory.write(paths.RESULTS_STAGE, {paths.RESULTS_TEXT: text.encode()})
     installed = versions()
     content = results_json(
@@ -68,7 +76,8 @@ def write_report(
         split=outcome.logs.split_rule,
         losses=outcome.losses,
         versions=installed,
-        warnings=list(notes),
+        warnings=list(warnings),
+        notes=list(notes),
     )
     write_atomically(directory.path / paths.RESULTS, content.encode())
     drawn, failures = _drawn(config, outcome)
@@ -90,7 +99,8 @@ def write_report(
         tables=outcome.tables,
         losses=outcome.losses,
         stages=stages,
-        warnings=[*notes, *failures],
+        warnings=[*warnings, *failures],
+        notes=notes,
         files=_files(outcome),
         budgets=budgets(config),
     )

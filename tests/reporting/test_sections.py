@@ -12,6 +12,7 @@ from gpu_coldstart.reporting.figures import drawings
 from gpu_coldstart.reporting.glossary import MEASURES as GLOSSARY
 from gpu_coldstart.reporting.glossary import meanings
 from gpu_coldstart.reporting.style import styled
+from gpu_coldstart.runs.progress import StageTime
 from tests.reporting.reading import Read
 from tests.reporting.test_run_page import EMPTY, ROW, page
 
@@ -127,3 +128,24 @@ def test_columns_of_segments_that_nothing_is_known_for_are_left_out() -> None:
     row = lists | {"space": "cml", "segment": 0, "size": 9, "country": None, "age_class": None}
     read = page(tables=EMPTY | {"segments": assemble("segments", [row | {"genres": ["rap"]}])})
     assert read.cells("segments-cml") == [["segment", "users", "genres"], ["0", "9", "rap"]]
+
+
+def test_stages_are_a_timeline_with_memory() -> None:
+    stages = [StageTime("logs", 1.0, 100.0), StageTime("tt-svd/space", 3.0, 400.0)]
+    read = page(stages=stages)
+    assert read.cells("times-table")[1:] == [
+        ["logs", "1.00", "100"],
+        ["tt-svd/space", "3.00", "400"],
+    ]
+    bars = [e.attributes["style"] for e in read.all("td") if e.attributes.get("class") == "bar"]
+    ends = [("0.00", "25.00"), ("0.00", "25.00"), ("25.00", "100.00"), ("0.00", "100.00")]
+    assert bars == [f"--from: {start}%; --to: {end}%" for start, end in ends]
+
+
+def test_what_to_mind_is_apart_from_what_else_to_know() -> None:
+    read = page(warnings=["a flaw"], notes=["a fact", "another"])
+    titles = [element.text for element in read.all("h2")]
+    assert titles.index("Please note") + 1 == titles.index("For information")
+    before = [element.text for element in read.all("li") if "main" not in element.within]
+    assert before[1:4] == ["a flaw", "a fact", "another"]
+    assert "For information" not in texts(page(), "h2")
