@@ -23,11 +23,13 @@ from gpu_coldstart.evaluation.measures import TEXTBOOK, hits_of, user_measures
 from gpu_coldstart.evaluation.observed import Observed
 from gpu_coldstart.evaluation.protocol import Place, Protocol, Row, Sample, Summary, best_of
 from gpu_coldstart.evaluation.replay import replay
+from gpu_coldstart.evaluation.segment_quality import segment_quality
 from gpu_coldstart.evaluation.segment_table import segment_table
 from gpu_coldstart.evaluation.sizes import sizes
 from gpu_coldstart.evaluation.strata import groupings, strata
 from gpu_coldstart.spaces import Progress
 from gpu_coldstart.strategies.blending import Blending
+from gpu_coldstart.strategies.carousels import explanations
 
 __all__ = ["Curve", "RunResults", "SpaceResults", "analyse"]
 
@@ -67,6 +69,8 @@ class SpaceResults:
         Of those made of others.
     segments : mapping of column to values
         As :func:`gpu_coldstart.segments.describe` has them.
+    nearest : HostArray [test users] of int32
+        The segment nearest to where the network puts each.
     shares : csr_array [segments, tracks] of float32
         Share of a segment's members who streamed the track.
     lists : mapping of strategy to HostArray [test users, K] of int64
@@ -87,6 +91,7 @@ class SpaceResults:
     strategy_curves: Mapping[str, Sequence[float]]
     blendings: Mapping[str, Blending]
     segments: Mapping[str, Sequence[Any]]
+    nearest: HostArray
     shares: sparse.csr_array
     lists: Mapping[str, HostArray]
     examples: Sequence[dict[str, Any]]
@@ -161,6 +166,11 @@ def analyse(
         "exposure": lambda: _exposure(observed, ranks),
         "discovery": lambda: _blended(spaces, partial(_discovery, observed)),
         "segments": lambda: _segments(observed, spaces, carousels.least_tracks),
+        "segment-quality": lambda: segment_quality(
+            results.sample,
+            {space: made.nearest for space, made in spaces.items()},
+            {space: explanations(made.segments) for space, made in spaces.items()},
+        ),
         "calibration": lambda: _calibration(observed, spaces, **random),
         "learning": lambda: _learning(spaces),
         "experts": lambda: _blended(spaces, blends.experts),

@@ -90,6 +90,13 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "playlist_titles": _TEXTS,
         "playlist_probabilities": pa.list_(_REAL),
     },
+    "segment-quality": {
+        **_of(_TEXT, "space strategy"),
+        **_of(_INT, "k segment"),
+        "description": _TEXT,
+        "users": _INT,
+        **_of(_REAL, "mean low high"),
+    },
     "calibration": {**_of(_TEXT, "space cohort against"), **_GROUP},
     "learning": {
         **_of(_TEXT, "space trained"),

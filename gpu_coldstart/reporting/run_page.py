@@ -240,7 +240,7 @@ def _times(run: RunSummary) -> Section:
     columns["seconds"] = [number(stage.seconds, 2) for stage in run.stages]
     bars = [[(a / (ends[-1] or 1), b / (ends[-1] or 1)) for a, b in pairwise(ends)]]
     for head, peaks in (
-        ("peak memory, MB", [stage.peak_rss_mb for stage in run.stages]),
+        ("peak, MB", [stage.peak_rss_mb for stage in run.stages]),
         ("peak on the device, MB", [stage.peak_gpu_mb for stage in run.stages]),
     ):
         most = max(peaks, default=0)
@@ -249,7 +249,7 @@ def _times(run: RunSummary) -> Section:
             bars.append([(0, peak / most) for peak in peaks])
     grid = Grid(
         "times-table",
-        f"{number(ends[-1], 1)} seconds in all; memory is the most that was held during a stage",
+        f"{number(ends[-1], 1)} seconds in all; the peak is the most memory held during a stage",
         [*columns],
         [*zip(*columns.values(), strict=True)],
         bars=dict(enumerate(bars, start=1)),

@@ -33,6 +33,7 @@ from gpu_coldstart.reporting.labels import (
 )
 from gpu_coldstart.reporting.new_releases import new_releases
 from gpu_coldstart.reporting.rows import Line, distinct, large, lines_of, telling, where
+from gpu_coldstart.reporting.segment_quality import segment_quality
 from gpu_coldstart.runs import paths
 
 __all__ = ["LEVEL", "SECTIONS", "SEGMENTS"]
@@ -353,6 +354,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Table], Iterator[Block]]]] = {
     "discovery": ("Accuracy against discovery", discovery),
     "replay": ("Carousel replay", _replay),
     "segments": ("Segments", _segments),
+    "segment-quality": ("Quality by segment", segment_quality),
     "calibration": ("Accuracy of predictions", _calibration),
     "learning": ("Training", _learning),
     "experts": ("What experts add", experts),

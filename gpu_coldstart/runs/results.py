@@ -50,8 +50,10 @@ def space_results(
     shown = {} if learned.carousels is None else given[learned.carousels]
     states = {strategy: given[stage] for strategy, stage in learned.states.items()}
     predicted = given[learned.predictions].embeddings
+    tested = predicted[logs.n_validation : logs.n_validation + logs.n_test]
+    nearest, _ = engine.nearest(tested, cut.centroids, 1)
     audience = Audience(
-        predicted[logs.n_validation : logs.n_validation + logs.n_test],
+        tested,
         truth.of(engine, "test"),
         similarity_in(name, config.strategies.similarity),
         max(config.evaluation.k),
@@ -76,6 +78,7 @@ def space_results(
             if (blending := STRATEGIES.get(strategy).blending(state)) is not None
         },
         segments=given[learned.descriptions][paths.descriptions(name)],
+        nearest=host(nearest[:, 0]),
         shares=sparse.csr_array(shares, shape=cut.shares.shape),
         lists={
             strategy: _tested(logs, given[stage].lists, "track")

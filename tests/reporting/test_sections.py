@@ -149,3 +149,41 @@ def test_what_to_mind_is_apart_from_what_else_to_know() -> None:
     before = [element.text for element in read.all("li") if "main" not in element.within]
     assert before[1:4] == ["a flaw", "a fact", "another"]
     assert "For information" not in texts(page(), "h2")
+
+
+def test_quality_by_segment_is_its_spread_and_its_ends() -> None:
+    rows = [
+        {
+            "space": "cml",
+            "strategy": name,
+            "k": 5,
+            "segment": segment,
+            "description": f"of {segment}",
+        }
+        | {"users": users, "mean": mean * scale, "low": 0.25, "high": None}
+        for name, scale in (("popularity", 0.5), ("semi", 1.0))
+        for segment, users, mean in (
+            (7, 20, 0.1),
+            (2, 30, 0.3),
+            (5, 90, 0.2),
+            (1, 19, 0.9),
+            (None, 40, 1.0),
+        )
+    ]
+    read = page(tables=EMPTY | {"segment-quality": assemble("segment-quality", rows)})
+    assert [line[2:] for line in read.cells("segment-quality-table")[1:]] == [
+        ["3", "5.00", "7.50", "10.00", "12.50", "15.00"],
+        ["3", "10.00", "15.00", "20.00", "25.00", "30.00"],
+    ]
+    ends = read.cells("segment-ends-cml")[1:]
+    assert [line[:3] for line in ends] == [
+        ["2", "30", "30.00"],
+        ["5", "90", "20.00"],
+        ["7", "20", "10.00"],
+    ]
+    assert [line[4] for line in ends] == ["of 2", "of 5", "of 7"]
+    few = [row for row in rows if row["segment"] in {7, None}]
+    assert (
+        "segment-quality"
+        not in page(tables=EMPTY | {"segment-quality": assemble("segment-quality", few)}).ids()
+    )

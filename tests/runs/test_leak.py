@@ -68,7 +68,8 @@ CURVES = {
     for name in ("network.json", *(f"{name}.state.safetensors" for name in TUNED))
 }
 JUDGED = {
-    *tabled("results", "comparisons", "strata", "examples", "replay", "new-releases"),
+    *tabled("results", "comparisons", "strata", "segment-quality", "examples"),
+    *tabled("replay", "new-releases"),
     *(f"artifacts/{space}/examples.parquet" for space in ("tt-svd", "ut-als")),
 }
 """The tables that tell how good recommendations and carousels were."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.evaluation.groups import interactions
 from gpu_coldstart.runs.artifacts import decode
 from tests.runs.helpers import Result, learned, results
-from tests.runs.test_analysis import arrays, lists, table
+from tests.runs.test_analysis import arrays, lists, measured, table
 
 
 def test_sizes_count_every_user(done: tuple[Path, Result]) -> None:
@@ -61,3 +62,21 @@ def test_examples_are_users_of_the_best_lists(done: tuple[Path, Result]) -> None
             assert len(shares) == len(row[f"{kind}s"]) <= 4
             assert sum(shares) < 1.5
     assert len({row["group"] for row in rows}) > 3
+
+
+def test_quality_by_segment_is_of_the_nearest_centroid(done: tuple[Path, Result]) -> None:
+    logs = decode(CpuEngine(), learned(done[0])["artifacts/logs.safetensors"], Logs)
+    cold = slice(logs.n_validation, logs.n_validation + logs.n_test)
+    rows = [row for row in table(done[0], "segment-quality") if row["strategy"] == "semi"]
+    for space in ("tt-svd", "ut-als"):
+        predicted = arrays(done[0], f"{space}/predictions")["embeddings"][cold].astype(float)
+        centroids = arrays(done[0], f"{space}/segments")["centroids"].astype(float)
+        nearest = np.linalg.norm(predicted[:, None] - centroids, axis=2).argmin(axis=1)
+        ndcg = np.array(measured(done[0], space, "semi")["ndcg"])
+        mine = [row for row in rows if row["space"] == space]
+        assert sum(row["users"] for row in mine) == logs.n_test
+        for row in mine:
+            if row["segment"] is not None:
+                assert row["users"] == np.count_nonzero(nearest == row["segment"])
+                assert row["mean"] == pytest.approx(ndcg[nearest == row["segment"]].mean())
+        assert any(row["segment"] is not None for row in mine)
