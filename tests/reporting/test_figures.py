@@ -301,6 +301,18 @@ def test_drawn_elsewhere_they_are_the_same_bytes(hostile: Path, tmp_path: Path) 
     assert len(found.stdout.split()) == 18
 
 
+def test_on_a_phone_all_panels_stand_below_one_another(tables: Tables) -> None:
+    (found,) = draw({"results": tables["results"]})["results"]
+    wide, narrow = ElementTree.fromstring(f"<p>{found.picture.markup}</p>")
+    assert (wide.get("class"), narrow.get("class")) == ("wide", "narrow")
+    assert float(str(narrow.get("viewBox")).split()[2]) == pytest.approx(72 * 3.75)
+    shown = [["".join(e.itertext()) for e in root.iter("text")] for root in (wide, narrow)]
+    assert set(shown[0]) >= {"Semi-Pers.", "TT-SVD", "NDCG@10"}
+    assert {text for text in shown[0] if not text[0].isdigit()} <= set(shown[1])
+    # Two lengths of list and three measures: a row of panels has the names once, a panel each.
+    assert (shown[0].count("Semi-Pers."), shown[1].count("Semi-Pers.")) == (2, 6)
+
+
 def drawing_of(label: str) -> Figure:
     figure = Figure(figsize=(2, 1))
     axes = figure.add_axes((0.2, 0.2, 0.7, 0.7))
@@ -321,7 +333,9 @@ def test_names_of_any_kind_are_drawn_as_they_are() -> None:
 def test_inlined_twice_no_ids_clash() -> None:
     with styled():
         svg = svg_bytes(drawing_of("<b> & 'x'"))
-    parts = [ElementTree.fromstring(inline(svg, name, '"<i>&')) for name in ("one", "other")]
+    parts = [
+        ElementTree.fromstring(inline(svg, name, '"<i>&', look="wide")) for name in ("one", "other")
+    ]
     for name, root in zip(("one", "other"), parts, strict=True):
         assert root.find("title") is not None
         assert root.findtext("title") == '"<i>&'

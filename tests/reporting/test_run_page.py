@@ -287,7 +287,7 @@ def test_without_analysis_it_says_why(tmp_path: Path) -> None:
     read = sound((out / "report.html").read_text("utf-8"))
     assert any("evaluation.analysis = false" in e.text for e in read.all("p"))
     assert {path.name for path in (out / "figures").iterdir()} == {"results.png", "results.svg"}
-    assert len(read.all("svg")) == 1
+    assert len(read.all("figure")) == 1
     files = [
         e.attributes["href"] for e in read.all("a") if not e.attributes["href"].startswith("#")
     ]

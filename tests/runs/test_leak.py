@@ -68,11 +68,11 @@ CURVES = {
     for name in ("network.json", *(f"{name}.state.safetensors" for name in TUNED))
 }
 JUDGED = {
-    *tabled("results", "comparisons", "strata", "segment-quality", "examples"),
+    *tabled("sizes", "results", "comparisons", "strata", "segment-quality", "examples"),
     *tabled("replay", "new-releases"),
     *(f"artifacts/{space}/examples.parquet" for space in ("tt-svd", "ut-als")),
 }
-"""The tables that tell how good recommendations and carousels were."""
+"""What tells how much there was to find, and how good recommendations and carousels were."""
 UNTAUGHT = ("--strategies", ",".join(name for name in EVERY_STRATEGY if name != "best"))
 """All that learn nothing from the validation users but which of some settings to keep."""
 PATIENT: dict[str, Any] = {
@@ -91,8 +91,8 @@ PATIENT: dict[str, Any] = {
     "strategies__neighbours_sharpnesses": 1.0,
     "strategies__item_item_shrinkages": 1.0,
 }
-PLACED = tabled("calibration", "learning")
-"""The tables that tell how near predictions come to what validation users went on to stream."""
+PLACED = tabled("calibration", "learning", "sizes")
+"""What tells how much validation users went on to stream, and how near predictions come to it."""
 
 
 def arrays(value: Any, prefix: str = "") -> dict[str, Any]:
