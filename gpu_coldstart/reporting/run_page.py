@@ -9,6 +9,7 @@ from typing import Any
 
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.truth import GroundTruth
+from gpu_coldstart.evaluation.measures import TEXTBOOK
 from gpu_coldstart.evaluation.protocol import MEASURES, Row
 from gpu_coldstart.evaluation.tables import Table
 from gpu_coldstart.reporting import table_grids
@@ -32,7 +33,7 @@ from gpu_coldstart.reporting.labels import (
     strategy_name,
 )
 from gpu_coldstart.reporting.page import page
-from gpu_coldstart.reporting.rows import lines_of
+from gpu_coldstart.reporting.rows import Line, distinct, lines_of, where
 from gpu_coldstart.reporting.settings import chosen
 from gpu_coldstart.reporting.verdict import verdict
 from gpu_coldstart.runs import paths
@@ -123,7 +124,7 @@ def run_page(run: RunSummary, drawn: Mapping[str, Sequence[Drawn]]) -> bytes:
     sections = [
         _identity(run),
         _data(run, drawn),
-        Section("results", "Results", [*_pictures(drawn, "results"), *_results(run.rows)]),
+        Section("results", "Results", [*_pictures(drawn, "results"), *_results(run)]),
         *_evaluation(run, drawn),
         _times(run),
         _configuration(run),
@@ -194,10 +195,11 @@ def _data(run: RunSummary, drawn: Mapping[str, Sequence[Drawn]]) -> Section:
     return Section("data", "Data", blocks)
 
 
-def _results(rows: Sequence[Row]) -> Iterator[Grid]:
-    """A table for each length of list; the paper's Table 1 with intervals."""
-    for k in dict.fromkeys(row.k for row in rows):
-        chosen = [row for row in rows if row.k == k]
+def _results(run: RunSummary) -> Iterator[Grid]:
+    """For each length of list the paper's Table 1 with intervals, then the textbook's measures."""
+    further = lines_of(run.tables.get("results", {}))
+    for k in dict.fromkeys(row.k for row in run.rows):
+        chosen = [row for row in run.rows if row.k == k]
         columns = ["strategy", "space"]
         for measure in MEASURES:
             columns += [f"{MEASURE_LABELS[measure]}@{k}", "95 % interval"]
@@ -218,6 +220,33 @@ def _results(rows: Sequence[Row]) -> Iterator[Grid]:
             cells,
             frozenset({1}),
         )
+        here = where(further, k=k)
+        if len(distinct(here, "measure")) > len(MEASURES):
+            yield _textbook(here, k)
+
+
+def _textbook(lines: Sequence[Line], k: int) -> Grid:
+    """The textbook's measures of all lists of one length."""
+    cells = {(line["space"], line["strategy"], line["measure"]): line for line in lines}
+    places = dict.fromkeys((line["space"], line["strategy"]) for line in lines)
+    return Grid(
+        f"textbook-{k}",
+        f"Top {k}, in per cent, by the textbook's measures; mean ± standard deviation as above",
+        ["strategy", "space", *(f"{MEASURE_LABELS[measure]}@{k}" for measure in TEXTBOOK)],
+        [
+            [
+                strategy_name(strategy),
+                space_name(space),
+                *(
+                    f"{percent(line['mean'])} ± {percent(line['std'])}"
+                    for line in (cells[space, strategy, measure] for measure in TEXTBOOK)
+                ),
+            ]
+            for space, strategy in places
+        ],
+        frozenset({1}),
+        paths.csv("results"),
+    )
 
 
 def _evaluation(run: RunSummary, drawn: Mapping[str, Sequence[Drawn]]) -> Iterator[Section]:

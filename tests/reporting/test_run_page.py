@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gpu_coldstart.config.parameters import Config, flat
+from gpu_coldstart.evaluation.measures import TEXTBOOK
 from gpu_coldstart.evaluation.protocol import Row, Summary
 from gpu_coldstart.evaluation.tables import SCHEMAS, Table, assemble
 from gpu_coldstart.reporting.blocks import NOT_KNOWN
@@ -85,6 +86,20 @@ def test_every_number_of_the_results_is_there(hostile: Path, read: Read) -> None
                 )
                 low, high = row[f"{measure}_ci95"]
                 assert line[3 + 2 * i] == f"[{100 * low:.2f}, {100 * high:.2f}]"
+
+
+def test_the_textbooks_measures_stand_below(hostile: Path, read: Read) -> None:
+    heads = ["strategy", "space", "Textbook precision@5", "MAP@5", "MRR@5", "Hit rate@5"]
+    lines = read.cells("textbook-5")
+    assert lines[0] == heads
+    stored = pq.read_table(hostile / "artifacts/analysis/results.parquet").to_pylist()
+    wanted = [
+        f"{100 * row['mean']:.2f} ± {100 * row['std']:.2f}"
+        for row in stored
+        if row["k"] == 5 and row["measure"] in TEXTBOOK
+    ]
+    assert [cell for line in lines[1:] for cell in line[2:]] == wanted
+    assert len(wanted) == 6 * 4
 
 
 def test_who_is_better_is_what_the_comparisons_say() -> None:
