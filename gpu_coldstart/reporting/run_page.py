@@ -49,10 +49,14 @@ class RunSummary:
     Attributes
     ----------
     title : str
+    date : str
+        When it was reported.
     config : mapping of dotted key to value
     engine, device : str
         ``device`` is empty on the CPU.
     versions : mapping of library to version
+    digest : str
+        Tells the content of the input files from any other; empty where the data set has none.
     statistics : sequence of (what, how many)
         Of the data.
     split_rule : str
@@ -69,10 +73,12 @@ class RunSummary:
     """
 
     title: str
+    date: str
     config: Mapping[str, Any]
     engine: str
     device: str
     versions: Mapping[str, str]
+    digest: str
     statistics: Sequence[tuple[str, str]]
     split_rule: str
     rows: Sequence[Row]
@@ -155,8 +161,10 @@ def _identity(run: RunSummary) -> Section:
     spaces = [space_name(space) for space in config["spaces"]]
     strategies = [strategy_name(name) for name in config["strategies.names"]]
     lines = [
+        ("date", run.date),
         ("data set", config["dataset"]),
         *([("directory", config["data"])] if config["data"] else []),
+        *([("fingerprint of the data", run.digest)] if run.digest else []),
         ("preset", config["preset"]),
         ("protocol", config["evaluation.protocol"]),
         ("seed", str(config["seed"])),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 from gpu_coldstart.config.parameters import Config, flat
 from gpu_coldstart.data.logs import Logs
@@ -17,6 +18,7 @@ from gpu_coldstart.reporting.run_page import RunSummary, run_page, statistics
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.artifacts import write_atomically
 from gpu_coldstart.runs.environment import versions
+from gpu_coldstart.runs.fingerprint import digest_of
 from gpu_coldstart.runs.pipeline import Outcome
 from gpu_coldstart.runs.progress import StageTime
 from gpu_coldstart.runs.store import RunDirectory
@@ -89,10 +91,12 @@ def write_report(
         directory.write(paths.REPORT_STAGE, figures)
     summary = RunSummary(
         title=title,
+        date=datetime.now(UTC).isoformat(" ", "seconds"),
         config=flat(config),
         engine=engine.name,
         device=engine.device,
         versions=installed,
+        digest=digest_of(directory.identity.get("data", {})),
         statistics=statistics(outcome.logs, outcome.truth),
         split_rule=outcome.logs.split_rule,
         rows=outcome.rows,

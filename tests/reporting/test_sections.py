@@ -187,3 +187,9 @@ def test_quality_by_segment_is_its_spread_and_its_ends() -> None:
         "segment-quality"
         not in page(tables=EMPTY | {"segment-quality": assemble("segment-quality", few)}).ids()
     )
+
+
+def test_the_date_and_the_datas_fingerprint_are_told() -> None:
+    told = dict(page(digest="0123abc").cells("run-table")[1:])
+    assert (told["date"], told["fingerprint of the data"]) == ("2026-01-01", "0123abc")
+    assert "fingerprint of the data" not in dict(page().cells("run-table")[1:])
