@@ -222,7 +222,13 @@ class ColdStart:
         nearest, _ = self._engine.nearest(batch.predicted, fitted.context.centroids, 1)
         columns = self._columns(newcomers, ranking, self._engine.to_host(nearest[:, 0]))
         if explain:
-            reasons = reasons_of(fitted, chosen, batch, ranking.tracks)
+            reasons = reasons_of(
+                chosen,
+                batch,
+                ranking.tracks,
+                network=fitted.network,
+                described=fitted.described,
+            )
             columns["reasons"] = reasons.take(pa.array(np.repeat(np.arange(len(batch)), k)))
         return pa.table(columns).replace_schema_metadata(
             {"notes": json.dumps([*newcomers.unknown, *newcomers.left_out])}

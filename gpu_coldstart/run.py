@@ -82,22 +82,26 @@ def run(
         with tracked(track, out, flat(config)) as reporter.followed:
             outcome = pipeline.run(others)
             reporter.followed.results(outcome.rows)
-        notes = [
-            *outcome.notes,
-            *results.not_measured(outcome.logs.n_target),
-            *results.below_popularity(outcome.rows),
-            *budget_notes(config),
-        ]
+        warnings = [*outcome.notes, *results.below_popularity(outcome.rows)]
+        notes = [*results.not_measured(outcome.logs.n_target), *budget_notes(config)]
         failures: list[str] = []
         if not directory.complete:
             failures = write_report(
-                directory, engine, config, outcome, stages=reporter.times, notes=notes
+                directory,
+                engine,
+                config,
+                outcome,
+                stages=reporter.times,
+                warnings=warnings,
+                notes=notes,
             )
         for k in config.evaluation.k:
             reporter.say(
                 f"\nTop {k}, in per cent, P of min({k}, truth):\n{results.table(outcome.rows, k)}"
             )
-        reporter.say("\n" + "\n".join([f"split: {outcome.logs.split_rule}", *notes, *failures]))
+        reporter.say(
+            "\n" + "\n".join([f"split: {outcome.logs.split_rule}", *warnings, *notes, *failures])
+        )
         places = ["report.html", "results.md", "results.json", "recommendations/", "artifacts/"]
         if outcome.tables:
             places.append("tables/")

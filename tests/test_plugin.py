@@ -33,6 +33,7 @@ ROOT = Path(__file__).parents[1]
 PLUGIN = ROOT / "tests/plugin"
 STATE = "artifacts/example-svd/example-country.state.safetensors"
 MEASURES = "artifacts/example-svd/example-country.measures.parquet"
+EXAMPLES = "artifacts/example-svd/examples.parquet"
 LISTS = "recommendations/example-svd/example-country.parquet"
 
 KEY = "strategies.example_country_least"
@@ -184,7 +185,7 @@ def test_its_parameter_changes_it_and_nothing_else(
     """With no country large enough it is the chart of all warm users."""
     out = tmp_path / "run"
     assert run(*UNDRAWN, *settings({KEY: "1000"}), "--out", out).status == 0
-    assert differing(learned(out), undrawn(done)) - tabled() == {STATE, LISTS, MEASURES}
+    assert differing(learned(out), undrawn(done)) - tabled() == {STATE, LISTS, MEASURES, EXAMPLES}
     lists = out / "recommendations/example-svd"
     chart, mine = (
         pq.read_table(lists / f"{name}.parquet")["track_id"]

@@ -5,7 +5,8 @@ What is compared, and how: :mod:`gpu_coldstart.reporting.comparison`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -54,6 +55,8 @@ def _compare(paths: Sequence[Path], out: Path | None) -> str:
         raise UserError("a comparison needs two runs or more: name their directories")
     from gpu_coldstart.reporting.comparison import check, compare, names_of, pairing
     from gpu_coldstart.reporting.comparison_page import comparison_sections, markdown
+    from gpu_coldstart.reporting.comparison_verdict import comparison_verdict
+    from gpu_coldstart.reporting.glossary import terms
     from gpu_coldstart.reporting.page import page
     from gpu_coldstart.reporting.runs import load_run
     from gpu_coldstart.runs.artifacts import write_atomically
@@ -64,13 +67,22 @@ def _compare(paths: Sequence[Path], out: Path | None) -> str:
     names = names_of(runs)
     pairings = [pairing(runs[0], run) for run in runs[1:]]
     table = compare(runs, pairings)
-    sections = comparison_sections(runs, names, pairings, table)
-    title = "Comparison of runs"
-    text = markdown(title, sections)
+    verdict, title = comparison_verdict(names, table), "Comparison of runs"
+    text = markdown(title, comparison_sections(runs, names, pairings, table), verdict)
+
+    def html() -> bytes:
+        from gpu_coldstart.reporting.drawn import draw  # it takes a second, as Matplotlib does
+
+        pictures = [replace(each.picture, files=()) for each in draw({"runs": table})["runs"]]
+        known = terms(dict.fromkeys(table["strategy"]), dict.fromkeys(table["space"]))
+        lead = ", ".join(names)
+        sections = comparison_sections(runs, names, pairings, table, pictures)
+        return page(title, lead, sections, verdict=verdict, terms=known)
+
     if out is not None:
-        contents = {
-            ".md": lambda: text.encode(),
-            ".html": lambda: page(title, ", ".join(names), sections),
+        contents: dict[str, Callable[[], bytes]] = {
+            ".md": text.encode,
+            ".html": html,
             ".csv": lambda: csv_bytes(table),
         }
         with interruption.work():

@@ -21,12 +21,15 @@ from gpu_coldstart.evaluation.exposure import exposure, ranks_of
 from gpu_coldstart.evaluation.groups import interaction_groups
 from gpu_coldstart.evaluation.measures import TEXTBOOK, hits_of, user_measures
 from gpu_coldstart.evaluation.observed import Observed
-from gpu_coldstart.evaluation.protocol import Place, Protocol, Row, Sample, Summary
+from gpu_coldstart.evaluation.protocol import Place, Protocol, Row, Sample, Summary, best_of
 from gpu_coldstart.evaluation.replay import replay
+from gpu_coldstart.evaluation.segment_quality import segment_quality
 from gpu_coldstart.evaluation.segment_table import segment_table
+from gpu_coldstart.evaluation.sizes import sizes
 from gpu_coldstart.evaluation.strata import groupings, strata
 from gpu_coldstart.spaces import Progress
 from gpu_coldstart.strategies.blending import Blending
+from gpu_coldstart.strategies.carousels import explanations
 
 __all__ = ["Curve", "RunResults", "SpaceResults", "analyse"]
 
@@ -66,10 +69,14 @@ class SpaceResults:
         Of those made of others.
     segments : mapping of column to values
         As :func:`gpu_coldstart.segments.describe` has them.
+    nearest : HostArray [test users] of int32
+        The segment nearest to where the network puts each.
     shares : csr_array [segments, tracks] of float32
         Share of a segment's members who streamed the track.
     lists : mapping of strategy to HostArray [test users, K] of int64
         Ids of the recommended tracks, best first.
+    examples : sequence of rows
+        Of the table ``examples``.
     new_releases : sequence of rows
         As :func:`gpu_coldstart.evaluation.new_releases.new_releases` has them.
     carousels : mapping of arm to HostArray [test users, L] of int64
@@ -84,8 +91,10 @@ class SpaceResults:
     strategy_curves: Mapping[str, Sequence[float]]
     blendings: Mapping[str, Blending]
     segments: Mapping[str, Sequence[Any]]
+    nearest: HostArray
     shares: sparse.csr_array
     lists: Mapping[str, HostArray]
+    examples: Sequence[dict[str, Any]]
     new_releases: Sequence[dict[str, Any]]
     carousels: Mapping[str, HostArray]
 
@@ -150,11 +159,18 @@ def analyse(
         "results": lambda: tables.results(
             results.rows, _textbook(observed, results.protocol, ranks, evaluation.k)
         ),
+        "sizes": lambda: sizes(observed),
         "comparisons": lambda: comparisons(results.sample),
         "strata": lambda: strata(results.sample, among, **random),
+        "examples": lambda: spaces[best_of(results.rows).space].examples,
         "exposure": lambda: _exposure(observed, ranks),
         "discovery": lambda: _blended(spaces, partial(_discovery, observed)),
         "segments": lambda: _segments(observed, spaces, carousels.least_tracks),
+        "segment-quality": lambda: segment_quality(
+            results.sample,
+            {space: made.nearest for space, made in spaces.items()},
+            {space: explanations(made.segments) for space, made in spaces.items()},
+        ),
         "calibration": lambda: _calibration(observed, spaces, **random),
         "learning": lambda: _learning(spaces),
         "experts": lambda: _blended(spaces, blends.experts),
@@ -252,7 +268,7 @@ def _calibration(
             by_cohort[cohort][space] = cosines(made.predictions[cohort], target)
     rows = []
     for cohort, by_space in by_cohort.items():
-        groups = interaction_groups(observed.signals[observed.cohorts[cohort]])
+        groups = interaction_groups(observed.signals[observed.cohorts[cohort]]).folded()
         rows += calibration(cohort, by_space, groups, bootstrap=bootstrap, seed=seed)
     return rows
 

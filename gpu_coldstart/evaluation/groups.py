@@ -15,7 +15,9 @@ from gpu_coldstart.evaluation.protocol import interval, resampled_means
 
 __all__ = [
     "EVERYWHERE",
+    "FEWEST",
     "MOST_COUNTRIES",
+    "SMALLER",
     "GroupMeans",
     "Grouping",
     "by_age",
@@ -36,8 +38,14 @@ MOST_COUNTRIES = 10
 EVERYWHERE = "all"
 """In place of a country."""
 
+FEWEST = 20
+"""Users of a group, fewer of whom say little."""
+
+SMALLER = "smaller groups"
+"""The groups of fewer users, together."""
+
 _OTHER, _UNKNOWN = "other", "unknown"
-_OURS = {EVERYWHERE, _OTHER, _UNKNOWN, "everybody", "n/a"}
+_OURS = {EVERYWHERE, SMALLER, _OTHER, _UNKNOWN, "everybody", "n/a"}
 """What tables and figures call groups themselves."""
 
 _FIRST_COUNTS = (0, 1, 3, 6, 11, 21)
@@ -70,6 +78,22 @@ class Grouping:
             places = np.flatnonzero(self.codes == order)
             if len(places):
                 yield order, label, places
+
+    def folded(self) -> Grouping:
+        """The groups of fewer than 20 users as one, where there are several beside larger ones.
+
+        Examples
+        --------
+        >>> groups = Grouping("country", ("BR", "DE", "FR"), np.repeat([0, 1, 2], [30, 2, 3]))
+        >>> [(label, len(places)) for _, label, places in groups.folded().members()]
+        [('BR', 30), ('smaller groups', 5)]
+        """
+        sizes = np.bincount(self.codes, minlength=len(self.labels))
+        small = (sizes > 0) & (sizes < FEWEST)
+        if small.sum() < 2 or sizes.max() < FEWEST:
+            return self
+        codes = np.where(small[self.codes], len(self.labels), self.codes)
+        return Grouping(self.by, (*self.labels, SMALLER), codes)
 
 
 def by_count(by: str, counts: HostArray, none: str = "0") -> Grouping:

@@ -24,6 +24,7 @@ __all__ = [
     "Row",
     "Sample",
     "Summary",
+    "best_of",
     "interval",
     "resampled_means",
 ]
@@ -70,6 +71,12 @@ class Row:
             row[f"{measure}_std"] = summary["std"]
             row[f"{measure}_ci95"] = [summary["low"], summary["high"]]
         return row
+
+
+def best_of(rows: Sequence[Row]) -> Row:
+    """Who is ahead: the row of the highest NDCG at the longest list."""
+    k = max(row.k for row in rows)
+    return max((row for row in rows if row.k == k), key=lambda row: row.ndcg.mean)
 
 
 class Place(NamedTuple):

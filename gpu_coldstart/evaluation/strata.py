@@ -31,7 +31,7 @@ def groupings(
     country: tuple[HostArray, tuple[str, ...]],
     age: tuple[HostArray, tuple[str, ...]],
 ) -> list[Grouping]:
-    """All groupings of the users.
+    """All groupings of the users, the small groups folded together.
 
     Parameters
     ----------
@@ -41,7 +41,8 @@ def groupings(
         Code of each user among the names, -1 where unknown.
     """
     counted = [by_count(by, event_counts(signals, name)) for by, name in _COUNTED.items()]
-    return [*counted, interaction_groups(signals), by_country(*country), by_age(*age)]
+    known = (interaction_groups(signals), by_country(*country), by_age(*age))
+    return [grouping.folded() for grouping in (*counted, *known)]
 
 
 def strata(

@@ -21,6 +21,7 @@ __all__ = [
     "arrays",
     "assemble",
     "results",
+    "rows_of",
 ]
 
 Table: TypeAlias = dict[str, list[Any]]
@@ -32,7 +33,7 @@ def _of(kind: Any, names: str) -> dict[str, Any]:
 
 
 _TEXT, _INT, _REAL = pa.string(), pa.int64(), pa.float64()
-_IDS = pa.list_(pa.int64())
+_IDS, _TEXTS = pa.list_(pa.int64()), pa.list_(pa.string())
 _MEASURED = {**_of(_TEXT, "space strategy"), "k": _INT, "measure": _TEXT}
 _EXPOSED = {
     **_of(_REAL, "p5 p25 p50 p75 p95 mean share_top_100 share_top_1000 share_top_5000"),
@@ -42,6 +43,7 @@ _GROUP = {"group": _TEXT, **_of(_INT, "order users"), **_of(_REAL, "mean low hig
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     "results": {**_MEASURED, "users": _INT, **_of(_REAL, "mean std low high")},
+    "sizes": {**_of(_TEXT, "what cohort"), **_of(_INT, "least most users")},
     "comparisons": {
         "space": _TEXT,
         "k": _INT,
@@ -49,6 +51,17 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         **_of(_REAL, "difference low high p_bootstrap p_wilcoxon p_holm"),
     },
     "strata": {**_MEASURED, "by": _TEXT, **_GROUP},
+    "examples": {
+        **_of(_TEXT, "space strategy"),
+        **_of(_INT, "user k wanted"),
+        **_of(_TEXT, "group country age_class"),
+        "did": _TEXTS,
+        "track_ids": _IDS,
+        "tracks": _TEXTS,
+        "hits": pa.list_(_INT),
+        **_of(_TEXTS, "segments signals parts"),
+        **_of(pa.list_(_REAL), "segment_shares signal_shares part_shares"),
+    },
     "exposure": {
         **_of(_TEXT, "space strategy"),
         "k": _INT,
@@ -69,13 +82,20 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "space": _TEXT,
         **_of(_INT, "segment size"),
         **_of(_TEXT, "country age_class"),
-        "genres": pa.list_(_TEXT),
+        "genres": _TEXTS,
         "track_ids": _IDS,
-        "track_titles": pa.list_(_TEXT),
+        "track_titles": _TEXTS,
         "track_probabilities": pa.list_(_REAL),
         "playlist_ids": _IDS,
-        "playlist_titles": pa.list_(_TEXT),
+        "playlist_titles": _TEXTS,
         "playlist_probabilities": pa.list_(_REAL),
+    },
+    "segment-quality": {
+        **_of(_TEXT, "space strategy"),
+        **_of(_INT, "k segment"),
+        "description": _TEXT,
+        "users": _INT,
+        **_of(_REAL, "mean low high"),
     },
     "calibration": {**_of(_TEXT, "space cohort against"), **_GROUP},
     "learning": {
@@ -123,6 +143,11 @@ def assemble(name: str, rows: Iterable[Mapping[str, Any]]) -> Table:
     rows = list(rows)
     table = {column: [row[column] for row in rows] for column in SCHEMAS[name]}
     return {column: values.to_pylist() for column, values in arrays(name, table).items()}
+
+
+def rows_of(table: Table) -> list[dict[str, Any]]:
+    """A table row by row."""
+    return [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
 
 
 def results(

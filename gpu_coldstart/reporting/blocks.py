@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeAlias
 
 __all__ = [
     "Block",
+    "Card",
+    "Cards",
     "Drawn",
     "Fold",
     "Grid",
@@ -21,6 +23,7 @@ __all__ = [
     "p_value",
     "percent",
     "setting_text",
+    "without_gaps",
 ]
 
 MINUS = "\N{MINUS SIGN}"
@@ -51,6 +54,9 @@ class Grid:
         Columns of words, set to the left; the others are numbers. The first always is one.
     file : str
         Where all of it is, relative to the page.
+    bars : mapping of int to sequence of (from, to)
+        Columns of numbers that are shown as bars too, and where each row's begins and ends, as
+        shares of the column's width.
     """
 
     kind: ClassVar = "grid"
@@ -60,6 +66,7 @@ class Grid:
     rows: Sequence[Sequence[str]]
     words: frozenset[int] = frozenset()
     file: str = ""
+    bars: Mapping[int, Sequence[tuple[float, float]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,32 @@ class Fold:
     blocks: Sequence[Text | Grid]
 
 
-Block: TypeAlias = Text | Grid | Picture | Fold
+@dataclass(frozen=True)
+class Card:
+    """One of several things of a kind: what is said of it, and a list.
+
+    Attributes
+    ----------
+    title : str
+    facts : sequence of (what, text)
+    items : sequence of (text, bool)
+        In order; those that are True are ticked.
+    """
+
+    title: str
+    facts: Sequence[tuple[str, str]]
+    items: Sequence[tuple[str, bool]]
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Cards side by side, as many as there is room for."""
+
+    kind: ClassVar = "cards"
+    cards: Sequence[Card]
+
+
+Block: TypeAlias = Text | Grid | Picture | Fold | Cards
 
 
 @dataclass(frozen=True)
@@ -100,6 +132,28 @@ class Section:
     id: str
     title: str
     blocks: Sequence[Block]
+
+
+def without_gaps(grid: Grid) -> Grid:
+    """The table without columns that say nothing in any row.
+
+    Examples
+    --------
+    >>> grid = Grid("one", "One", ("who", "age", "country"), [("me", NOT_KNOWN, "FR")], {1, 2})
+    >>> without_gaps(grid).columns, without_gaps(grid).words
+    (['who', 'country'], frozenset({1}))
+    """
+    filled = [
+        place
+        for place in range(len(grid.columns))
+        if not place or any(row[place] not in {"", NOT_KNOWN} for row in grid.rows)
+    ]
+    return replace(
+        grid,
+        columns=[grid.columns[place] for place in filled],
+        rows=[[row[place] for place in filled] for row in grid.rows],
+        words=frozenset(new for new, old in enumerate(filled) if old in grid.words),
+    )
 
 
 def number(value: float | None, digits: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gpu_coldstart.config.parameters import Config, flat
@@ -20,6 +20,7 @@ from gpu_coldstart.reporting.blocks import (
     p_value,
     percent,
     setting_text,
+    without_gaps,
 )
 from gpu_coldstart.reporting.comparison import Pairing, common_ks
 from gpu_coldstart.reporting.labels import space_name, strategy_name
@@ -29,6 +30,9 @@ from gpu_coldstart.reporting.runs import FinishedRun
 
 __all__ = ["comparison_sections", "differing_settings", "markdown"]
 
+_DIGITS = 12
+"""Of the SHA-256 of an input file."""
+
 _IDENTITY = ("dataset", "preset", "evaluation.protocol", "seed")
 
 
@@ -37,8 +41,15 @@ def comparison_sections(
     names: Sequence[str],
     pairings: Sequence[Pairing],
     table: Table,
+    pictures: Sequence[Picture] = (),
 ) -> list[Section]:
-    """What the runs were, how their results differ, and how long their stages took."""
+    """What the runs were, how their results differ, and how long their stages took.
+
+    Parameters
+    ----------
+    pictures : sequence of Picture
+        Of the differences.
+    """
     lines = lines_of(table)
     results = [
         Section(
@@ -54,6 +65,7 @@ def comparison_sections(
         if (chosen := [line for line in lines if line["k"] == k and line["space"] == space])
     ]
     return [
+        *([Section("differences", "Differences", pictures)] if pictures else []),
         Section("runs", "The runs", list(_overview(runs, names, pairings))),
         *results,
         Section("times", "Stages", [_times(runs, names)]),
@@ -63,8 +75,20 @@ def comparison_sections(
 def differing_settings(runs: Sequence[FinishedRun]) -> dict[str, list[str]]:
     """Values by key of the settings that are not the same in all runs."""
     keys = dict.fromkeys([*flat(Config()), *(key for run in runs for key in run.config)])
-    settings = {key: [setting_text(run.config.get(key)) for run in runs] for key in keys}
-    return {key: values for key, values in settings.items() if len(set(values)) > 1}
+    return _differing({key: [setting_text(run.config.get(key)) for run in runs] for key in keys})
+
+
+def _differing(values: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Those of which the runs have different ones."""
+    return {key: of_runs for key, of_runs in values.items() if len(set(of_runs)) > 1}
+
+
+def _of_all(
+    mappings: Sequence[Mapping[str, str]], length: int | None = None
+) -> dict[str, list[str]]:
+    """Values by name in each run's mapping."""
+    names = dict.fromkeys(name for known in mappings for name in known)
+    return {name: [known.get(name, NOT_KNOWN)[:length] for known in mappings] for name in names}
 
 
 def _overview(
@@ -79,7 +103,7 @@ def _overview(
     if left:
         lengths = ", ".join(map(str, sorted(left)))
         yield Text(f"Left out, because not all runs measured it: k = {lengths}.")
-    yield Grid(
+    grid = Grid(
         "runs-table",
         "The runs",
         ["run", "data set", "preset", "protocol", "seed", "engine", "device", "test users"],
@@ -95,17 +119,25 @@ def _overview(
         ],
         frozenset({1, 2, 3, 5, 6}),
     )
-    settings = differing_settings(runs)
-    if settings:
-        yield Grid(
-            "settings",
-            "Settings that differ",
-            ["setting", *names],
-            [[key, *values] for key, values in settings.items()],
-            frozenset(range(1, len(names) + 1)),
-        )
-    else:
-        yield Text("No setting differs.")
+    yield without_gaps(grid)
+    kinds = {
+        "settings": differing_settings(runs),
+        "input files": _differing(_of_all([run.files for run in runs], _DIGITS)),
+        "versions": _differing(_of_all([run.versions for run in runs])),
+    }
+    for kind, values in kinds.items():
+        if values:
+            rows = [[key, *of_runs] for key, of_runs in values.items()]
+            yield Grid(
+                kind.replace(" ", "-"),
+                f"{kind.capitalize()} that differ",
+                [kind, *names],
+                rows,
+                frozenset(range(1, len(names) + 1)),
+            )
+    same = [kind for kind, values in kinds.items() if not values]
+    if same:
+        yield Text(f"The same in all runs: {', '.join(same)}.")
 
 
 def _how(first: FinishedRun, run: FinishedRun, pair: Pairing) -> str:
@@ -151,9 +183,15 @@ def _times(runs: Sequence[FinishedRun], names: Sequence[str]) -> Grid:
     return Grid("times-table", "Seconds of each stage", ["stage", *names], rows)
 
 
-def markdown(title: str, sections: Sequence[Section]) -> str:
-    """Sections of paragraphs, tables and pictures as Markdown that is also read easily as it is."""
-    parts = [f"# {title}"]
+def markdown(title: str, sections: Sequence[Section], verdict: Sequence[str] = ()) -> str:
+    """Sections of paragraphs, tables and pictures as Markdown that is also read easily as it is.
+
+    Parameters
+    ----------
+    verdict : sequence of str
+        What comes before everything else.
+    """
+    parts = [f"# {title}", *(f"- {sentence}" for sentence in verdict)]
     for section in sections:
         parts.append(f"## {section.title}")
         for block in section.blocks:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from gpu_coldstart.evaluation.tables import Table
 from gpu_coldstart.reporting.blocks import Drawn, Picture
 from gpu_coldstart.reporting.figures import drawings
-from gpu_coldstart.reporting.style import styled
+from gpu_coldstart.reporting.style import stack, styled
 from gpu_coldstart.reporting.svg import inline, png_bytes, svg_bytes
 from gpu_coldstart.runs import paths
 
@@ -15,7 +15,7 @@ __all__ = ["draw"]
 
 
 def draw(tables: Mapping[str, Table]) -> dict[str, list[Drawn]]:
-    """Draw what there is to draw.
+    """Draw what there is to draw, for the page in two widths, of which it shows one.
 
     Returns
     -------
@@ -31,7 +31,10 @@ def draw(tables: Mapping[str, Table]) -> dict[str, list[Drawn]]:
                 paths.figure(drawing.name, "png"): png_bytes(drawing.figure),
             }
             name = f"figure-{drawing.name}"
-            markup = inline(svg, name, drawing.title)
-            picture = Picture(name, markup, f"{drawing.title}. {drawing.caption}", tuple(files))
+            title = drawing.title
+            wide = inline(svg, name, title, look="wide")
+            stack(drawing.figure)
+            narrow = inline(svg_bytes(drawing.figure), f"{name}-narrow", title, look="narrow")
+            picture = Picture(name, wide + narrow, f"{title}. {drawing.caption}", tuple(files))
             by_table.setdefault(drawing.table, []).append(Drawn(files, picture))
     return by_table

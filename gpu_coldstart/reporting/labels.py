@@ -9,13 +9,22 @@ __all__ = [
     "MEASURE_LABELS",
     "RATE_LABELS",
     "SHOWN",
+    "SIZE_LABELS",
     "STRATA_LABELS",
     "arm_name",
     "space_name",
     "strategy_name",
 ]
 
-MEASURE_LABELS = {"precision": "Precision", "recall": "Recall", "ndcg": "NDCG"}
+MEASURE_LABELS = {
+    "precision": "Precision",
+    "recall": "Recall",
+    "ndcg": "NDCG",
+    "textbook_precision": "Textbook precision",
+    "map": "MAP",
+    "mrr": "MRR",
+    "hit_rate": "Hit rate",
+}
 
 SHOWN = "precision"
 """The measure of Figure 4."""
@@ -29,6 +38,12 @@ STRATA_LABELS = {
     "age": "Age",
 }
 """What users are grouped by."""
+
+SIZE_LABELS = {
+    "events": "Events on the registration day",
+    "tracks": "Tracks to be found",
+}
+"""What there is a histogram of."""
 
 RATE_LABELS = {
     "display-to-stream": "Display to stream",

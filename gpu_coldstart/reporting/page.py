@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
@@ -26,7 +27,9 @@ def page(
     *,
     verdict: Sequence[str] = (),
     warnings: Sequence[str] = (),
+    notes: Sequence[str] = (),
     beside: Sequence[str] = (),
+    terms: Mapping[str, str] = MappingProxyType({}),
 ) -> bytes:
     """A page as UTF-8, without control characters.
 
@@ -35,10 +38,13 @@ def page(
     title, lead : str
         Heading and the line below it.
     sections : sequence of Section
-    verdict, warnings : sequence of str
-        What comes before everything else.
+    verdict, warnings, notes : sequence of str
+        What comes before everything else: what came of it, what to mind, what else to know.
     beside : sequence of str
         Files to point to, relative to the page.
+    terms : mapping of term to meaning
+        Shown on hover in the heads of tables, where a term may be followed by ``@K``, and in
+        columns of strategies and spaces.
     """
     text = _template().render(
         title=title,
@@ -46,7 +52,9 @@ def page(
         sections=sections,
         verdict=verdict,
         warnings=warnings,
+        notes=notes,
         files=beside,
+        terms=terms,
         css=_style(),
     )
     return (visible(text) + "\n").encode()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
+from gpu_coldstart.evaluation.groups import FEWEST
 from gpu_coldstart.evaluation.tables import Table
 from gpu_coldstart.runs.names import visible
 
-__all__ = ["Line", "distinct", "lines_of", "where"]
+__all__ = ["Line", "distinct", "large", "lines_of", "telling", "where"]
 
 Line: TypeAlias = dict[str, Any]
 """A row of a table."""
@@ -40,3 +41,15 @@ def distinct(lines: Iterable[Line], column: str) -> list[Any]:
 def where(lines: Iterable[Line], **values: Any) -> list[Line]:
     """The rows that have these values."""
     return [line for line in lines if values.items() <= line.items()]
+
+
+def telling(lines: Sequence[Line]) -> list[str]:
+    """Ways to group users (``by``) by which there is more than one group."""
+    pairs = {(line["by"], line["group"]) for line in lines}
+    kinds = [by for by, _ in pairs]
+    return [by for by in distinct(lines, "by") if kinds.count(by) > 1]
+
+
+def large(lines: Sequence[Line]) -> Sequence[Line]:
+    """Rows about 20 ``users`` or more; all of them where there are no such."""
+    return [line for line in lines if line["users"] >= FEWEST] or lines

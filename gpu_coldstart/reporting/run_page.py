@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.truth import GroundTruth
+from gpu_coldstart.evaluation.measures import TEXTBOOK
 from gpu_coldstart.evaluation.protocol import MEASURES, Row
 from gpu_coldstart.evaluation.tables import Table
 from gpu_coldstart.reporting import table_grids
@@ -23,10 +25,18 @@ from gpu_coldstart.reporting.blocks import (
     percent,
     setting_text,
 )
-from gpu_coldstart.reporting.labels import MEASURE_LABELS, space_name, strategy_name
+from gpu_coldstart.reporting.glossary import glossary, terms
+from gpu_coldstart.reporting.labels import (
+    MEASURE_LABELS,
+    SIZE_LABELS,
+    space_name,
+    strategy_name,
+)
 from gpu_coldstart.reporting.page import page
+from gpu_coldstart.reporting.rows import Line, distinct, lines_of, where
 from gpu_coldstart.reporting.settings import chosen
 from gpu_coldstart.reporting.verdict import verdict
+from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.progress import StageTime
 
 __all__ = ["RunSummary", "run_page", "statistics"]
@@ -39,10 +49,14 @@ class RunSummary:
     Attributes
     ----------
     title : str
+    date : str
+        When it was reported.
     config : mapping of dotted key to value
     engine, device : str
         ``device`` is empty on the CPU.
     versions : mapping of library to version
+    digest : str
+        Tells the content of the input files from any other; empty where the data set has none.
     statistics : sequence of (what, how many)
         Of the data.
     split_rule : str
@@ -51,17 +65,20 @@ class RunSummary:
         Of the evaluation; empty when it was left out.
     losses : mapping of space to sequence of float
     stages : sequence of StageTime
-    warnings : sequence of str
+    warnings, notes : sequence of str
+        What to mind, and what else to know.
     files : sequence of str
         Files linked from the page.
     budgets : sequence of (part, how its settings came about)
     """
 
     title: str
+    date: str
     config: Mapping[str, Any]
     engine: str
     device: str
     versions: Mapping[str, str]
+    digest: str
     statistics: Sequence[tuple[str, str]]
     split_rule: str
     rows: Sequence[Row]
@@ -71,6 +88,7 @@ class RunSummary:
     warnings: Sequence[str]
     files: Sequence[str]
     budgets: Sequence[tuple[str, str]] = ()
+    notes: Sequence[str] = ()
 
 
 def statistics(logs: Logs, truth: GroundTruth) -> list[tuple[str, str]]:
@@ -108,13 +126,15 @@ def run_page(run: RunSummary, drawn: Mapping[str, Sequence[Drawn]]) -> bytes:
     drawn : mapping of table to its figures
         Empty when figures were left out.
     """
+    named = run.config["strategies.names"], run.config["spaces"]
     sections = [
         _identity(run),
-        _data(run),
-        Section("results", "Results", [*_pictures(drawn, "results"), *_results(run.rows)]),
+        _data(run, drawn),
+        Section("results", "Results", [*_pictures(drawn, "results"), *_results(run)]),
         *_evaluation(run, drawn),
         _times(run),
         _configuration(run),
+        glossary(*named),
     ]
     lead = "User cold start recommendation: what was run, on what data, and how good it was."
     return page(
@@ -123,7 +143,9 @@ def run_page(run: RunSummary, drawn: Mapping[str, Sequence[Drawn]]) -> bytes:
         sections,
         verdict=verdict(run.rows, run.tables),
         warnings=run.warnings,
+        notes=run.notes,
         beside=run.files,
+        terms=terms(*named),
     )
 
 
@@ -139,8 +161,10 @@ def _identity(run: RunSummary) -> Section:
     spaces = [space_name(space) for space in config["spaces"]]
     strategies = [strategy_name(name) for name in config["strategies.names"]]
     lines = [
+        ("date", run.date),
         ("data set", config["dataset"]),
         *([("directory", config["data"])] if config["data"] else []),
+        *([("fingerprint of the data", run.digest)] if run.digest else []),
         ("preset", config["preset"]),
         ("protocol", config["evaluation.protocol"]),
         ("seed", str(config["seed"])),
@@ -159,15 +183,31 @@ def _identity(run: RunSummary) -> Section:
     return Section("run", "What was run", blocks)
 
 
-def _data(run: RunSummary) -> Section:
+def _data(run: RunSummary, drawn: Mapping[str, Sequence[Drawn]]) -> Section:
     grid = Grid("data-table", "Size of the data", ("what", "count"), run.statistics)
-    return Section("data", "Data", [grid, Text(f"Who is cold: {run.split_rule}.")])
+    blocks: list[Block] = [grid, Text(f"Who is cold: {run.split_rule}.")]
+    blocks += _pictures(drawn, "sizes")
+    lines = lines_of(run.tables.get("sizes", {}))
+    if lines:
+        rows = [
+            [
+                f"{SIZE_LABELS[line['what']]}: {line['least']} to {line['most']}",
+                line["cohort"],
+                str(line["users"]),
+            ]
+            for line in lines
+        ]
+        sizes = Grid("sizes-table", "Users by size", ("number", "cohort", "users"), rows,
+                     frozenset({1}), paths.csv("sizes"))  # fmt: skip
+        blocks.append(Fold("The numbers", [sizes]))
+    return Section("data", "Data", blocks)
 
 
-def _results(rows: Sequence[Row]) -> Iterator[Grid]:
-    """A table for each length of list; the paper's Table 1 with intervals."""
-    for k in dict.fromkeys(row.k for row in rows):
-        chosen = [row for row in rows if row.k == k]
+def _results(run: RunSummary) -> Iterator[Grid]:
+    """For each length of list the paper's Table 1 with intervals, then the textbook's measures."""
+    further = lines_of(run.tables.get("results", {}))
+    for k in dict.fromkeys(row.k for row in run.rows):
+        chosen = [row for row in run.rows if row.k == k]
         columns = ["strategy", "space"]
         for measure in MEASURES:
             columns += [f"{MEASURE_LABELS[measure]}@{k}", "95 % interval"]
@@ -188,6 +228,33 @@ def _results(rows: Sequence[Row]) -> Iterator[Grid]:
             cells,
             frozenset({1}),
         )
+        here = where(further, k=k)
+        if len(distinct(here, "measure")) > len(MEASURES):
+            yield _textbook(here, k)
+
+
+def _textbook(lines: Sequence[Line], k: int) -> Grid:
+    """The textbook's measures of all lists of one length."""
+    cells = {(line["space"], line["strategy"], line["measure"]): line for line in lines}
+    places = dict.fromkeys((line["space"], line["strategy"]) for line in lines)
+    return Grid(
+        f"textbook-{k}",
+        f"Top {k}, in per cent, by the textbook's measures; mean ± standard deviation as above",
+        ["strategy", "space", *(f"{MEASURE_LABELS[measure]}@{k}" for measure in TEXTBOOK)],
+        [
+            [
+                strategy_name(strategy),
+                space_name(space),
+                *(
+                    f"{percent(line['mean'])} ± {percent(line['std'])}"
+                    for line in (cells[space, strategy, measure] for measure in TEXTBOOK)
+                ),
+            ]
+            for space, strategy in places
+        ],
+        frozenset({1}),
+        paths.csv("results"),
+    )
 
 
 def _evaluation(run: RunSummary, drawn: Mapping[str, Sequence[Drawn]]) -> Iterator[Section]:
@@ -204,21 +271,27 @@ def _evaluation(run: RunSummary, drawn: Mapping[str, Sequence[Drawn]]) -> Iterat
 
 
 def _times(run: RunSummary) -> Section:
-    """What each stage took; memory of the device only where there is one."""
-    on_device = any(stage.peak_gpu_mb for stage in run.stages)
-    columns = ["stage", "seconds", "peak memory, MB", *(["peak on the device, MB"] * on_device)]
-    rows = [
-        [
-            stage.name,
-            number(stage.seconds, 2),
-            number(stage.peak_rss_mb, 0),
-            *([number(stage.peak_gpu_mb, 0)] * on_device),
-        ]
-        for stage in run.stages
-    ]
-    total = sum(stage.seconds for stage in run.stages)
-    caption = f"{number(total, 1)} seconds in all; memory is the most that was held during a stage"
-    blocks: list[Block] = [Grid("times-table", caption, columns, rows)]
+    """What each stage took, one after another; memory of the device only where there is one."""
+    columns = {"stage": [stage.name for stage in run.stages]}
+    ends = [*accumulate((stage.seconds for stage in run.stages), initial=0.0)]
+    columns["seconds"] = [number(stage.seconds, 2) for stage in run.stages]
+    bars = [[(a / (ends[-1] or 1), b / (ends[-1] or 1)) for a, b in pairwise(ends)]]
+    for head, peaks in (
+        ("peak, MB", [stage.peak_rss_mb for stage in run.stages]),
+        ("peak on the device, MB", [stage.peak_gpu_mb for stage in run.stages]),
+    ):
+        most = max(peaks, default=0)
+        if most:
+            columns[head] = [number(peak, 0) for peak in peaks]
+            bars.append([(0, peak / most) for peak in peaks])
+    grid = Grid(
+        "times-table",
+        f"{number(ends[-1], 1)} seconds in all; the peak is the most memory held during a stage",
+        [*columns],
+        [*zip(*columns.values(), strict=True)],
+        bars=dict(enumerate(bars, start=1)),
+    )
+    blocks: list[Block] = [grid]
     for space, losses in run.losses.items():
         curve = ", ".join(f"{loss:.5g}" for loss in losses)
         blocks.append(Text(f"{space_name(space)}, loss after each iteration: {curve}."))

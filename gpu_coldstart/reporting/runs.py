@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,6 +47,8 @@ class FinishedRun:
     truth : list of tuple
         Each user's relevant tracks by id, ascending.
     measures : dict of (space, strategy) to dict of (measure, k) to HostArray [users] of float64
+    files, versions : dict of name to str
+        The SHA-256 of each input file, and the version of each library.
     """
 
     path: Path
@@ -57,6 +59,8 @@ class FinishedRun:
     user_ids: HostArray
     truth: list[tuple[Any, ...]]
     measures: dict[tuple[str, str], dict[tuple[str, int], HostArray]]
+    files: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
 
     @property
     def ks(self) -> set[int]:
@@ -91,7 +95,7 @@ def load_run(path: Path) -> FinishedRun:
             measures[place] = series
     if user_ids is None or "logs" not in directory.stages:
         raise UserError(f"{path} holds a run without measures of users: {_AGAIN}")
-    config = from_toml(path / paths.CONFIG)
+    config, identity = from_toml(path / paths.CONFIG), directory.identity
     return FinishedRun(
         path,
         config,
@@ -101,6 +105,8 @@ def load_run(path: Path) -> FinishedRun:
         user_ids,
         _truth(path, directory.read("logs"), user_ids),
         _ordered(measures, config),
+        {name: str(each.get("sha256")) for name, each in identity.get("data", {}).items()},
+        {name: str(each) for name, each in identity.get("versions", {}).items()},
     )
 
 

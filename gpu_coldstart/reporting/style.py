@@ -15,7 +15,7 @@ from typing import Any, Literal
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from gpu_coldstart.reporting.palette import LIGHT, SERIES
 
@@ -25,6 +25,7 @@ __all__ = [
     "legend_of",
     "mark",
     "round_ticks",
+    "stack",
     "styled",
     "tidy",
 ]
@@ -166,13 +167,66 @@ def round_ticks(at_most: int, *, integer: bool = False) -> MaxNLocator:
     return MaxNLocator(at_most, steps=[1, 2, 5, 10], integer=integer)
 
 
-def legend_of(figure: Figure, handles: Sequence[Any], columns: int) -> None:
-    """One legend for all panels, above them."""
+def legend_of(
+    figure: Figure, handles: Sequence[Any], columns: int, *, labels: Sequence[str] | None = None
+) -> None:
+    """One legend for all panels, above them; the handles' own labels unless others are given."""
     figure.legend(
-        handles=handles,
+        handles,
+        labels or [str(handle.get_label()) for handle in handles],
         loc="upper left",
         ncols=columns,
         borderaxespad=0.4,
         handlelength=2.6,
         columnspacing=1.4,
     )
+
+
+_PHONE = 3.75
+"""Width of a stacked figure, in inches, which a phone shows as large as a page does a wide one."""
+
+_BELOW, _ABOVE = 0.55, 0.24
+"""Room for a panel's ticks and axis label, and for its title."""
+
+
+def stack(figure: Figure) -> None:
+    """Put all panels of a finished figure one below the other, in the width of a phone.
+
+    Names of rows, which only the first panel of a row has, are given to each.
+    """
+    width, height = figure.get_size_inches()
+    panels = sorted(figure.axes, key=lambda axes: (-axes.get_position().y0, axes.get_position().x0))
+    left = min(axes.get_position().x0 for axes in panels) * width
+    heights = [axes.get_position().height * height for axes in panels]
+    for axes in panels:
+        _name_rows(axes, next(a for a in panels if a.get_position().y0 == axes.get_position().y0))
+    top = 0.0
+    for legend in [*figure.legends]:
+        names = [text.get_text() for text in legend.get_texts()]
+        columns = 1 if max(map(len, names)) > _SHORT else 2
+        top = 0.2 * -(-len(names) // columns) + 0.1
+        entries = legend.legend_handles
+        legend.remove()
+        legend_of(figure, entries, columns, labels=names)
+    whole = top + sum(heights) + len(panels) * (_BELOW + _ABOVE)
+    figure.set_size_inches(_PHONE, whole)
+    y = whole - top
+    for axes, tall in zip(panels, heights, strict=True):
+        y -= _ABOVE + tall
+        axes.set_position((left / _PHONE, y / whole, 1 - (left + 0.15) / _PHONE, tall / whole))
+        y -= _BELOW
+
+
+_SHORT = 16
+"""Letters of a name of which two fit beside each other in a stacked figure's legend."""
+
+
+def _name_rows(axes: Axes, first: Axes) -> None:
+    """Give a panel what stands left of the first panel of its row."""
+    names = [label.get_text() for label in first.get_yticklabels()]
+    fixed = isinstance(axes.yaxis.get_major_locator(), FixedLocator)
+    if axes is not first and fixed and any(names):
+        axes.set_yticks(first.get_yticks(), names)
+        axes.tick_params(axis="y", labelcolor=axes.title.get_color())
+    if not axes.get_ylabel():
+        axes.set_ylabel(first.get_ylabel())

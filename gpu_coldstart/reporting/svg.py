@@ -51,7 +51,7 @@ def _any_script() -> Iterator[None]:
         yield
 
 
-def inline(svg: bytes, name: str, title: str) -> str:
+def inline(svg: bytes, name: str, title: str, *, look: str) -> str:
     """A figure's SVG as an element of a page.
 
     Colours become the page's variables, ids are made unique by ``name``, unused ids and
@@ -65,6 +65,8 @@ def inline(svg: bytes, name: str, title: str) -> str:
         Different for every figure of the page.
     title : str
         What a screen reader says.
+    look : str
+        Its class in the style sheet.
 
     Returns
     -------
@@ -86,7 +88,7 @@ def inline(svg: bytes, name: str, title: str) -> str:
             element.set(key, _themed(value, name))
     for key in ("width", "height", "version"):
         root.attrib.pop(key, None)
-    root.attrib |= {"role": "img", "aria-labelledby": f"{name}-title"}
+    root.attrib |= {"class": look, "role": "img", "aria-labelledby": f"{name}-title"}
     label = ElementTree.Element("title", {"id": f"{name}-title"})
     label.text = title
     root.insert(0, label)

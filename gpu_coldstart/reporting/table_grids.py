@@ -19,7 +19,9 @@ from gpu_coldstart.reporting.blocks import (
     number,
     p_value,
     percent,
+    without_gaps,
 )
+from gpu_coldstart.reporting.examples import examples
 from gpu_coldstart.reporting.labels import (
     MEASURE_LABELS,
     RATE_LABELS,
@@ -30,7 +32,8 @@ from gpu_coldstart.reporting.labels import (
     strategy_name,
 )
 from gpu_coldstart.reporting.new_releases import new_releases
-from gpu_coldstart.reporting.rows import Line, distinct, lines_of, where
+from gpu_coldstart.reporting.rows import Line, distinct, large, lines_of, telling, where
+from gpu_coldstart.reporting.segment_quality import segment_quality
 from gpu_coldstart.runs import paths
 
 __all__ = ["LEVEL", "SECTIONS", "SEGMENTS"]
@@ -134,13 +137,15 @@ def _strata(table: Table) -> Iterator[Block]:
         here = where(chosen, space=space)
         strategies = distinct(here, "strategy")
         rows = []
-        for by in distinct(here, "by"):
+        for by in telling(here):
             mine = where(here, by=by)
             for order, group in sorted({(line["order"], line["group"]) for line in mine}):
                 cells = where(mine, order=order)
                 means = {line["strategy"]: _with_interval(line) for line in cells}
                 head = [f"{STRATA_LABELS.get(by, by)}: {group}", str(cells[0]["users"])]
                 rows.append(head + [means.get(name, "") for name in strategies])
+        if not rows:
+            continue
         grid = Grid(
             f"strata-table-{space}",
             f"{space_name(space)}: precision@{k} (of min({k}, truth)) in per cent, "
@@ -181,7 +186,7 @@ def _exposure(table: Table) -> Iterator[Block]:
         frozenset({1}),
         paths.csv("exposure"),
     )
-    countries = [line for line in lines if line["country"] != EVERYWHERE]
+    countries = large([line for line in lines if line["country"] != EVERYWHERE])
     if countries:
         grid = Grid(
             "exposure-countries",
@@ -253,26 +258,28 @@ def _segments(table: Table) -> Iterator[Block]:
     lines = lines_of(table)
     for space in distinct(lines, "space"):
         here = sorted(where(lines, space=space), key=lambda line: (-line["size"], line["segment"]))
-        yield Grid(
-            f"segments-{space}",
-            f"{space_name(space)}: the {min(SEGMENTS, len(here))} largest of {len(here)} segments, "
-            "with the share of members who streamed a track, in per cent, and its mean over a "
-            "playlist's tracks",
-            ["segment", "users", "country", "age", "genres", "tracks", "playlists"],
-            [
+        yield without_gaps(
+            Grid(
+                f"segments-{space}",
+                f"{space_name(space)}: the {min(SEGMENTS, len(here))} largest of {len(here)} "
+                "segments, with the share of members who streamed a track, in per cent, and its "
+                "mean over a playlist's tracks",
+                ["segment", "users", "country", "age", "genres", "tracks", "playlists"],
                 [
-                    str(line["segment"]),
-                    str(line["size"]),
-                    listed([line["country"]] if line["country"] is not None else []),
-                    listed([line["age_class"]] if line["age_class"] is not None else []),
-                    listed(line["genres"]),
-                    _named(line, "track"),
-                    _named(line, "playlist"),
-                ]
-                for line in here[:SEGMENTS]
-            ],
-            frozenset({2, 3, 4, 5, 6}),
-            paths.csv("segments"),
+                    [
+                        str(line["segment"]),
+                        str(line["size"]),
+                        listed([line["country"]] if line["country"] is not None else []),
+                        listed([line["age_class"]] if line["age_class"] is not None else []),
+                        listed(line["genres"]),
+                        _named(line, "track"),
+                        _named(line, "playlist"),
+                    ]
+                    for line in here[:SEGMENTS]
+                ],
+                frozenset({2, 3, 4, 5, 6}),
+                paths.csv("segments"),
+            )
         )
 
 
@@ -336,16 +343,18 @@ def _learning(table: Table) -> Iterator[Block]:
         frozenset({1, 2, 6}),
         paths.csv("learning"),
     )
-    yield Fold("The numbers", [grid])
+    yield Fold("The numbers", [without_gaps(grid)])
 
 
 SECTIONS: dict[str, tuple[str, Callable[[Table], Iterator[Block]]]] = {
     "comparisons": ("Comparison of strategies", _comparisons),
     "strata": ("Quality by user group", _strata),
+    "examples": ("Ten users", examples),
     "exposure": ("What is recommended", _exposure),
     "discovery": ("Accuracy against discovery", discovery),
     "replay": ("Carousel replay", _replay),
     "segments": ("Segments", _segments),
+    "segment-quality": ("Quality by segment", segment_quality),
     "calibration": ("Accuracy of predictions", _calibration),
     "learning": ("Training", _learning),
     "experts": ("What experts add", experts),

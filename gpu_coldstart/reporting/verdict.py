@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from gpu_coldstart.evaluation.groups import EVERYWHERE
-from gpu_coldstart.evaluation.protocol import Row
+from gpu_coldstart.evaluation.groups import EVERYWHERE, FEWEST, SMALLER
+from gpu_coldstart.evaluation.protocol import Row, best_of
 from gpu_coldstart.evaluation.tables import Table
 from gpu_coldstart.reporting.blocks import number, percent
 from gpu_coldstart.reporting.labels import space_name, strategy_name
@@ -16,9 +16,6 @@ __all__ = ["verdict"]
 
 _CHART, _PAPERS = "popularity", "semi"
 _MEASURE = "ndcg"
-
-_ENOUGH = 20
-"""Users of a group, fewer of whom say little."""
 
 
 def verdict(rows: Sequence[Row], tables: Mapping[str, Table]) -> list[str]:
@@ -35,8 +32,8 @@ def verdict(rows: Sequence[Row], tables: Mapping[str, Table]) -> list[str]:
     list of str
         The highest NDCG at the longest list decides who is ahead.
     """
-    k = max(row.k for row in rows)
-    best = max((row for row in rows if row.k == k), key=lambda row: row.ndcg.mean)
+    best = best_of(rows)
+    k = best.k
     head = (
         f"{strategy_name(best.strategy)} ({space_name(best.space)}) is ahead, with an NDCG@{k} of "
         f"{percent(best.ndcg.mean)} %"
@@ -90,7 +87,7 @@ def _for_whom(best: Row, lines: Sequence[Line]) -> Iterator[str]:
     mine = where(lines, space=best.space, strategy=best.strategy)
     for line in sorted(mine, key=lambda line: int(line["order"])):
         for chart in where(lines, space=best.space, strategy=_CHART, group=line["group"]):
-            if chart["mean"] > 0 and line["users"] >= _ENOUGH:
+            if chart["mean"] > 0 and line["users"] >= FEWEST and line["group"] != SMALLER:
                 gains.append((line, 100 * (line["mean"] / chart["mean"] - 1)))
     if len(gains) > 1:
         (first, least), (last, most) = gains[0], gains[-1]

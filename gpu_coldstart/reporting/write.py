@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 from gpu_coldstart.config.parameters import Config, flat
 from gpu_coldstart.data.logs import Logs
@@ -17,6 +18,7 @@ from gpu_coldstart.reporting.run_page import RunSummary, run_page, statistics
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.artifacts import write_atomically
 from gpu_coldstart.runs.environment import versions
+from gpu_coldstart.runs.fingerprint import digest_of
 from gpu_coldstart.runs.pipeline import Outcome
 from gpu_coldstart.runs.progress import StageTime
 from gpu_coldstart.runs.store import RunDirectory
@@ -33,11 +35,17 @@ def write_report(
     outcome: Outcome,
     *,
     stages: Sequence[StageTime],
+    warnings: Sequence[str],
     notes: Sequence[str],
 ) -> list[str]:
     """Write ``results.md`` and ``results.json``, then the figures and ``report.html``.
 
     Drawing comes last: where it fails, everything else is on disk.
+
+    Parameters
+    ----------
+    warnings, notes : sequence of str
+        What to mind, and what else to know.
 
     Returns
     -------
@@ -53,7 +61,9 @@ def write_report(
         f"{config.dataset}, preset {config.preset}, protocol {config.evaluation.protocol}, "
         f"seed {config.seed}, engine {engine.name}"
     )
-    text = results_markdown(outcome.rows, config.evaluation.k, title, _size(outcome.logs), notes)
+    text = results_markdown(
+        outcome.rows, config.evaluation.k, title, _size(outcome.logs), [*warnings, *notes]
+    )
     directory.write(paths.RESULTS_STAGE, {paths.RESULTS_TEXT: text.encode()})
     installed = versions()
     content = results_json(
@@ -68,7 +78,8 @@ def write_report(
         split=outcome.logs.split_rule,
         losses=outcome.losses,
         versions=installed,
-        warnings=list(notes),
+        warnings=list(warnings),
+        notes=list(notes),
     )
     write_atomically(directory.path / paths.RESULTS, content.encode())
     drawn, failures = _drawn(config, outcome)
@@ -80,17 +91,20 @@ def write_report(
         directory.write(paths.REPORT_STAGE, figures)
     summary = RunSummary(
         title=title,
+        date=datetime.now(UTC).isoformat(" ", "seconds"),
         config=flat(config),
         engine=engine.name,
         device=engine.device,
         versions=installed,
+        digest=digest_of(directory.identity.get("data", {})),
         statistics=statistics(outcome.logs, outcome.truth),
         split_rule=outcome.logs.split_rule,
         rows=outcome.rows,
         tables=outcome.tables,
         losses=outcome.losses,
         stages=stages,
-        warnings=[*notes, *failures],
+        warnings=[*warnings, *failures],
+        notes=notes,
         files=_files(outcome),
         budgets=budgets(config),
     )

@@ -12,7 +12,7 @@ from gpu_coldstart.data.files import files_below
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.regular import check_regular
 
-__all__ = ["changed", "fingerprint"]
+__all__ = ["changed", "digest_of", "fingerprint"]
 
 _AT_ONCE = 4
 """Files read in parallel; hashing releases the GIL."""
@@ -48,6 +48,20 @@ def _of(path: Path) -> dict[str, Any]:
             return {"size": file.tell(), "sha256": digest}
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from error
+
+
+def digest_of(files: Mapping[str, Mapping[str, Any]]) -> str:
+    """A :func:`fingerprint` in 12 digits, whatever the files are called; empty without files.
+
+    Examples
+    --------
+    >>> digest_of({"a": {"sha256": "1"}, "b": {"sha256": "2"}})
+    '6b51d431df5d'
+    >>> digest_of({})
+    ''
+    """
+    hashes = sorted(str(each["sha256"]) for each in files.values())
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:12] if hashes else ""
 
 
 def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

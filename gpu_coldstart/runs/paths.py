@@ -25,6 +25,7 @@ __all__ = [
     "csv",
     "curve",
     "descriptions",
+    "examples",
     "favourites",
     "figure",
     "measured_by",
@@ -121,6 +122,11 @@ def state(name: str, strategy: str) -> str:
 def ranking(name: str, strategy: str) -> str:
     """The tracks that a strategy recommends."""
     return f"recommendations/{name}/{strategy}.parquet"
+
+
+def examples(name: str) -> str:
+    """Some test users up close."""
+    return f"artifacts/{name}/examples.parquet"
 
 
 def carousel(name: str, arm: str) -> str:

@@ -15,6 +15,7 @@ from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Engine, HostArray
 from gpu_coldstart.evaluation.analysis import Curve, SpaceResults
 from gpu_coldstart.evaluation.new_releases import Audience, new_releases
+from gpu_coldstart.evaluation.tables import rows_of
 from gpu_coldstart.registry import STRATEGIES
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.flow import Learned
@@ -39,18 +40,20 @@ def space_results(
     Raises
     ------
     ValueError
-        When the predictions of warm users were not asked for.
+        When the evaluation was not asked for.
     """
-    if learned.warm is None:
-        raise ValueError("the evaluation needs the predictions of warm users")
+    if learned.warm is None or learned.examples is None:
+        raise ValueError("the evaluation needs the predictions of warm users, and examples")
     host, (logs, truth) = engine.to_host, data
     space, cut, network = given[learned.space], given[learned.segments], given[learned.network]
     shares = tuple(map(host, (cut.shares.data, cut.shares.indices, cut.shares.indptr)))
     shown = {} if learned.carousels is None else given[learned.carousels]
     states = {strategy: given[stage] for strategy, stage in learned.states.items()}
     predicted = given[learned.predictions].embeddings
+    tested = predicted[logs.n_validation : logs.n_validation + logs.n_test]
+    nearest, _ = engine.nearest(tested, cut.centroids, 1)
     audience = Audience(
-        predicted[logs.n_validation : logs.n_validation + logs.n_test],
+        tested,
         truth.of(engine, "test"),
         similarity_in(name, config.strategies.similarity),
         max(config.evaluation.k),
@@ -75,11 +78,13 @@ def space_results(
             if (blending := STRATEGIES.get(strategy).blending(state)) is not None
         },
         segments=given[learned.descriptions][paths.descriptions(name)],
+        nearest=host(nearest[:, 0]),
         shares=sparse.csr_array(shares, shape=cut.shares.shape),
         lists={
             strategy: _tested(logs, given[stage].lists, "track")
             for strategy, stage in learned.strategies.items()
         },
+        examples=rows_of(given[learned.examples]),
         new_releases=list(held_out),
         carousels={
             arm: _tested(logs, shown[paths.carousel(name, arm)], "playlist")

@@ -63,8 +63,9 @@ def files_of(tables: Mapping[str, Table]) -> dict[str, bytes]:
 
 
 def read_tables(saved: Mapping[str, bytes]) -> dict[str, Table]:
-    """The tables out of what :func:`files_of` saved."""
-    read = {name: read_table(saved[paths.analysed(name)]).to_pydict() for name in SCHEMAS}
+    """The tables out of what :func:`files_of` saved, perhaps by a version that had fewer."""
+    there = [name for name in SCHEMAS if paths.analysed(name) in saved]
+    read = {name: read_table(saved[paths.analysed(name)]).to_pydict() for name in there}
     return {
         name: {column: values.to_pylist() for column, values in arrays(name, table).items()}
         for name, table in read.items()

@@ -10,6 +10,7 @@ vector: age and country count as signals here, and the 18 actions of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -55,37 +56,49 @@ REASONS = pa.struct(
 """Of each user: segments, signals and parts, each with shares of sum 1, the largest first."""
 
 
-def reasons_of(fitted: Fitted, strategy: Strategy, users: Users, tracks: Array) -> pa.Array:
+def reasons_of(
+    strategy: Strategy,
+    users: Users,
+    tracks: Array,
+    *,
+    network: Feedforward,
+    described: Mapping[str, Any],
+) -> pa.Array:
     """Why each user gets the list that they get.
 
     A list not made from segments (the chart, or the nearest tracks) has none. A list not made from
     the prediction has no signals, nor has a user about whom nothing is known, so that none moved
-    it. A list whose scores are not sums has no parts, nor has one that holds all candidates. The
-    share of a part is negative if it speaks for other tracks than those that are listed.
+    it, or whose input vector came ready made. A list whose scores are not sums has no parts, nor
+    has one that holds all candidates. The share of a part is negative if it speaks for other tracks
+    than those that are listed.
 
     Parameters
     ----------
     tracks : Array [users, k] of int32
         The lists.
+    network : Feedforward
+        From input vectors to places in the space.
+    described : mapping
+        :func:`gpu_coldstart.segments.describe` of the segments.
 
     Returns
     -------
     pyarrow.Array [users] of :data:`REASONS`
     """
-    engine = fitted.context.engine
+    engine, builder = strategy.context.engine, users.inputs.builder
     signals: list[list[dict[str, Any]]] = [[] for _ in range(len(users))]
-    if strategy.uses_prediction:
-        unknown = _unknown_scalars(engine, fitted.model.builder)
-        moved = signal_shares(engine, fitted.network, users.inputs, users.numbers, unknown)
+    if strategy.uses_prediction and builder is not None:
+        unknown = _unknown_scalars(engine, builder)
+        moved = signal_shares(engine, network, users.inputs, users.numbers, unknown)
         signals = [_ranked(row) for row in engine.to_host(moved)]
     made_of = strategy.segments_of(users)
-    described = explanations(fitted.described)
+    explained = explanations(described)
     segments: list[list[dict[str, Any]]] = [[] for _ in range(len(users))]
     if made_of is not None:
         labels, weights = (engine.to_host(part) for part in made_of)
         segments = [
             [
-                {"segment": int(label), "share": float(weight), "description": described[label]}
+                {"segment": int(label), "share": float(weight), "description": explained[label]}
                 for label, weight in zip(*row, strict=True)
             ]
             for row in zip(labels, weights, strict=True)

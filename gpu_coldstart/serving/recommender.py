@@ -298,8 +298,9 @@ class Recommender:
         return self._config.strategies.exclude_seen if asked is None else asked
 
     def _reasons(self, strategy: Strategy, users: Users, tracks: Any) -> list[dict[str, Any]]:
+        network, described = self._fitted.network, self._fitted.described
         reasons: list[dict[str, Any]] = reasons_of(
-            self._fitted, strategy, users, tracks
+            strategy, users, tracks, network=network, described=described
         ).to_pylist()
         return reasons
 

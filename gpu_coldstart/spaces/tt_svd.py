@@ -96,7 +96,10 @@ def _co_occur(engine: Engine, sets: Csr, parameters: TtSvdConfig) -> bool:
 
 
 class TtSvd:
-    """Unit track vectors; warm users are the unit mean of their history's."""
+    """Tracks are near each other that share playlists more often than by chance.
+
+    Their vectors are unit ones; warm users are the unit mean of their history's.
+    """
 
     name = "tt-svd"
     label = "TT-SVD"

@@ -48,7 +48,10 @@ def affinity(engine: Engine, logs: Logs, parameters: UtAlsConfig) -> Csr:
 
 
 class UtAls:
-    """Tracks as factorised; users made unit afterwards."""
+    """Users and tracks from factorising who streamed what, by alternating least squares.
+
+    Tracks are as factorised; users are made unit afterwards.
+    """
 
     name = "ut-als"
     label = "UT-ALS"

@@ -10,7 +10,10 @@ __all__ = ["FullyPersonalized"]
 
 
 class FullyPersonalized(Strategy):
-    """Nearest tracks by cosine (the paper) or inner product (the release), which is the score."""
+    """Nearest tracks to the prediction, by cosine (the paper) or inner product (the release).
+
+    That is the score.
+    """
 
     name = "full"
     label = "Full-Pers."

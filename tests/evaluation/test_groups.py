@@ -14,6 +14,7 @@ from gpu_coldstart.data.signals import SIGNALS
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.evaluation.exposure import exposure
 from gpu_coldstart.evaluation.groups import (
+    SMALLER,
     Grouping,
     by_age,
     by_count,
@@ -164,6 +165,17 @@ def test_the_interval_covers_the_mean_of_the_group() -> None:
         for found in group_means(values, grouping, bootstrap=200, seed=seed):
             covered += bool(found.low[0] <= 1 <= found.high[0])
     assert 0.89 < covered / 600 < 0.98
+
+
+def test_small_groups_are_one_where_there_are_several_beside_larger_ones() -> None:
+    def sizes(*users: int) -> list[tuple[str, int]]:
+        grouping = Grouping("by", tuple("abcd"), np.repeat(range(4), users))
+        return [(label, len(places)) for _, label, places in grouping.folded().members()]
+
+    assert sizes(20, 19, 0, 1) == [("a", 20), (SMALLER, 20)]
+    assert sizes(20, 19, 0, 30) == [("a", 20), ("b", 19), ("d", 30)]
+    assert sizes(19, 19, 1, 1) == [("a", 19), ("b", 19), ("c", 1), ("d", 1)]
+    assert sizes(0, 2, 50, 3) == [("c", 50), (SMALLER, 5)]
 
 
 # -- strata ------------------------------------------------------------------------------------

@@ -20,9 +20,14 @@ from scipy.stats import mannwhitneyu, rankdata, wilcoxon
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation.comparisons import holm
-from gpu_coldstart.reporting.blocks import NOT_KNOWN, Grid, Section, Text
-from gpu_coldstart.reporting.comparison import compare, names_of, pairing
-from gpu_coldstart.reporting.comparison_page import differing_settings, markdown
+from gpu_coldstart.reporting.blocks import MINUS, NOT_KNOWN, Grid, Section, Text
+from gpu_coldstart.reporting.comparison import COLUMNS, compare, names_of, pairing
+from gpu_coldstart.reporting.comparison_page import (
+    comparison_sections,
+    differing_settings,
+    markdown,
+)
+from gpu_coldstart.reporting.comparison_verdict import comparison_verdict
 from gpu_coldstart.reporting.results import aligned
 from gpu_coldstart.reporting.rows import lines_of
 from gpu_coldstart.reporting.runs import FinishedRun, load_run
@@ -173,8 +178,69 @@ def test_the_terminal_shows_all_of_it(runs: dict[str, Path]) -> None:
     assert "ut-als" not in result.out.partition("Stages")[0].partition("TT-SVD")[2]
     for measure in ("P@10 (of min(10, truth))", "R@10", "NDCG@10"):
         assert measure in result.out
-    assert result.out.index("Popularity") < result.out.index("Semi-Pers.")
+    tables = result.out.partition("## ")[2]
+    assert tables.index("Popularity") < tables.index("Semi-Pers.")
     assert "tt-svd/network" in result.out
+    assert "The same in all runs: input files, versions." in result.out
+
+
+VERSUS = dict.fromkeys(COLUMNS) | {"space": "tt-svd", "k": 10, "measure": "ndcg", "mean": 0.25}
+
+
+def versus(strategy: str, difference: float, p: float, mean: float = 0.25) -> dict[str, Any]:
+    ends = {"low": difference - 0.05, "high": difference + 0.05, "p_holm": p, "mean": mean}
+    return VERSUS | {"run": "b", "strategy": strategy, "difference": difference} | ends
+
+
+_HEAD = "the best that both have, has an NDCG@10 of"
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        (
+            [
+                versus("semi", 0.1, 0.01),
+                versus("full", -0.1, 0.04),
+                versus("ridge", 0.2, 0.06, 0.3),
+            ],
+            f"b: Ridge (TT-SVD), {_HEAD} 30.00 %, +20.00 points [15.00, 25.00] against a, which "
+            "may be chance; of 3 lists (strategies by spaces), 1 are significantly better and 1 "
+            "worse.",
+        ),
+        (
+            [versus("semi", -0.1, 0.01), VERSUS | {"run": "b", "strategy": "own", "mean": 0.9}],
+            f"b: Semi-Pers. (TT-SVD), {_HEAD} 25.00 %, ~10.00 points [~15.00, ~5.00] against a; "
+            "of 1 list (strategies by spaces), 0 are significantly better and 1 worse.",
+        ),
+        (
+            [versus("semi", -0.1, 0.5)],
+            f"b: Semi-Pers. (TT-SVD), {_HEAD} 25.00 %, ~10.00 points [~15.00, ~5.00] against a, "
+            "which may be chance; of 1 list (strategies by spaces), none differs significantly.",
+        ),
+        (
+            [versus("semi", 0.0, 1.0)],
+            "b recommends as well as a in everything that both have, to the digit.",
+        ),
+    ],
+)
+def test_the_verdict_comes_first(lines: list[dict[str, Any]], sentence: str) -> None:
+    rows = [VERSUS | {"run": "a", "strategy": "semi"}, *lines, versus("gate", 0.5, 0.0) | {"k": 5}]
+    table = {column: [row[column] for row in rows] for column in COLUMNS}
+    assert comparison_verdict(["a", "b"], table) == [sentence.replace("~", MINUS)]
+
+
+def test_data_and_software_that_differ_are_told(loaded: dict[str, FinishedRun]) -> None:
+    run = loaded["one"]
+    one, other = (replace(run, path=Path(each)) for each in "ab")
+    one = replace(one, files={"users": "1" * 64, "tracks": "2" * 64}, versions={"numpy": "2.0"})
+    other = replace(other, files={"users": "3" * 64, "tracks": "2" * 64}, versions={"numpy": "2.1"})
+    pairs = [pairing(one, other)]
+    sections = comparison_sections([one, other], ["a", "b"], pairs, compare([one, other], pairs))
+    grids = {block.id: block.rows for block in sections[0].blocks if isinstance(block, Grid)}
+    assert grids["input-files"] == [["users", "1" * 12, "3" * 12]]
+    assert grids["versions"] == [["numpy", "2.0", "2.1"]]
+    assert Text("The same in all runs: settings.") in sections[0].blocks
 
 
 def test_files_say_the_same(runs: dict[str, Path], tmp_path: Path) -> None:
@@ -182,6 +248,9 @@ def test_files_say_the_same(runs: dict[str, Path], tmp_path: Path) -> None:
     assert (tmp_path / "c.md").read_text("utf-8") == out
     assert comparing(runs["one"], runs["other"], "--out", tmp_path / "c.html").out == out
     read = sound((tmp_path / "c.html").read_text("utf-8"))
+    heads = [element.text for element in read.all("h2")]
+    assert heads[:4] == ["In short", "Contents", "Differences", "The runs"]
+    assert len(read.all("figure")) == 1
     shown = read.cells("ndcg-10-tt-svd")
     assert shown[0] == ["strategy", "one", "other", "difference", "95 % interval", "p Holm"]
     assert all(f"| {cell}" in out or f" {cell} " in out for line in shown for cell in line)

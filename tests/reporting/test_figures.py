@@ -63,12 +63,31 @@ def one(values: Any) -> list[float]:
 
 
 def test_all_of_them_in_order(drawn: dict[str, Drawing]) -> None:
-    wanted = ["results", "comparisons", "strata-tt-svd", "strata-ut-als", "exposure", "replay"]
+    wanted = [
+        "sizes",
+        "results",
+        "comparisons",
+        "strata-tt-svd",
+        "strata-ut-als",
+        "exposure",
+        "replay",
+    ]
     assert list(drawn) == [*wanted, "calibration", "learning"]
     for drawing in drawn.values():
         assert drawing.title
         assert drawing.caption.endswith(".")
         assert drawing.name.startswith(drawing.table)
+
+
+def test_sizes_show_the_share_of_each_cohort(drawn: dict[str, Drawing], tables: Tables) -> None:
+    lines = lines_of(tables["sizes"])
+    for what, axes in zip(("events", "tracks"), drawn["sizes"].figure.axes, strict=True):
+        mine = [line for line in lines if line["what"] == what]
+        users = {"warm": 120, "validation": 30, "test": 30}
+        shares = {round(100 * line["users"] / users[line["cohort"]], 6) for line in mine}
+        assert {y for _, y in marked(axes)} | {0} == shares | {0}
+        names = [label.get_text() for label in axes.get_xticklabels()]
+        assert names[-1].endswith(str(max(line["most"] for line in mine)))
 
 
 def test_results_show_means_and_intervals(drawn: dict[str, Drawing], tables: Tables) -> None:
@@ -279,7 +298,19 @@ def test_drawn_elsewhere_they_are_the_same_bytes(hostile: Path, tmp_path: Path) 
         check=False,
     )
     assert found.returncode == 0, found.stderr
-    assert len(found.stdout.split()) == 16
+    assert len(found.stdout.split()) == 18
+
+
+def test_on_a_phone_all_panels_stand_below_one_another(tables: Tables) -> None:
+    (found,) = draw({"results": tables["results"]})["results"]
+    wide, narrow = ElementTree.fromstring(f"<p>{found.picture.markup}</p>")
+    assert (wide.get("class"), narrow.get("class")) == ("wide", "narrow")
+    assert float(str(narrow.get("viewBox")).split()[2]) == pytest.approx(72 * 3.75)
+    shown = [["".join(e.itertext()) for e in root.iter("text")] for root in (wide, narrow)]
+    assert set(shown[0]) >= {"Semi-Pers.", "TT-SVD", "NDCG@10"}
+    assert {text for text in shown[0] if not text[0].isdigit()} <= set(shown[1])
+    # Two lengths of list and three measures: a row of panels has the names once, a panel each.
+    assert (shown[0].count("Semi-Pers."), shown[1].count("Semi-Pers.")) == (2, 6)
 
 
 def drawing_of(label: str) -> Figure:
@@ -302,7 +333,9 @@ def test_names_of_any_kind_are_drawn_as_they_are() -> None:
 def test_inlined_twice_no_ids_clash() -> None:
     with styled():
         svg = svg_bytes(drawing_of("<b> & 'x'"))
-    parts = [ElementTree.fromstring(inline(svg, name, '"<i>&')) for name in ("one", "other")]
+    parts = [
+        ElementTree.fromstring(inline(svg, name, '"<i>&', look="wide")) for name in ("one", "other")
+    ]
     for name, root in zip(("one", "other"), parts, strict=True):
         assert root.find("title") is not None
         assert root.findtext("title") == '"<i>&'

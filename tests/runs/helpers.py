@@ -6,7 +6,7 @@ import io
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -153,6 +153,13 @@ def listed(out: Path) -> dict[str, bytes]:
 def lasting(out: Path) -> dict[str, bytes]:
     """Every file the manifest names, and the manifest."""
     return listed(out) | {"manifest.json": (out / "manifest.json").read_bytes()}
+
+
+def of_group(label: str) -> Callable[[float], bool]:
+    """Whether a count is within a group's label."""
+    first, _, last = label.partition("-")
+    low = int(first.removeprefix(">")) + first.startswith(">")
+    return lambda count: low <= count <= float(last or "inf")
 
 
 def tabled(*names: str) -> set[str]:

@@ -31,7 +31,7 @@ WAYS = tuple(
         )
     )
 )
-PARTS = (*LEARNED, *WAYS, "carousels")
+PARTS = (*LEARNED, *WAYS, "examples", "carousels")
 LAST = ("analysis", "results", "report")
 STAGES = ("config", "logs", *(f"{a}/{b}" for a in SPACES for b in PARTS), *LAST)
 KILLED = -9

@@ -26,6 +26,7 @@ from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.evaluation import evaluate
+from gpu_coldstart.evaluation.groups import SMALLER, interactions
 from gpu_coldstart.evaluation.measures import TEXTBOOK
 from gpu_coldstart.evaluation.tables import SCHEMAS
 from gpu_coldstart.reporting.labels import strategy_name
@@ -44,6 +45,7 @@ from tests.runs.helpers import (
     listed,
     manifest,
     members,
+    of_group,
     results,
     synthetic,
     tabled,
@@ -190,9 +192,7 @@ def test_strata_are_of_the_right_users(done: Done, logs: Logs) -> None:
             elif by == "interactions":
                 continue  # a stream counts once among them, and thrice in the sum of signals
             else:
-                first, _, last = row["group"].partition("-")
-                low = int(first.removeprefix(">")) + first.startswith(">")
-                inside = [low <= count <= float(last or "inf") for count in what]
+                inside = list(map(of_group(row["group"]), what))
             mine = [value for value, one in zip(values, inside, strict=True) if one]
             assert row["users"] == len(mine)
             assert_allclose(row["mean"], sum(mine) / len(mine))
@@ -269,8 +269,12 @@ def test_calibration_is_of_the_predictions(done: Done, logs: Logs) -> None:
         assert sum(row["users"] for row in mine) == logs.n_warm
         whole = sum(row["users"] * row["mean"] for row in mine) / logs.n_warm
         assert_allclose(whole, sum(cosines) / len(cosines), rtol=1e-5)
-        idle = [c for c, s in zip(cosines, logs.signals[: logs.n_warm], strict=True) if not s.any()]
-        assert_allclose(chosen(mine, group="none at all")[0]["mean"], np.mean(idle), rtol=1e-5)
+        events = interactions(logs.signals[: logs.n_warm])
+        for row in mine:
+            if row["group"] not in {"none at all", SMALLER}:
+                within = of_group(row["group"])
+                inside = [c for c, n in zip(cosines, events, strict=True) if within(n)]
+                assert_allclose(row["mean"], np.mean(inside), rtol=1e-5)
         # Over all validation users it is what early stopping went by.
         curve = json.loads((done[0] / f"artifacts/{space}/network.json").read_bytes())
         theirs = chosen(rows, space=space, cohort="validation")
@@ -306,7 +310,7 @@ def test_made_from_what_an_earlier_run_saved(done: Done, tmp_path: Path) -> None
         (out / name).unlink()
     result = command(*synthetic(), "--out", out, "--resume")
     assert result.status == 0, result.err
-    assert result.out.count("kept from before") == 35
+    assert result.out.count("kept from before") == 37
     assert listed(out) == listed(done[0])
 
 
@@ -316,9 +320,10 @@ def test_left_out_it_leaves_the_rest_as_it_is(done: Done, tmp_path: Path) -> Non
     assert result.status == 0, result.err
     assert "[34/34] evaluation" in result.out
     assert "tables/" not in result.out
-    warm = {f"artifacts/{space}/predictions.warm.safetensors" for space in SPACES}
+    more = ("predictions.warm.safetensors", "examples.parquet")
+    further = {f"artifacts/{space}/{name}" for space in SPACES for name in more}
     whole = learned(done[0])
-    assert set(whole) - set(learned(out)) == tabled() | warm
+    assert set(whole) - set(learned(out)) == tabled() | further
     assert all(whole[name] == content for name, content in learned(out).items())
 
 

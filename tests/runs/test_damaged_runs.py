@@ -41,6 +41,7 @@ FILES = (
     "artifacts/ut-als/predictions.safetensors",
     "artifacts/ut-als/semi.measures.parquet",
     "artifacts/ut-als/predictions.warm.safetensors",
+    "artifacts/ut-als/examples.parquet",
     "recommendations/ut-als/semi.parquet",
     "recommendations/ut-als/carousel-semi.parquet",
     "artifacts/analysis/strata.parquet",

@@ -22,7 +22,7 @@ def test_another_process_writes_the_same_bytes(
 ) -> None:
     """With its own hash seed, and without a bar where there is no terminal."""
     assert stopper(*synthetic(), "--out", tmp_path / "run") == Result(0, "", "")
-    assert len(lasting(done[0])) == 87
+    assert len(lasting(done[0])) == 95
     assert not differing(lasting(tmp_path / "run"), lasting(done[0]))
     assert results(tmp_path / "run")["rows"] == results(done[0])["rows"]
 

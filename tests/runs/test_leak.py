@@ -67,8 +67,12 @@ CURVES = {
     for space in ("tt-svd", "ut-als")
     for name in ("network.json", *(f"{name}.state.safetensors" for name in TUNED))
 }
-JUDGED = tabled("results", "comparisons", "strata", "replay", "new-releases")
-"""The tables that tell how good recommendations and carousels were."""
+JUDGED = {
+    *tabled("sizes", "results", "comparisons", "strata", "segment-quality", "examples"),
+    *tabled("replay", "new-releases"),
+    *(f"artifacts/{space}/examples.parquet" for space in ("tt-svd", "ut-als")),
+}
+"""What tells how much there was to find, and how good recommendations and carousels were."""
 UNTAUGHT = ("--strategies", ",".join(name for name in EVERY_STRATEGY if name != "best"))
 """All that learn nothing from the validation users but which of some settings to keep."""
 PATIENT: dict[str, Any] = {
@@ -87,8 +91,8 @@ PATIENT: dict[str, Any] = {
     "strategies__neighbours_sharpnesses": 1.0,
     "strategies__item_item_shrinkages": 1.0,
 }
-PLACED = tabled("calibration", "learning")
-"""The tables that tell how near predictions come to what validation users went on to stream."""
+PLACED = tabled("calibration", "learning", "sizes")
+"""What tells how much validation users went on to stream, and how near predictions come to it."""
 
 
 def arrays(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -276,7 +280,8 @@ def test_target_users_are_recommended_to_and_leave_no_other_trace(
         assert set(column(added, "user_id")) == set(strangers)
     assert results(plain)["rows"] == results(other)["rows"]
     more_warnings = set(results(other)["warnings"]) - set(results(plain)["warnings"])
-    assert {note[:12] for note in more_warnings} == {"2 cold users", "3 target use"}
+    assert {note[:12] for note in more_warnings} == {"2 cold users"}
+    assert [note[:14] for note in results(other)["notes"]] == ["3 target users"]
 
 
 # -- warm users --------------------------------------------------------------------------------

@@ -205,12 +205,12 @@ CHANGES: list[tuple[list[str], dict[str, str], set[str]]] = [
     (
         ["--k", "5,10"],
         {"evaluation.k": "(was [10], now [5, 10])"},
-        {*stages_of("descriptions", *STRATEGIES), *LAST, "config"},
+        {*stages_of("descriptions", *STRATEGIES, "examples"), *LAST, "config"},
     ),
     (
         ["--set", "strategies.soft_segments=2"],
         {"strategies.soft_segments": "(was 5, now 2)"},
-        {*stages_of("soft"), *LAST, "config"},
+        {*stages_of("soft", "examples"), *LAST, "config"},
     ),
     (
         ["--set", "evaluation.bootstrap=30"],

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import ScalarFormatter
 
+from gpu_coldstart.evaluation.groups import SMALLER
 from gpu_coldstart.registry import SPACES, STRATEGIES
 from gpu_coldstart.reporting.rows import Line, distinct
 from gpu_coldstart.reporting.style import Mark, mark
@@ -108,9 +109,13 @@ def dodged(place: int, of: int, span: float) -> float:
 
 def shortened(group: str) -> str:
     """A group's name where there is little room."""
-    group = {"none at all": "none", "65 and over": "65+", "unknown": "n/a", "under 18": "<18"}.get(
-        group, group
-    )
+    group = {
+        "none at all": "none",
+        "65 and over": "65+",
+        "unknown": "n/a",
+        "under 18": "<18",
+        SMALLER: "smaller",
+    }.get(group, group)
     return group if len(group) <= 8 else group[:7] + "…"
 
 

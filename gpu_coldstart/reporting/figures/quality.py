@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from gpu_coldstart.evaluation.groups import SMALLER
 from gpu_coldstart.evaluation.protocol import MEASURES
 from gpu_coldstart.reporting.figures.common import (
     Drawing,
@@ -23,16 +25,17 @@ from gpu_coldstart.reporting.labels import (
     space_name,
     strategy_name,
 )
-from gpu_coldstart.reporting.rows import Line, distinct, where
+from gpu_coldstart.reporting.rows import Line, distinct, telling, where
 from gpu_coldstart.reporting.style import (
     Mark,
     grid_of_panels,
     legend_of,
+    mark,
     round_ticks,
     tidy,
 )
 
-__all__ = ["comparisons", "results", "strata"]
+__all__ = ["comparisons", "results", "runs", "strata"]
 
 _CHART = "popularity"
 
@@ -83,17 +86,57 @@ def comparisons(lines: list[Line]) -> Iterator[Drawing]:
     gains = [_gain(line) for line in where(lines, k=k, measure="ndcg") if _CHART in _pair(line)]
     if not gains:
         return
+    yield Drawing(
+        "comparisons",
+        "comparisons",
+        f"What every strategy adds to {strategy_name(_CHART)}",
+        f"Mean difference in NDCG@{k} over the test users, in points, with its 95 % bootstrap "
+        "interval, user by user; left of 0 the chart is better.",
+        _differences(gains, "space", space_marks(gains), k),
+    )
+
+
+def runs(lines: list[Line]) -> Iterator[Drawing]:
+    """How far each run is ahead of the first: a panel for each space."""
+    k = max(distinct(lines, "k"))
+    known = [line for line in where(lines, k=k, measure="ndcg") if line["difference"] is not None]
+    gains = [line | {"mean": line["difference"]} for line in known]
+    looks = {run: mark(1 + place) for place, run in enumerate(distinct(gains, "run"))}
+    figure = _differences(gains, "run", looks, k, legend=0.3)
+    legend_of(figure, handles(looks, str, line=False), len(looks))
+    first = lines[0]["run"]
+    yield Drawing(
+        "runs",
+        "runs",
+        f"What every strategy gains over the run {first}",
+        f"Difference in mean NDCG@{k} over the test users, in points, with its 95 % bootstrap "
+        f"interval; left of 0 {first} is better.",
+        figure,
+    )
+
+
+def _differences(
+    gains: list[Line], by: str, looks: Mapping[str, Mark], k: int, *, legend: float = 0.0
+) -> Figure:
+    """Differences in NDCG by strategy: a panel for each space, a mark for each value of ``by``."""
     spaces, strategies = distinct(gains, "space"), distinct(gains, "strategy")
-    looks = space_marks(gains)
     size = (5.7 / len(spaces) - 0.1, 0.22 * len(strategies) + 0.25)
-    figure, (panels,) = grid_of_panels(1, len(spaces), size, legend=0, left=1.95, gaps=(0.2, 0.2))
+    figure, (panels,) = grid_of_panels(
+        1, len(spaces), size, legend=legend, left=1.95, gaps=(0.2, 0.2)
+    )
     for space, axes in zip(spaces, panels, strict=True):
         tidy(axes, space_name(space), lines="x")
-        here, look = where(gains, space=space), looks[space]
-        ys = [strategies.index(line["strategy"]) for line in here]
-        lows, highs, means = ([100 * line[of] for line in here] for of in ("low", "high", "mean"))
-        axes.hlines(ys, lows, highs, colors=look.color, linewidth=1.4)
-        axes.plot(means, ys, color=look.color, marker=look.marker, linestyle="")
+        here = where(gains, space=space)
+        series = distinct(here, by)
+        for place, name in enumerate(series):
+            mine, look = [line for line in here if line[by] == name], looks[name]
+            shift = dodged(place, len(series), 0.4)
+            ys = [strategies.index(line["strategy"]) + shift for line in mine]
+            lows, highs, means = (
+                [100 * line[of] for line in mine] for of in ("low", "high", "mean")
+            )
+            axes.hlines(ys, lows, highs, colors=look.color, linewidth=1.4)
+            axes.plot(means, ys, color=look.color, marker=look.marker, linestyle="")
         axes.axvline(0, color=axes.title.get_color(), linewidth=0.8)
         axes.set_ylim(len(strategies) - 0.4, -0.6)
         axes.xaxis.set_major_locator(round_ticks(4))
@@ -101,14 +144,7 @@ def comparisons(lines: list[Line]) -> Iterator[Drawing]:
         axes.set_xlabel(f"points of NDCG@{k}")
     panels[0].set_yticks(range(len(strategies)), map(strategy_name, strategies))
     panels[0].tick_params(axis="y", labelcolor=panels[0].title.get_color())
-    yield Drawing(
-        "comparisons",
-        "comparisons",
-        f"What every strategy adds to {strategy_name(_CHART)}",
-        f"Mean difference in NDCG@{k} over the test users, in points, with its 95 % bootstrap "
-        "interval, user by user; left of 0 the chart is better.",
-        figure,
-    )
+    return figure
 
 
 def _pair(line: Line) -> tuple[str, str]:
@@ -132,7 +168,9 @@ def strata(lines: list[Line]) -> Iterator[Drawing]:
     marks = strategy_marks(chosen)
     for space in distinct(chosen, "space"):
         here = where(chosen, space=space)
-        kinds = distinct(here, "by")
+        kinds = telling(here)
+        if not kinds:
+            continue
         rows = -(-len(kinds) // 2)
         legend = 0.18 * -(-len(marks) // 3) + 0.2
         figure, panels = grid_of_panels(
@@ -164,7 +202,8 @@ def _stratum(axes: Axes, lines: list[Line], title: str, marks: Mapping[str, Mark
     for i, (name, look) in enumerate(marks.items()):
         mine = sorted(where(lines, strategy=name), key=lambda line: int(line["order"]))
         xs = [x + dodged(i, len(marks), 0.44) for x in range(len(mine))]
-        counted = [line["by"] != "country" and line["group"] != "unknown" for line in mine]
+        apart = {"unknown", SMALLER}
+        counted = [line["by"] != "country" and line["group"] not in apart for line in mine]
         known = sum(counted) if all(counted[: sum(counted)]) else 0
         with_intervals(axes, xs[:known], mine[:known], look, linked=True, scale=100)
         with_intervals(axes, xs[known:], mine[known:], look, linked=False, scale=100)

@@ -24,7 +24,7 @@ from gpu_coldstart.reporting.labels import (
     strategy_name,
 )
 from gpu_coldstart.reporting.palette import LIGHT
-from gpu_coldstart.reporting.rows import Line, distinct, where
+from gpu_coldstart.reporting.rows import Line, distinct, large, where
 from gpu_coldstart.reporting.style import Mark, grid_of_panels, legend_of, mark, round_ticks, tidy
 
 __all__ = ["discovery", "exposure", "replay"]
@@ -37,11 +37,9 @@ def exposure(lines: list[Line]) -> Iterator[Drawing]:
     """How popular the recommended tracks are: everybody, and the commonest countries."""
     spaces, marks = distinct(lines, "space"), strategy_marks(lines)
     k = max(distinct(lines, "k"))
-    by_users = sorted(
-        (line for line in where(lines, space=spaces[0], strategy=next(iter(marks)))),
-        key=lambda line: line["country"] != EVERYWHERE,
-    )
-    countries = distinct(by_users, "country")[: 1 + _COUNTRIES]
+    of_one = where(lines, space=spaces[0], strategy=next(iter(marks)))
+    named = [line for line in of_one if line["country"] != EVERYWHERE]
+    countries = [EVERYWHERE, *distinct(large(named), "country")[:_COUNTRIES]]
     step = len(marks) + 1.5
     height = 0.105 * step * len(countries) + 0.2
     legend = 0.18 * -(-len(marks) // 3) + 0.2
@@ -141,6 +139,9 @@ def replay(lines: list[Line]) -> Iterator[Drawing]:
     )
     for measure, row in zip(measures, panels, strict=True):
         for design, axes in zip(designs, row, strict=True):
+            if not where(known, measure=measure, design=design):
+                axes.remove()
+                continue
             tidy(axes, f"{RATE_LABELS.get(measure, measure)}, {design}", lines="x")
             for place, (arm, look) in enumerate(marks.items()):
                 chosen = where(known, measure=measure, design=design, arm=arm)
