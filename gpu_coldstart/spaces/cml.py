@@ -23,7 +23,7 @@ class Cml:
     def check(cls, engine: Engine, logs: Logs, parameters: CmlConfig) -> None:
         """Refuse logs that have nothing to tell apart: see :func:`check_pairs`."""
         del parameters
-        check_pairs(engine, logs, cls.label)
+        check_pairs(engine, logs.history, cls.label)
 
     @classmethod
     def fit(
@@ -40,9 +40,9 @@ class Cml:
         from gpu_coldstart.models.cml import CmlTraining
 
         cls.check(engine, logs, parameters)  # a caller of its own may not have
-        training = CmlTraining(pairs_of(engine, logs), parameters, seed)
+        training = CmlTraining(pairs_of(engine, logs.history), parameters, seed)
         losses: list[float] = []
         for epoch in range(1, parameters.epochs + 1):
             losses.append(training.epoch(epoch))
             progress(epoch, parameters.epochs, f"loss {losses[-1]:.5f}")
-        return Space(cls.name, *placed(engine, logs, training.places), tuple(losses))
+        return Space(cls.name, *placed(engine, logs.history, training.places), tuple(losses))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from gpu_coldstart.config.metric import HlrConfig
 from gpu_coldstart.data.logs import Logs
-from gpu_coldstart.engine.base import Array, Engine
+from gpu_coldstart.engine.base import Csr, Engine
 from gpu_coldstart.spaces.base import Progress, Space
 from gpu_coldstart.spaces.metric import check_pairs, pairs_of, placed
 from gpu_coldstart.spaces.relations import RELATIONS
 from gpu_coldstart.spaces.relations.scoring import Relations
 
-__all__ = ["HlrSpace"]
+__all__ = ["HlrSpace", "learn"]
 
 
 class HlrSpace:
@@ -25,7 +25,7 @@ class HlrSpace:
     def check(cls, engine: Engine, logs: Logs, parameters: HlrConfig) -> None:
         """Refuse logs that have nothing to tell apart: see :func:`check_pairs`."""
         del parameters
-        check_pairs(engine, logs, cls.label)
+        check_pairs(engine, logs.history, cls.label)
 
     @classmethod
     def fit(
@@ -38,24 +38,28 @@ class HlrSpace:
         UserError
             What :meth:`check` refuses.
         """
-        # A saved model knows the space by name, and does without PyTorch.
-        from gpu_coldstart.models.relations import RelationTraining
-
         cls.check(engine, logs, parameters)  # a caller of its own may not have
-        training = RelationTraining(pairs_of(engine, logs), parameters, seed)
-        losses = training.train(progress)
-        tracks, users = placed(engine, logs, training.places.detach())
-        kind = RELATIONS[parameters.relation]
-        keys, memory = (
-            engine.from_torch(each.detach()).copy() if kind.memory else None
-            for each in (training.keys, training.memory)
-        )
-        audience = _audience(engine, logs, users) if kind.audience else None
-        relations = Relations(parameters.relation, parameters.history, keys, memory, audience)
-        return Space(cls.name, tracks, users, losses, relations=relations)
+        return learn(engine, logs.history, parameters, seed, progress)
 
 
-def _audience(engine: Engine, logs: Logs, users: Array) -> Array:
-    """Mean place of the users who streamed each track [tracks, d]; null for none."""
-    once = logs.history.with_data(engine.xp.ones_like(logs.history.data))
-    return engine.pool(engine.transpose(once), users)
+def learn(
+    engine: Engine, history: Csr, parameters: HlrConfig, seed: int, progress: Progress
+) -> Space:
+    """Learn the space from who streamed what [warm users, tracks]."""
+    # A saved model knows the space by name, and does without PyTorch.
+    from gpu_coldstart.models.relations import RelationTraining
+
+    training = RelationTraining(pairs_of(engine, history), parameters, seed)
+    losses = training.train(progress)
+    tracks, users = placed(engine, history, training.places.detach())
+    kind = RELATIONS[parameters.relation]
+    keys, memory = (
+        engine.from_torch(each.detach()).copy() if kind.memory else None
+        for each in (training.keys, training.memory)
+    )
+    audience = None
+    if kind.audience:
+        once = history.with_data(engine.xp.ones_like(history.data))
+        audience = engine.pool(engine.transpose(once), users)
+    relations = Relations(parameters.relation, parameters.history, keys, memory, audience)
+    return Space("hlr", tracks, users, losses, relations=relations)
