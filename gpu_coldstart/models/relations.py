@@ -99,6 +99,7 @@ class RelationTraining:
     places : Tensor [users + tracks, d] of float32
         In the unit ball.
     keys, memory : Tensor [d, N] and [N, d] of float32
+        Each of the N likewise, or relations would grow until nothing else mattered.
     """
 
     def __init__(self, positives: Positives, options: HlrConfig, seed: int):
@@ -214,9 +215,10 @@ class RelationTraining:
         return nn.functional.embedding(rows, self.places)
 
     def _step(self, loss: torch.Tensor) -> None:
-        """A step of Adam, after which places outside the ball are brought back into it."""
+        """A step of Adam, after which what is outside the unit ball is brought back into it."""
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)  # what loss.backward() does, with annotations
         self._optimizer.step()
         with torch.no_grad():
-            self.places.copy_(in_ball(self.places))
+            for each in (self.places, self.keys.T, self.memory):
+                each.copy_(in_ball(each))

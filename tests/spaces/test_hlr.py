@@ -144,6 +144,9 @@ def test_fit(engine: Engine, relation: Any) -> None:
     assert (relations.relation, relations.history) == (relation, 4)
     kind = RELATIONS[relation]
     assert (relations.memory is None, relations.keys is None) == 2 * (not kind.memory,)
+    if kind.memory:
+        keys, memory = engine.to_host(relations.keys), engine.to_host(relations.memory)
+        assert max(np.linalg.norm(keys, axis=0).max(), np.linalg.norm(memory, axis=1).max()) < 1.001
     if kind.audience:
         history = dense(engine, logs.history) > 0
         means = [users[history[:, track]].mean(axis=0) for track in range(12)]
