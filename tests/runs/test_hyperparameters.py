@@ -113,7 +113,7 @@ CASES: dict[str, Case] = {
     "hlr.batch_size": hlr("100"),
     "hlr.epochs": hlr("1"),
     "hlr.held_out": hlr("0.3"),
-    "hlr.patience": hlr("0", learning_rate="10.0", epochs="5"),
+    "hlr.patience": hlr("0", learning_rate="0.3", epochs="5"),
     "new_releases.place": Case("true", SPACE, LOGS, under=UNHEARD),
     "new_releases.sources": Case(
         "genre", SPACE, LOGS, under=UNHEARD | {"new_releases.place": "true"}
