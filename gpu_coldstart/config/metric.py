@@ -79,6 +79,9 @@ class HlrConfig(Parameters):
         Dimension d.
     memories : int
         Slots of the memory that relations are recalled from, in HLR, HLR++ and LRML.
+    key_length : float
+        Greatest length of the memory's keys. Short ones recall nearly the same for every pair; long
+        ones tell pairs apart, and may fit those that are learned at the cost of others.
     history : int
         Streamed tracks of a user that a relation looks at: drawn in training; of a cold user, the
         most streamed of the registration day. For TransCF also the users of a track, in training.
@@ -102,6 +105,7 @@ class HlrConfig(Parameters):
     relation: Annotated[RelationName, Choices(get_args(RelationName))] = "hlr"
     dimension: Annotated[Count, Searched(32, 256, log=True)] = 100
     memories: Annotated[Count, Searched(5, 50, log=True)] = 20
+    key_length: Annotated[Positive, Searched(1, 20, log=True)] = 1.0
     history: Annotated[Count, Searched(5, 100, log=True)] = 10
     margin: Annotated[Positive, Searched(0.1, 2, log=True)] = 0.5
     regularization: Annotated[NonNegative, Searched(0.001, 1, log=True)] = 0.1

@@ -99,7 +99,7 @@ class RelationTraining:
     places : Tensor [users + tracks, d] of float32
         In the unit ball.
     keys, memory : Tensor [d, N] and [N, d] of float32
-        Each of the N likewise, or relations would grow until nothing else mattered.
+        Each slot likewise, and each key no longer than it may be.
     """
 
     def __init__(self, positives: Positives, options: HlrConfig, seed: int):
@@ -215,10 +215,12 @@ class RelationTraining:
         return nn.functional.embedding(rows, self.places)
 
     def _step(self, loss: torch.Tensor) -> None:
-        """A step of Adam, after which what is outside the unit ball is brought back into it."""
+        """A step of Adam, after which what has become too long is shortened."""
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)  # what loss.backward() does, with annotations
         self._optimizer.step()
         with torch.no_grad():
-            for each in (self.places, self.keys.T, self.memory):
+            longest = self._options.key_length
+            self.keys.copy_(longest * in_ball(self.keys.T / longest).T)
+            for each in (self.places, self.memory):
                 each.copy_(in_ball(each))

@@ -106,6 +106,7 @@ CASES: dict[str, Case] = {
     "hlr.relation": Case("hlr++", LISTS, LOGS, "hlr", **only("full")),
     "hlr.dimension": hlr("6"),
     "hlr.memories": hlr("3"),
+    "hlr.key_length": hlr("0.1"),
     "hlr.history": Case("2", LISTS, LOGS, "hlr", **only("full")),
     "hlr.margin": hlr("0.1"),
     "hlr.regularization": hlr("9.0", relation="transcf"),
