@@ -40,8 +40,8 @@ class ColdStart:
     Parameters
     ----------
     space : str
-        Embedding space: ``"tt-svd"``, ``"ut-als"``, ``"cml"``, or one that an installed package
-        adds.
+        Embedding space: ``"tt-svd"``, ``"ut-als"``, ``"cml"``, ``"hlr"``, or one that an installed
+        package adds.
     strategies : sequence of str, or dict
         Strategies to prepare (default: all); or a dict of their settings, as for other sections.
     engine : str or Engine

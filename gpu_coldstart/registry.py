@@ -39,7 +39,7 @@ class Registry:
     Examples
     --------
     >>> SPACES.builtin
-    ('tt-svd', 'ut-als', 'cml')
+    ('tt-svd', 'ut-als', 'cml', 'hlr')
     """
 
     def __init__(
@@ -164,6 +164,7 @@ SPACES = Registry(
         "tt-svd": "gpu_coldstart.spaces.tt_svd:TtSvd",
         "ut-als": "gpu_coldstart.spaces.ut_als:UtAls",
         "cml": "gpu_coldstart.spaces.cml:Cml",
+        "hlr": "gpu_coldstart.spaces.hlr:HlrSpace",
     },
     ("Parameters", "fit"),
 )

@@ -33,6 +33,7 @@ def another(key: str, value: Any) -> Any:
         "split.warm_until": "all",
         "tt_svd.history": "streams",
         "cml.sampler": "popular",
+        "hlr.relation": "lrml",
         "new_releases.sources": ("genre", "album"),
         "segments.popularity": "listens",
         "features.pooling": "distinct",

@@ -55,7 +55,7 @@ from gpu_coldstart.config.components import (
     TtSvdConfig,
     UtAlsConfig,
 )
-from gpu_coldstart.config.metric import CmlConfig
+from gpu_coldstart.config.metric import CmlConfig, HlrConfig
 from gpu_coldstart.config.streams import GateConfig, TrackSoftmaxConfig
 from gpu_coldstart.config.tuning import TuningConfig
 from gpu_coldstart.datasets.synthetic.world import World
@@ -207,7 +207,7 @@ class SharedStrategies(Parameters):
         Which to run, in the order of the results table; Best and those of the paper unless given.
     similarity : {"cosine", "inner"}
         Between a user's and a track's embedding, wherever tracks are retrieved by embedding; in CML
-        that is the distance, whatever is chosen here.
+        and HLR that is the distance, whatever is chosen here.
     exclude_seen : bool
         Do not recommend what the user streamed on registration day.
     """
@@ -338,7 +338,7 @@ class Config(Parameters):
         Where the other values came from; it changes nothing by itself.
     seed : int
         Of the synthetic world and of every random choice in the method.
-    spaces : tuple of {"tt-svd", "ut-als", "cml"}
+    spaces : tuple of {"tt-svd", "ut-als", "cml", "hlr"}
     model : str
         The network, ``"mlp"`` or one that an installed package adds.
     """
@@ -363,6 +363,7 @@ class Config(Parameters):
     ut_als: UtAlsConfig = UtAlsConfig()
     tt_svd: TtSvdConfig = TtSvdConfig()
     cml: CmlConfig = CmlConfig()
+    hlr: HlrConfig = HlrConfig()
     new_releases: NewReleasesConfig = NewReleasesConfig()
     segments: SegmentsConfig = SegmentsConfig()
     features: FeaturesConfig = FeaturesConfig()

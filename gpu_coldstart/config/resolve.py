@@ -30,6 +30,8 @@ _PRESET_VALUES: dict[str, dict[str, Any]] = {
         "tt_svd.min_count": 1,
         "tt_svd.oversamples": 10,
         "cml.dimension": 24,
+        "hlr.dimension": 24,
+        "hlr.batch_size": 64,
         "mlp.epochs": 5,
         "mlp.epochs_tt_svd": 5,
         "mlp.epochs_ut_als": 5,

@@ -12,7 +12,7 @@ from gpu_coldstart.config.metric import CmlConfig
 from gpu_coldstart.models.negatives import Candidates, Positives, Unstreamed, similarity_weights
 from gpu_coldstart.profiling import primitive
 
-__all__ = ["CmlTraining", "cml_loss", "nearest"]
+__all__ = ["CmlTraining", "cml_loss", "in_ball", "nearest", "reseed"]
 
 _DRAWN_AT_ONCE = 1 << 18
 """Pairs; what is drawn for more would take much memory."""
@@ -109,10 +109,10 @@ class CmlTraining:
         self._n_users, device = len(left), positives.tracks.device
         # Draws on the device itself; each epoch seeds it anew.
         self._generator = torch.Generator(device)
-        self._reseed(0)
+        reseed(self._generator, seed, 0)
         size = (self._n_users + positives.n_tracks, options.dimension)
         drawn = torch.randn(size, generator=self._generator, device=device)
-        self.places = _in_ball(drawn / options.dimension**0.5)
+        self.places = in_ball(drawn / options.dimension**0.5)
         self._squares = torch.zeros_like(self.places)  # AdaGrad's, of all gradients so far
         self._gradient = torch.zeros_like(self.places)  # null but within a step
 
@@ -124,7 +124,7 @@ class CmlTraining:
     @primitive("epoch")
     def epoch(self, epoch: int) -> float:
         """One pass over the pairs, from 1, in a fresh order; returns the mean loss on the way."""
-        self._reseed(epoch)
+        reseed(self._generator, self._seed, epoch)
         n, size, device = self.n_pairs, self._options.batch_size, self._pairs.device
         order = torch.randperm(n, generator=self._generator, device=device)
         total = torch.zeros((), dtype=torch.float64, device=device)
@@ -132,10 +132,6 @@ class CmlTraining:
             for users, tracks, negatives in self._batches(block):
                 total += self._learn(users, tracks, negatives) * len(users)
         return float(total) / n
-
-    def _reseed(self, epoch: int) -> None:
-        state = np.random.SeedSequence((self._seed, epoch)).generate_state(1)
-        self._generator.manual_seed(int(state[0]))
 
     def _batches(
         self, pairs: torch.Tensor
@@ -207,10 +203,16 @@ class CmlTraining:
         squares = self._squares[rows].addcmul_(slope, slope)
         self._squares[rows] = squares
         moved = slope.div_(squares.sqrt_().add_(_EPSILON)).mul_(options.learning_rate)
-        self.places[rows] = _in_ball(places.detach() - moved)
+        self.places[rows] = in_ball(places.detach() - moved)
         return loss.detach()
 
 
-def _in_ball(places: torch.Tensor) -> torch.Tensor:
+def reseed(generator: torch.Generator, seed: int, epoch: int) -> None:
+    """Let a generator begin anew, in each epoch of each seed by another state."""
+    state = np.random.SeedSequence((seed, epoch)).generate_state(1)
+    generator.manual_seed(int(state[0]))
+
+
+def in_ball(places: torch.Tensor) -> torch.Tensor:
     """Places of a length above 1 made unit."""
     return places / places.square().sum(dim=1, keepdim=True).sqrt_().clamp_(min=1)

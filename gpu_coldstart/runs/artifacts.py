@@ -11,6 +11,7 @@ import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import UnionType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -230,10 +231,12 @@ def _build(
     for item in dataclasses.fields(kind):
         name = f"{prefix}{item.name}"
         hint = hints[item.name]
+        if isinstance(hint, UnionType):  # with None, which is a value if it is there
+            hint = typing.get_args(hint)[0]
         if name in tensors:
             on_host = hint == HostArray
             fields[item.name] = tensors[name] if on_host else engine.asarray(tensors[name])
-        elif dataclasses.is_dataclass(hint):
+        elif dataclasses.is_dataclass(hint) and name not in values:
             fields[item.name] = _build(engine, hint, f"{name}.", tensors, values)
         elif dataclasses.is_dataclass(each := (*typing.get_args(hint), None)[0]):
             inner = (key.removeprefix(f"{name}.") for key in tensors if key.startswith(f"{name}."))

@@ -10,7 +10,7 @@ A bundle is a directory:
 ``config.toml``
     Every parameter.
 ``model.safetensors``
-    Embeddings, segments, popularity, demographic means, scaler, ids.
+    Embeddings, relations, segments, popularity, demographic means, scaler, ids.
 ``network.safetensors``
     Weights of the network, batch normalisation folded into them.
 ``strategies/NAME.safetensors``
@@ -39,7 +39,7 @@ from gpu_coldstart.runs.artifacts import TEMPORARY, guarded, write_atomically
 
 __all__ = ["INDEX", "PREVIOUS", "SCHEMA", "opened", "read", "write"]
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of the format; bundles of other versions are refused."""
 
 INDEX = "bundle.json"

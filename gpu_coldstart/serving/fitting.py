@@ -113,6 +113,7 @@ def _gathered(flow: Flow, given: Given, name: str, source: str) -> Fitted:
         context.chart,
         Entities.of(engine, logs),
         Offer.fit(engine, logs, space, config.carousels),
+        space.relations,
     )
     about = {
         "space": space.name,

@@ -15,6 +15,7 @@ from gpu_coldstart.engine.base import Array, Csr, Engine, Feedforward
 from gpu_coldstart.features import FeatureBuilder
 from gpu_coldstart.registry import STRATEGIES
 from gpu_coldstart.runs.artifacts import decode, encode, parquet_bytes, read_table
+from gpu_coldstart.spaces.relations.scoring import Relations
 from gpu_coldstart.spaces.similarity import similarity_in
 from gpu_coldstart.strategies import Context, Strategy
 from gpu_coldstart.strategies.carousels import Offer
@@ -54,6 +55,8 @@ class Model:
     entities : Entities
     offer : Offer
         Playlists for carousels.
+    relations : Relations or None
+        What scores tracks for a user, where the space has it.
     """
 
     space: str
@@ -63,6 +66,7 @@ class Model:
     chart: Array
     entities: Entities
     offer: Offer
+    relations: Relations | None = None
 
     @property
     def tracks(self) -> Array:
@@ -148,6 +152,7 @@ def loaded(
         model.chart,
         similarity_in(model.space, config.strategies.similarity),
         config.seed,
+        model.relations,
     )
     kinds = {name: STRATEGIES.get(name).State for name in strategies.with_experts(config)}
     states = {

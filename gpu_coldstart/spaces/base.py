@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from gpu_coldstart.engine.base import Array
+from gpu_coldstart.spaces.relations.scoring import Relations
 
 __all__ = ["Progress", "Space", "silent", "unit_rows"]
 
@@ -27,16 +28,18 @@ class Space:
     ----------
     name : str
     tracks : Array [tracks, d] of float32
-        UT-ALS: as factorised. TT-SVD: unit, or null for a track in no collection with others. CML:
-        in the unit ball, or null for a track that nobody streamed.
+        UT-ALS: as factorised. TT-SVD: unit, or null for a track in no collection with others. CML
+        and HLR: in the unit ball, or null for a track that nobody streamed.
         Tracks without history have the place that
         :func:`gpu_coldstart.spaces.new_releases.place` gave them, if any.
     users : Array [warm users, d] of float32
-        Unit; CML: in the unit ball.
+        Unit; CML and HLR: in the unit ball.
     losses : tuple of float
         Objective after each iteration, where the space is fitted by iterations.
     notes : tuple of str
         Caveats for the reader of the results.
+    relations : Relations or None
+        What scores tracks for a user, where that takes more than their places.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Space:
     users: Array
     losses: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
+    relations: Relations | None = None
 
     @property
     def dimension(self) -> int:

@@ -17,6 +17,7 @@ from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.segments import Segments
 from gpu_coldstart.spaces import Progress, Space
+from gpu_coldstart.spaces.relations.scoring import Relations
 from gpu_coldstart.spaces.similarity import as_items, as_places
 from gpu_coldstart.strategies.blending import Blending, Part
 
@@ -28,6 +29,7 @@ __all__ = [
     "Strategy",
     "Users",
     "favourites",
+    "highest",
 ]
 
 
@@ -66,6 +68,8 @@ class Context:
         Between places in the space and tracks.
     seed : int
         Of every random choice of a strategy.
+    relations : Relations or None
+        What scores tracks for a user, where the space has it.
     """
 
     engine: Engine
@@ -75,6 +79,7 @@ class Context:
     chart: Array
     similarity: str = "cosine"
     seed: int = 0
+    relations: Relations | None = None
 
     @classmethod
     def of(
@@ -98,9 +103,8 @@ class Context:
         """
         total = logs.n_warm if popularity == "members" else max(1, logs.plays.nnz)
         chart = (logs.popularity.astype(engine.xp.float32) / total).astype(engine.xp.float32)
-        return cls(
-            engine, space.tracks, segments.centroids, segments.shares, chart, similarity, seed
-        )
+        cut = segments.centroids, segments.shares
+        return cls(engine, space.tracks, *cut, chart, similarity, seed, space.relations)
 
     @property
     def n_tracks(self) -> int:
@@ -321,6 +325,19 @@ def favourites(context: Context, shares: Csr, segments: Array, k: int) -> Rankin
     met, place = context.engine.xp.unique(segments, return_inverse=True)
     tracks, scores = context.engine.row_top(context.engine.take_rows(shares, met), k)
     return Ranking(tracks[place], scores[place])
+
+
+def highest(xp: Any, scores: Array, k: int) -> tuple[Array, Array]:
+    """The ``k`` tracks of each row of scores [n, tracks] that are highest, best first.
+
+    Returns
+    -------
+    tracks : Array [n, k] of int32
+    scores : Array [n, k] of float32
+    """
+    scores = scores.astype(xp.float32)
+    order = xp.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return order.astype(xp.int32), xp.take_along_axis(scores, order, 1)
 
 
 class Retriever:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpu_coldstart.strategies.base import Context, Ranking, Retriever, Strategy, Users
+from gpu_coldstart.batches import by_batches
+from gpu_coldstart.engine.base import Array
+from gpu_coldstart.strategies.base import Context, Ranking, Retriever, Strategy, Users, highest
 
 __all__ = ["FullyPersonalized"]
 
@@ -12,7 +14,8 @@ __all__ = ["FullyPersonalized"]
 class FullyPersonalized(Strategy):
     """Nearest tracks to the prediction, by cosine (the paper) or inner product (the release).
 
-    That is the score.
+    That is the score. In a space with relations, tracks are scored by the user's relation to each,
+    in which what the user streamed that day takes part.
     """
 
     name = "full"
@@ -24,4 +27,14 @@ class FullyPersonalized(Strategy):
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
-        return Ranking(*self._retriever.rank(users.predicted, k))
+        if self.context.relations is None:
+            return Ranking(*self._retriever.rank(users.predicted, k))
+        context, engine, relations = self.context, self.context.engine, self.context.relations
+
+        def top(some: slice) -> tuple[Array, Array]:
+            part = users.take(some)
+            streamed = part.streamed(context)
+            scores = relations.scores(engine, context.tracks, part.predicted, streamed)
+            return highest(engine.xp, scores, k)
+
+        return Ranking(*by_batches(engine.xp, len(users), top, size=engine.users_at_once))

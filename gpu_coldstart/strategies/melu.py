@@ -21,7 +21,7 @@ from gpu_coldstart.engine.base import Array, Feedforward
 from gpu_coldstart.engine.types import Dense
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.spaces import Progress, unit_rows
-from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
+from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users, highest
 from gpu_coldstart.strategies.placed import PlacedSemi
 from gpu_coldstart.strategies.tuning import best_epoch
 
@@ -146,9 +146,7 @@ class MeluFull(Strategy):
         xp = self.context.engine.xp
 
         def top(scores: Array) -> tuple[Array, Array]:
-            scores = scores.astype(xp.float32)
-            order = xp.argsort(-scores, axis=1, kind="stable")[:, :k]
-            return order.astype(xp.int32), xp.take_along_axis(scores, order, 1)
+            return highest(xp, scores, k)
 
         return Ranking(*self.scored(users.registrations, users.inputs, users.numbers, top))
 

@@ -21,11 +21,12 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-from gpu_coldstart.config.metric import CmlConfig
+from gpu_coldstart.config.metric import CmlConfig, HlrConfig
 from gpu_coldstart.config.parameters import Config, SplitConfig
 from gpu_coldstart.runs.checkpoint import FileCheckpoint
 from gpu_coldstart.spaces import silent
 from gpu_coldstart.spaces.cml import Cml
+from gpu_coldstart.spaces.hlr import HlrSpace
 from tests.rehearsal.install import rehearsed
 from tests.rehearsal.record import Stage, Transfer
 from tests.rehearsal.test_flow import one_thread, run
@@ -230,20 +231,34 @@ def test_more_users_make_no_more_crossings(rehearsal: tuple[Path, Stage], tmp_pa
     assert most[0] < most[1]  # the world is larger
 
 
-@pytest.mark.parametrize("sampler", ["uniform", "two-stage"])
-def test_cml_learns_on_the_device(sampler: Any) -> None:
-    """What crosses crosses once an epoch, however many steps it has."""
+def crossings(space: Any, options: Any) -> Counter[str]:
+    """Where something crosses as a space is learned: however many steps an epoch has, the same."""
     with rehearsed() as stage:
         engine = importlib.import_module("gpu_coldstart.engine.cuda.engine").CudaEngine()
         logs = some_world(0).logs(engine, Config(split=SplitConfig(warm_until="all")))
-        crossings = []
+        met = []
         for size in (4, 4096):
             stage.transfers.clear()
-            options = CmlConfig(sampler=sampler, dimension=4, batch_size=size, epochs=3)
             with told(stage):
-                Cml.fit(engine, logs, options, 0, silent)
-            crossings.append(Counter((moved.kind, moved.where) for moved in stage.transfers))
-    assert crossings[0] == crossings[1]
+                space.fit(engine, logs, options.replace(batch_size=size, epochs=3), 0, silent)
+            met.append(Counter((moved.kind, moved.where) for moved in stage.transfers))
+    assert met[0] == met[1]
+    return Counter(where for kind, where in met[0].elements() if "/models/" in where)
+
+
+@pytest.mark.parametrize("sampler", ["uniform", "two-stage"])
+def test_cml_learns_on_the_device(sampler: Any) -> None:
+    inside = crossings(Cml, CmlConfig(sampler=sampler, dimension=4))
     methods = {"epoch", "_batches"} if sampler == "two-stage" else {"epoch"}
-    inside = {where for kind, where in crossings[0] if "/models/" in where}
-    assert inside == {f"gpu_coldstart/models/cml.py:CmlTraining.{name}" for name in methods}
+    assert {*inside} == {f"gpu_coldstart/models/cml.py:CmlTraining.{name}" for name in methods}
+
+
+@pytest.mark.parametrize("relation", ["hlr++", "transcf"])
+def test_relations_are_learned_on_the_device(relation: Any) -> None:
+    inside = crossings(HlrSpace, HlrConfig(relation=relation, dimension=4))
+    where = "gpu_coldstart/models/relations.py:"
+    rows = 2 if relation == "transcf" else 1  # users', and tracks'
+    assert inside == {
+        f"{where}Neighbours.__init__": rows,
+        f"{where}RelationTraining._mean_loss": 2 * 3,
+    }

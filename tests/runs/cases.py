@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gpu_coldstart.registry import section
@@ -122,6 +122,10 @@ def svd(value: str) -> Case:
 def cml(value: str, **under: str) -> Case:
     under = {f"cml.{key}": under[key] for key in under}
     return Case(value, SPACE, LOGS, space="cml", under=under)
+
+
+def hlr(value: str, **under: str) -> Case:
+    return replace(cml(value), space="hlr", under={f"hlr.{key}": under[key] for key in under})
 
 
 def mlp(value: str, **under: str) -> Case:

@@ -30,6 +30,7 @@ from tests.runs.cases import (
     cml,
     dropoutnet,
     gate,
+    hlr,
     melu,
     mlp,
     of_content,
@@ -101,6 +102,19 @@ CASES: dict[str, Case] = {
     "cml.learning_rate": cml("0.01"),
     "cml.batch_size": cml("64"),
     "cml.epochs": cml("1"),
+    # Two are part of what is saved, so that lists have to show them.
+    "hlr.relation": Case("hlr++", LISTS, LOGS, "hlr", **only("full")),
+    "hlr.dimension": hlr("6"),
+    "hlr.memories": hlr("3"),
+    "hlr.key_length": hlr("0.1"),
+    "hlr.history": Case("2", LISTS, LOGS, "hlr", **only("full")),
+    "hlr.margin": hlr("0.1"),
+    "hlr.regularization": hlr("9.0", relation="transcf"),
+    "hlr.learning_rate": hlr("0.01"),
+    "hlr.batch_size": hlr("100"),
+    "hlr.epochs": hlr("1"),
+    "hlr.held_out": hlr("0.3"),
+    "hlr.patience": hlr("0", learning_rate="0.3", epochs="5"),
     "new_releases.place": Case("true", SPACE, LOGS, under=UNHEARD),
     "new_releases.sources": Case(
         "genre", SPACE, LOGS, under=UNHEARD | {"new_releases.place": "true"}

@@ -63,7 +63,7 @@ def test_it_has_the_settings_that_are_not_the_defaults(exported: Path, text: str
     told = {key for key in told if not key.startswith("---")}
     changed = {key for key, value in flat(config).items() if value != usual[key]}
     assert told < changed
-    others = ("world.", "ut_als.", "cml.", "dataset", "preset", "spaces")
+    others = ("world.", "ut_als.", "cml.", "hlr.", "dataset", "preset", "spaces")
     assert {key for key in changed - told if not key.startswith(others)} == set()
     assert settings["`segments.k`"] == ["6", "0"]
     assert "cut into 6 segments" in text

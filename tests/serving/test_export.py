@@ -6,11 +6,13 @@ import io
 import json
 import shutil
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -21,6 +23,7 @@ from gpu_coldstart.cli.main import main
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.serving import bundle
 from gpu_coldstart.serving.card import CARD
+from gpu_coldstart.strategies.full import FullyPersonalized
 from tests.builtin import EVERY_STRATEGY
 from tests.rehearsal.install import rehearsed
 from tests.runs.helpers import Result, Tables, command, manifest, refused, results, synthetic
@@ -81,15 +84,36 @@ def test_on_the_gpu_it_recommends_the_same(plain: Path, tables: Tables, tmp_path
     np.testing.assert_allclose(found["score"], wanted["score"], atol=1e-5)
 
 
-def test_in_cml_run_and_bundle_recommend_the_nearest(tables: Tables, tmp_path: Path) -> None:
-    out = ran(tables, tmp_path, "--space", "cml", "--strategies", "full")
-    ColdStart.from_run(out, engine="cpu").save(tmp_path / "bundle")
-    loaded = ColdStart.load(tmp_path / "bundle", engine="cpu")
-    lists = pq.read_table(out / "recommendations/cml/full.parquet")
+def answered(out: Path, tables: Tables, bundle: Path) -> tuple[ColdStart, pa.Table]:
+    """The model of a run with ``full``, and the run's lists, after a check that they agree."""
+    space = next((out / "recommendations").iterdir()).name
+    ColdStart.from_run(out, engine="cpu").save(bundle)
+    loaded = ColdStart.load(bundle, engine="cpu")
+    lists = pq.read_table(out / f"recommendations/{space}/full.parquet")
     tested = lists.filter(pc.equal(lists["cohort"].cast("string"), "test"))
     order = [("user_id", "ascending"), ("rank", "ascending")]
     answer = loaded.recommend(*first_day(tables, "test"), k=10).sort_by(order)
     assert answer["track_id"].equals(tested.sort_by(order)["track_id"])
+    return loaded, tested
+
+
+def test_with_relations_run_and_bundle_recommend_the_same(tables: Tables, tmp_path: Path) -> None:
+    """Lists follow from what users streamed that day, and not from where they are alone."""
+    out = ran(tables, tmp_path, "--space", "hlr", "--strategies", "full")
+    loaded, tested = answered(out, tables, tmp_path / "bundle")
+    context = loaded.fitted.context
+    assert context.relations is not None
+    _, batch = loaded._users(*first_day(tables, "test"))
+    without = replace(loaded.fitted.strategies["full"].context, relations=None)
+    nearest = FullyPersonalized(without).recommend(batch, 10).tracks
+    ids = loaded.fitted.model.entities.track_ids[nearest]
+    assert set(tested["track_id"].to_pylist()) & set(ids.ravel().tolist())
+    assert tested["track_id"].to_pylist() != ids.ravel().tolist()
+
+
+def test_in_cml_run_and_bundle_recommend_the_nearest(tables: Tables, tmp_path: Path) -> None:
+    out = ran(tables, tmp_path, "--space", "cml", "--strategies", "full")
+    _, tested = answered(out, tables, tmp_path / "bundle")
 
     def learned(name: str) -> dict[str, Any]:
         return load((out / f"artifacts/cml/{name}.safetensors").read_bytes())
