@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,67 @@ from gpu_coldstart.evaluation.examples import EntityNames, chosen, first_day
 from gpu_coldstart.evaluation.exposure import ranks_of
 from gpu_coldstart.evaluation.groups import interaction_groups
 from gpu_coldstart.evaluation.measures import hits_of
+from gpu_coldstart.evaluation.tables import Table, arrays, assemble
 from gpu_coldstart.features import age_class_names, age_classes
-from gpu_coldstart.runs.making import Prepared, Recommendations
+from gpu_coldstart.models import Network
+from gpu_coldstart.models.feedforward import feedforward
+from gpu_coldstart.runs import paths
+from gpu_coldstart.runs.artifacts import parquet_bytes, read_table
+from gpu_coldstart.runs.making import Prepared, Recommendations, Tables
+from gpu_coldstart.runs.stages import Codec, Given, Stage
 from gpu_coldstart.serving.reasons import reasons_of
 from gpu_coldstart.strategies import Context, Users
 
-__all__ = ["example_rows"]
+__all__ = ["Sources", "example_rows", "examples_stage"]
 
 _REASONS = 4
 """Reasons of each kind, the strongest."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The stages that users are shown from: the data, and those of one space.
+
+    Attributes
+    ----------
+    states, made : mapping of strategy to Stage
+        What strategies learned of their own, and their lists.
+    """
+
+    data: Stage[tuple[Logs, GroundTruth]]
+    prepared: Stage[Prepared]
+    network: Stage[Network]
+    described: Stage[Tables]
+    states: Mapping[str, Stage[Any]]
+    made: Mapping[str, Stage[Recommendations]]
+
+
+def examples_stage(engine: Engine, config: Config, space: str, of: Sources) -> Stage[Table]:
+    """Some test users up close, with the reasons for their lists."""
+    path = paths.examples(space)
+
+    def make(given: Given) -> Table:
+        rows = example_rows(
+            config,
+            given[of.prepared],
+            given[of.data][1],
+            made={way: given[stage] for way, stage in of.made.items()},
+            states={way: given[stage] for way, stage in of.states.items()},
+            network=feedforward(engine, given[of.network].model),
+            described=given[of.described][paths.descriptions(space)],
+        )
+        return assemble("examples", ({"space": space} | row for row in rows))
+
+    return Stage(
+        f"{space}/examples",
+        make,
+        Codec(
+            lambda given, table: {path: parquet_bytes(arrays("examples", table))},
+            lambda files: read_table(files[path]).to_pydict(),
+        ),
+        (of.data, of.prepared, of.network, of.described, *of.states.values(), *of.made.values()),
+        ("seed", "evaluation.k", "features.age_classes"),
+    )
 
 
 def example_rows(

@@ -8,7 +8,7 @@ Each declares its inputs, the settings it reads and the files it leaves.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,63 +18,19 @@ from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Engine
-from gpu_coldstart.evaluation.tables import Table, arrays, assemble
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.models import Checkpoint, Network
-from gpu_coldstart.models.feedforward import feedforward
 from gpu_coldstart.registry import STRATEGIES, section
 from gpu_coldstart.runs import making, paths
-from gpu_coldstart.runs.artifacts import decode, encode, parquet_bytes, read_table
-from gpu_coldstart.runs.examples import example_rows
+from gpu_coldstart.runs.artifacts import decode, encode
+from gpu_coldstart.runs.examples import Sources, examples_stage
+from gpu_coldstart.runs.learned import Learned
 from gpu_coldstart.runs.making import TABLES, Predictions, Prepared, Recommendations, Tables
 from gpu_coldstart.runs.stages import Codec, Given, Stage
 
-__all__ = ["Flow", "Learned"]
+__all__ = ["Flow"]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Learned:
-    """The stages of one embedding space.
-
-    Attributes
-    ----------
-    states : dict of strategy to Stage
-        Of the strategies that learn something of their own.
-    warm, examples, carousels : Stage or None
-        None where they are not asked for.
-    """
-
-    space: Stage[spaces.Space]
-    segments: Stage[segments.Segments]
-    descriptions: Stage[Tables]
-    inputs: Stage[Inputs]
-    network: Stage[Network]
-    predictions: Stage[Predictions]
-    warm: Stage[Predictions] | None
-    prepared: Stage[Prepared]
-    states: dict[str, Stage[Any]]
-    strategies: dict[str, Stage[Recommendations]]
-    examples: Stage[Table] | None
-    carousels: Stage[Tables] | None
-
-    def __iter__(self) -> Iterator[Stage[Any]]:
-        """All of them, each after its inputs."""
-        yield from (self.space, self.segments, self.descriptions, self.inputs, self.network)
-        yield self.predictions
-        if self.warm is not None:
-            yield self.warm
-        yield self.prepared
-        left = dict(self.states)
-        for stage in self.strategies.values():
-            for name in [name for name, state in left.items() if state in stage.inputs]:
-                yield left.pop(name)
-            yield stage
-        if self.examples is not None:
-            yield self.examples
-        if self.carousels is not None:
-            yield self.carousels
 
 
 class Flow:
@@ -224,7 +180,12 @@ class Flow:
             prepared,
             states,
             made,
-            self._exemplifying(name, prepared, network, described, states=states, made=made)
+            examples_stage(
+                self.engine,
+                config,
+                name,
+                Sources(self.data, prepared, network, described, states, made),
+            )
             if analysed
             else None,
             self._showing(name, prepared) if config.carousels.playlists else None,
@@ -393,42 +354,6 @@ class Flow:
             making.recommendations_codec(space, name),
             (self.data, prepared, *learned.values()),
             self._section("evaluation.k", "strategies.exclude_seen") + self._of_strategy(name),
-        )
-
-    def _exemplifying(
-        self,
-        name: str,
-        prepared: Stage[Prepared],
-        network: Stage[Network],
-        described: Stage[Tables],
-        *,
-        states: Mapping[str, Stage[Any]],
-        made: Mapping[str, Stage[Recommendations]],
-    ) -> Stage[Table]:
-        """Some test users up close, with the reasons for their lists."""
-        path, engine = paths.examples(name), self.engine
-
-        def make(given: Given) -> Table:
-            rows = example_rows(
-                self.config,
-                given[prepared],
-                given[self.data][1],
-                made={way: given[stage] for way, stage in made.items()},
-                states={way: given[stage] for way, stage in states.items()},
-                network=feedforward(engine, given[network].model),
-                described=given[described][paths.descriptions(name)],
-            )
-            return assemble("examples", ({"space": name} | row for row in rows))
-
-        return Stage(
-            f"{name}/examples",
-            make,
-            Codec(
-                lambda given, table: {path: parquet_bytes(arrays("examples", table))},
-                lambda files: read_table(files[path]).to_pydict(),
-            ),
-            (self.data, prepared, network, described, *states.values(), *made.values()),
-            self._section("seed", "evaluation.k", "features.age_classes"),
         )
 
     def _showing(self, name: str, prepared: Stage[Prepared]) -> Stage[Tables]:

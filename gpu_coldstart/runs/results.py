@@ -18,7 +18,7 @@ from gpu_coldstart.evaluation.new_releases import Audience, new_releases
 from gpu_coldstart.evaluation.tables import rows_of
 from gpu_coldstart.registry import STRATEGIES
 from gpu_coldstart.runs import paths
-from gpu_coldstart.runs.flow import Learned
+from gpu_coldstart.runs.learned import Learned
 from gpu_coldstart.runs.stages import Given
 from gpu_coldstart.spaces.similarity import similarity_in
 from gpu_coldstart.strategies.carousels import ARMS

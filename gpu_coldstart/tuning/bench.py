@@ -17,7 +17,8 @@ from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.engine.base import Engine, HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.runs.artifacts import lacks_memory
-from gpu_coldstart.runs.flow import Flow, Learned
+from gpu_coldstart.runs.flow import Flow
+from gpu_coldstart.runs.learned import Learned
 from gpu_coldstart.runs.making import check_settings
 from gpu_coldstart.runs.stages import Given, Stage
 from gpu_coldstart.runs.store import Manifest, RunDirectory
