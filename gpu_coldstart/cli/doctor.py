@@ -27,6 +27,7 @@ _EXTRAS = {
     "cpu": "run, recommend, report",
     "serve": "serve, demo, load-store",
     "tune": "tune",
+    "audio": "artists",
     "docs": "make docs, the site of the documentation",
     "bench": "bench, against other libraries",
     "test": "the tests",
