@@ -10,7 +10,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from gpu_coldstart.artists.measures import adjusted_rand_index
 from gpu_coldstart.engine.types import HostArray
 
-__all__ = ["clusters", "fit_threshold", "merged"]
+__all__ = ["clusters", "divided", "fit_threshold", "merged"]
 
 _THRESHOLDS = 32
 _MOST_MERGED = 3
@@ -39,6 +39,21 @@ def clusters(places: HostArray, threshold: float, least: int = 1) -> HostArray:
     [0, 0, 0, 0]
     """
     return _by_size(_joined(places, _cut(_tree(places), len(places), threshold), least))
+
+
+def divided(places: HostArray, n: int) -> HostArray:
+    """At most ``n`` average-linkage clusters, for those who know how many there are.
+
+    Returns
+    -------
+    HostArray [tracks] of int64
+
+    Examples
+    --------
+    >>> divided(np.array([[0.0], [5.0], [5.1], [9.0]]), 2).tolist()
+    [1, 0, 0, 0]
+    """
+    return _by_size(fcluster(_tree(places), n, "maxclust").astype(np.int64) - 1)
 
 
 def _tree(places: HostArray) -> HostArray:
@@ -73,28 +88,25 @@ def _by_size(parts: HostArray) -> HostArray:
     return rank[inverse].astype(np.int64)
 
 
-def fit_threshold(places: HostArray, artists: HostArray, groups: Sequence[HostArray]) -> float:
+def fit_threshold(groups: Sequence[tuple[HostArray, HostArray]]) -> float:
     """The threshold with the largest mean adjusted Rand index over groups of tracks.
 
     Groups of one artist count as much, all together, as those of two, and those of more.
 
     Parameters
     ----------
-    places : HostArray [tracks, d] of float32
-    artists : HostArray [tracks] of int64
-    groups : sequence of HostArray of int64
-        Numbers of tracks, of one artist or several as one.
+    groups : sequence of (places, artists)
+        Places [tracks, d] of float32, and artists [tracks] of int64, of one or several as one.
     """
-    trees = [_tree(places[group]) for group in groups]
+    trees = [_tree(places) for places, _ in groups]
     heights = np.unique(np.concatenate([tree[:, 2] for tree in trees]))
     between = (heights[1:] + heights[:-1]) / 2
     tried = np.concatenate([heights[:1] / 2, between, heights[-1:] * 2])
     if len(tried) > _THRESHOLDS:
         tried = tried[np.linspace(0, len(tried) - 1, _THRESHOLDS).astype(int)]
     scores: dict[int, list[HostArray]] = {}
-    for tree, group in zip(trees, groups, strict=True):
-        truth = artists[group]
-        scores.setdefault(len(np.unique(truth)), []).append(_scores(tree, truth, tried))
+    for tree, (_, artists) in zip(trees, groups, strict=True):
+        scores.setdefault(len(np.unique(artists)), []).append(_scores(tree, artists, tried))
     mean = np.mean([np.mean(each, axis=0) for each in scores.values()], axis=0)
     return float(tried[int(np.argmax(mean))])
 

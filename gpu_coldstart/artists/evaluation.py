@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.distance import pdist
 
-from gpu_coldstart.artists.clustering import clusters
+from gpu_coldstart.artists.clustering import clusters, divided
 from gpu_coldstart.artists.measures import (
     adjusted_mutual_information,
     adjusted_rand_index,
@@ -33,6 +33,8 @@ class Quality:
     ari, ami : float
         Adjusted Rand index and adjusted mutual information, mean over the groups of several
         artists; nan where there are none.
+    divided : float
+        The adjusted Rand index where it is known how many artists there are.
     whole : float
         Share of the groups of one artist that stay in one cluster; nan where there are none.
     eer : float
@@ -42,6 +44,7 @@ class Quality:
     way: str
     ari: float
     ami: float
+    divided: float
     whole: float
     eer: float
 
@@ -66,27 +69,39 @@ def evaluate(
         ("network", model.place(engine, tracks.heard), model.threshold),
         ("mean MFCC", model.baseline.place(tracks.heard), model.baseline.threshold),
     )
-    for name, places, threshold in ways:
+    truths = [tracks.artists[group] for group in groups]
+    counts = [len(np.unique(truth)) for truth in truths]
+    for way, places, threshold in ways:
         found = [clusters(places[group], threshold, least) for group in groups]
+        parts = [divided(places[group], n) for group, n in zip(groups, counts, strict=True)]
         eer = equal_error_rate(pdist(places[some]), same) if 0 < same.sum() < len(same) else np.nan
-        yield _quality(name, tracks.artists, groups, found, eer)
-    one = [np.zeros(len(group), np.int64) for group in groups]
-    yield _quality("one cluster", tracks.artists, groups, one, np.nan)
+        yield _quality(way, truths, found, parts, eer)
+    one = [np.zeros_like(truth) for truth in truths]
+    yield _quality("one cluster", truths, one, one, np.nan)
 
 
 def _quality(
     way: str,
-    artists: HostArray,
-    groups: Sequence[HostArray],
+    truths: Sequence[HostArray],
     found: Sequence[HostArray],
+    parts: Sequence[HostArray],
     eer: float,
 ) -> Quality:
-    pairs = [(artists[group], parts) for group, parts in zip(groups, found, strict=True)]
-    several = [(truth, parts) for truth, parts in pairs if len(set(truth.tolist())) > 1]
-    alone = [float(parts.max() == 0) for truth, parts in pairs if len(set(truth.tolist())) == 1]
-    ari, ami = (
-        [measure(*pair) for pair in several]
-        for measure in (adjusted_rand_index, adjusted_mutual_information)
+    several = [place for place, truth in enumerate(truths) if len(np.unique(truth)) > 1]
+    alone = [float(found[place].max() == 0) for place in set(range(len(truths))) - set(several)]
+
+    def mean(measure: Callable[[HostArray, HostArray], float], made: Sequence[HostArray]) -> float:
+        return _mean([measure(truths[place], made[place]) for place in several])
+
+    return Quality(
+        way,
+        ari=mean(adjusted_rand_index, found),
+        ami=mean(adjusted_mutual_information, found),
+        divided=mean(adjusted_rand_index, parts),
+        whole=_mean(alone),
+        eer=eer,
     )
-    means = [float(np.mean(each)) if each else np.nan for each in (ari, ami, alone)]
-    return Quality(way, means[0], means[1], means[2], eer)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else np.nan

@@ -25,7 +25,7 @@ from gpu_coldstart.runs.artifacts import guarded, write_atomically
 __all__ = ["ArtistModel", "Mfcc", "Tracks"]
 
 _FORMAT = "gpu_coldstart artists 1"
-_GROUPS = 60
+_GROUPS = 120
 _COEFFICIENTS = 20
 
 
@@ -131,8 +131,8 @@ class ArtistModel:
         for some in (learned, judged):
             if (np.bincount(some.artists) > 1).sum() < 2:
                 raise UserError(
-                    f"the sound of {len(order)} artists is too little to learn from: at least two "
-                    "to learn from and two to find the threshold by need two tracks or more"
+                    f"the sound of {len(order)} artists is too little to learn from: two to learn "
+                    "from, and two to find the threshold by, need two tracks or more"
                 )
         network = fit(
             engine,
@@ -148,7 +148,7 @@ class ArtistModel:
         scale = np.maximum(raw.std(axis=0), np.float32(1e-6))
         mfcc = Mfcc(raw.mean(axis=0), scale, 0.0)
         cut, baseline_cut = (
-            fit_threshold(places, judged.artists, groups)
+            fit_threshold([(places[group], judged.artists[group]) for group in groups])
             for places in (placed(engine, network, judged.heard), mfcc.place(judged.heard))
         )
         baseline = Mfcc(mfcc.mean, mfcc.scale, baseline_cut)

@@ -260,10 +260,10 @@ def evaluate(
             of = np.array([names[row] for row in rows])
             some = [np.flatnonzero(of == name) for name in np.unique(of)]
         console.write(f"{len(rows)} tracks of {len(tracks.names)} artists, {len(some)} groups")
-        console.write(f"{'':14}{'ARI':>8}{'AMI':>8}{'whole':>8}{'EER':>8}")
+        console.write(f"{'':14}{'ARI':>9}{'AMI':>9}{'ARI of n':>9}{'whole':>9}{'EER':>9}")
         for each in measured(chosen, learned, tracks, some, max(least, 1)):
-            numbers = (each.ari, each.ami, each.whole, each.eer)
-            console.write(f"{each.way:14}" + "".join(f"{number:8.3f}" for number in numbers))
+            numbers = (each.ari, each.ami, each.divided, each.whole, each.eer)
+            console.write(f"{each.way:14}" + "".join(f"{number:9.3f}" for number in numbers))
 
 
 # -- what they share -------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ class ArtistsConfig(Parameters):
     dimension: Count = 64
     margin: Positive = 0.2
     same_genre: _Share = 0.5
-    miner: Literal["none", "all", "semihard", "hard"] = "semihard"
+    miner: Literal["none", "all", "semihard", "hard"] = "all"
     learning_rate: Rate = 1e-3
     batch_size: Count = 32
     epochs: Count = 40

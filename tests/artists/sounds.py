@@ -21,8 +21,9 @@ TINY = ArtistsConfig(
     channels=12,
     dimension=8,
     batch_size=16,
-    epochs=12,
+    epochs=25,
     learning_rate=5e-3,
+    validation=0.3,
 )
 SETTINGS = [
     option
@@ -36,7 +37,7 @@ def sound(artist: int, track: int, seconds: float = 1.2) -> HostArray:
     dark, hiss = np.random.default_rng((107, artist)).random(2)
     random = np.random.default_rng((artist, track))
     when = np.arange(int(seconds * RATE)) / RATE
-    notes = random.uniform(150, 500, 4)[(when * 4).astype(int) % 4]
+    notes = random.uniform(200, 400, 4)[(when * 4).astype(int) % 4]
     phase = 2 * np.pi * np.cumsum(notes) / RATE
     made = sum(np.sin(i * phase) / i ** (4 * dark) for i in range(1, 7))
     noise = random.normal(size=len(when)) * 10 ** (-3 * hiss)

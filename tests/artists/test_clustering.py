@@ -132,7 +132,11 @@ def test_threshold_is_the_best_of_all() -> None:
         return total
 
     tried = [score(threshold) for threshold in np.linspace(0.05, 6, 25)]
-    assert score(fit_threshold(places, artists, groups)) >= max(tried) > min(tried)
+    assert (
+        score(fit_threshold([(places[group], artists[group]) for group in groups]))
+        >= max(tried)
+        > min(tried)
+    )
 
 
 def test_homonyms_are_whole_artists_one_to_three() -> None:
