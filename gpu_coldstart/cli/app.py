@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from gpu_coldstart.cli import (
+    artists,
     bench,
     benchmark,
     check,
@@ -65,6 +66,7 @@ app.command("tune", help=tune.HELP, short_help=tune.SHORT, epilog=tune.EPILOG)(w
 app.command("warm-up", help=warm_up.HELP, short_help=warm_up.SHORT)(with_room(warm_up.warm_up))
 app.command("doctor", help=doctor.HELP, short_help=doctor.SHORT)(with_room(doctor.doctor))
 app.add_typer(data.app, name="data")
+app.add_typer(artists.app, name="artists")
 # All its arguments, --help among them, go to the benchmarks' own parser.
 app.command(
     "bench",

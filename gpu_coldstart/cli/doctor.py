@@ -30,6 +30,7 @@ _EXTRAS = {
     "tensorboard": "run --track tensorboard",
     "mlflow": "run --track mlflow",
     "wandb": "run --track wandb",
+    "audio": "artists",
     "docs": "make docs, the site of the documentation",
     "bench": "bench, against other libraries",
     "test": "the tests",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tomli_w
 from pydantic import ValidationError
@@ -20,7 +20,9 @@ from gpu_coldstart.datasets.synthetic.world import World
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.regular import read_bytes
 
-__all__ = ["adjusted", "from_toml", "resolve", "to_toml"]
+__all__ = ["adjusted", "from_toml", "part", "resolve", "to_toml"]
+
+P = TypeVar("P", bound=Parameters)
 
 _PRESET_VALUES: dict[str, dict[str, Any]] = {
     "tiny": {
@@ -145,6 +147,32 @@ def resolve(
     if problems:
         raise UserError(_listing(problems, origins))
     return config
+
+
+def part(kind: type[P], settings: Mapping[str, Any]) -> P:
+    """Parameters that are no part of a run's; strings are read as :func:`resolve` reads them.
+
+    Raises
+    ------
+    UserError
+        As from :func:`resolve`.
+
+    Examples
+    --------
+    >>> from gpu_coldstart.config.metric import CmlConfig
+    >>> part(CmlConfig, {"dimension": "32"}).dimension
+    32
+    """
+    defaults = dict(kind())
+    values = {key: _read(key, value, defaults.get(key)) for key, value in settings.items()}
+    problems = {key: unknown(key, defaults) for key in values if key not in defaults}
+    try:
+        made = kind(**{key: value for key, value in values.items() if key in defaults})
+    except ValidationError as error:
+        problems |= worded(error, defaults)
+    if problems:
+        raise UserError(_listing(problems, {}))
+    return made
 
 
 def _listing(problems: Mapping[str, str], origins: Mapping[str, Path]) -> str:
