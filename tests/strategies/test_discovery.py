@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,5 +134,5 @@ def test_a_saved_model_has_nobody(engine: Engine) -> None:
     _, strategy = fitted(replaying(), engine)
     served = type(strategy).served(strategy.state)
     assert served.trade_off.tracks.size == served.trade_off.ndcg.size == 0
-    assert served == replace(strategy.state, trade_off=served.trade_off)
-    assert served.weights is strategy.state.weights
+    for name, value in vars(strategy.state).items():
+        assert name == "trade_off" or getattr(served, name) is value
