@@ -13,7 +13,7 @@ from gpu_coldstart.cli import interruption
 if __name__ == "__main__":
     interruption.install()  # before any import that takes its time
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,7 +67,7 @@ def run(
     from gpu_coldstart.registry import DATASETS
     from gpu_coldstart.reporting import results
     from gpu_coldstart.reporting.budget import budget_notes
-    from gpu_coldstart.reporting.write import write_report
+    from gpu_coldstart.reporting.write import Remarks, write_report
     from gpu_coldstart.runs.lock import locked
     from gpu_coldstart.runs.pipeline import Pipeline
     from gpu_coldstart.runs.tracking import tracked
@@ -86,22 +86,12 @@ def run(
         notes = [*results.not_measured(outcome.logs.n_target), *budget_notes(config)]
         failures: list[str] = []
         if not directory.complete:
+            remarks = Remarks(warnings, notes)
             failures = write_report(
-                directory,
-                engine,
-                config,
-                outcome,
-                stages=reporter.times,
-                warnings=warnings,
-                notes=notes,
+                directory, engine, config, outcome, stages=reporter.times, remarks=remarks
             )
-        for k in config.evaluation.k:
-            reporter.say(
-                f"\nTop {k}, in per cent, P of min({k}, truth):\n{results.table(outcome.rows, k)}"
-            )
-        reporter.say(
-            "\n" + "\n".join([f"split: {outcome.logs.split_rule}", *warnings, *notes, *failures])
-        )
+        for line in _summary(config, outcome, [*warnings, *notes, *failures]):
+            reporter.say(line)
         places = ["report.html", "results.md", "results.json", "recommendations/", "artifacts/"]
         if outcome.tables:
             places.append("tables/")
@@ -109,6 +99,15 @@ def run(
             places.append("figures/")
         reporter.say(f"written to {out}: {', '.join(places)}")
     return outcome
+
+
+def _summary(config: Config, outcome: Outcome, remarks: Sequence[str]) -> Iterator[str]:
+    """The results, and what to know of them."""
+    from gpu_coldstart.reporting import results
+
+    for k in config.evaluation.k:
+        yield f"\nTop {k}, in per cent, P of min({k}, truth):\n{results.table(outcome.rows, k)}"
+    yield "\n" + "\n".join([f"split: {outcome.logs.split_rule}", *remarks])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -145,7 +145,7 @@ def split(
                 continue
             heard = catalogue.hear(mine, files, learned.options)
             places = learned.place(chosen, heard.heard)
-            found = clusters(places, learned.threshold, max(least, 1))
+            found = clusters(places, learned.threshold, least)
             if found.max() > 0:
                 parts |= dict(zip(mine.tolist(), found.tolist(), strict=True))
                 sizes = ", ".join(
@@ -237,6 +237,8 @@ def evaluate(
 
     if data is not None and homonyms is not None:
         raise UserError("--data and --homonyms are both there: give one of them")
+    if not groups:
+        raise UserError("--groups is 0: make at least 1")
     with _working(engine, device) as chosen:
         learned = _loaded(chosen, model)
         files = find(audio)
@@ -255,13 +257,13 @@ def evaluate(
             )
         tracks = catalogue.hear(rows, files, learned.options, _told("tracks heard", len(rows)))
         if names is None:
-            some = merged(tracks.artists, max(groups, 1), np.random.default_rng(seed))
+            some = merged(tracks.artists, groups, np.random.default_rng(seed))
         else:
             of = np.array([names[row] for row in rows])
             some = [np.flatnonzero(of == name) for name in np.unique(of)]
         console.write(f"{len(rows)} tracks of {len(tracks.names)} artists, {len(some)} groups")
         console.write(f"{'':14}{'ARI':>9}{'AMI':>9}{'ARI of n':>9}{'whole':>9}{'EER':>9}")
-        for each in measured(chosen, learned, tracks, some, max(least, 1)):
+        for each in measured(chosen, learned, tracks, some, least):
             numbers = (each.ari, each.ami, each.divided, each.whole, each.eer)
             console.write(f"{each.way:14}" + "".join(f"{number:9.3f}" for number in numbers))
 

@@ -11,7 +11,7 @@ from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.signals import SIGNALS, signal_place
 from gpu_coldstart.engine.base import Csr, Engine
 
-__all__ = ["first_day"]
+__all__ = ["first_day", "on_host"]
 
 
 def first_day(engine: Engine, logs: Logs, cohort: str) -> tuple[pa.Table, pa.Table]:
@@ -39,8 +39,8 @@ def first_day(engine: Engine, logs: Logs, cohort: str) -> tuple[pa.Table, pa.Tab
         "country": pa.array(logs.countries, pa.string()).take(pa.array(code, mask=code < 0)),
     }
     rows = engine.xp.arange(who.start * len(SIGNALS), who.stop * len(SIGNALS))
-    events = _on_host(engine, engine.take_rows(logs.registration, rows))
-    members = _on_host(engine, logs.members)
+    events = on_host(engine, engine.take_rows(logs.registration, rows)).astype(np.int64)
+    members = on_host(engine, logs.members).astype(np.int64)
     parts = [_events(engine, logs, events, members, place) for place in range(len(SIGNALS))]
     texts = any(pa.types.is_string(part["entity_id"].type) for part in parts)
     if texts:  # the integers of the other kinds are their digits then
@@ -52,9 +52,10 @@ def first_day(engine: Engine, logs: Logs, cohort: str) -> tuple[pa.Table, pa.Tab
     return pa.table(users), interactions.set_column(places, "user_id", named)
 
 
-def _on_host(engine: Engine, matrix: Csr) -> sparse.csr_array:
+def on_host(engine: Engine, matrix: Csr) -> sparse.csr_array:
+    """A sparse matrix as SciPy has it."""
     parts = tuple(map(engine.to_host, (matrix.data, matrix.indices, matrix.indptr)))
-    return sparse.csr_array(parts, shape=matrix.shape).astype(np.int64)
+    return sparse.csr_array(parts, shape=matrix.shape)
 
 
 def _events(

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from gpu_coldstart.config.parameters import Config, flat
 from gpu_coldstart.data.logs import Logs
@@ -23,9 +24,19 @@ from gpu_coldstart.runs.pipeline import Outcome
 from gpu_coldstart.runs.progress import StageTime
 from gpu_coldstart.runs.store import RunDirectory
 
-__all__ = ["write_report"]
+__all__ = ["Remarks", "write_report"]
 
 _LOG = logging.getLogger(__name__)
+
+
+class Remarks(NamedTuple):
+    """What there is to say of a run."""
+
+    warnings: Sequence[str]
+    """What to mind."""
+
+    notes: Sequence[str]
+    """What else to know."""
 
 
 def write_report(
@@ -35,17 +46,11 @@ def write_report(
     outcome: Outcome,
     *,
     stages: Sequence[StageTime],
-    warnings: Sequence[str],
-    notes: Sequence[str],
+    remarks: Remarks,
 ) -> list[str]:
     """Write ``results.md`` and ``results.json``, then the figures and ``report.html``.
 
     Drawing comes last: where it fails, everything else is on disk.
-
-    Parameters
-    ----------
-    warnings, notes : sequence of str
-        What to mind, and what else to know.
 
     Returns
     -------
@@ -61,26 +66,10 @@ def write_report(
         f"{config.dataset}, preset {config.preset}, protocol {config.evaluation.protocol}, "
         f"seed {config.seed}, engine {engine.name}"
     )
-    text = results_markdown(
-        outcome.rows, config.evaluation.k, title, _size(outcome.logs), [*warnings, *notes]
-    )
+    said = [*remarks.warnings, *remarks.notes]
+    text = results_markdown(outcome.rows, config.evaluation.k, title, _size(outcome.logs), said)
     directory.write(paths.RESULTS_STAGE, {paths.RESULTS_TEXT: text.encode()})
-    installed = versions()
-    content = results_json(
-        outcome.rows,
-        stages=[asdict(entry) for entry in stages],
-        engine=engine.name,
-        device=engine.device,
-        dataset=config.dataset,
-        preset=config.preset,
-        protocol=config.evaluation.protocol,
-        seed=config.seed,
-        split=outcome.logs.split_rule,
-        losses=outcome.losses,
-        versions=installed,
-        warnings=list(warnings),
-        notes=list(notes),
-    )
+    content = _results(engine, config, outcome, stages, remarks)
     write_atomically(directory.path / paths.RESULTS, content.encode())
     drawn, failures = _drawn(config, outcome)
     figures: dict[str, bytes] = {}
@@ -95,7 +84,7 @@ def write_report(
         config=flat(config),
         engine=engine.name,
         device=engine.device,
-        versions=installed,
+        versions=versions(),
         digest=digest_of(directory.identity.get("data", {})),
         statistics=statistics(outcome.logs, outcome.truth),
         split_rule=outcome.logs.split_rule,
@@ -103,13 +92,38 @@ def write_report(
         tables=outcome.tables,
         losses=outcome.losses,
         stages=stages,
-        warnings=[*warnings, *failures],
-        notes=notes,
+        warnings=[*remarks.warnings, *failures],
+        notes=remarks.notes,
         files=_files(outcome),
         budgets=budgets(config),
     )
     write_atomically(directory.path / paths.REPORT, run_page(summary, drawn))
     return failures
+
+
+def _results(
+    engine: Engine,
+    config: Config,
+    outcome: Outcome,
+    stages: Sequence[StageTime],
+    remarks: Remarks,
+) -> str:
+    """The content of ``results.json``."""
+    return results_json(
+        outcome.rows,
+        stages=[asdict(entry) for entry in stages],
+        engine=engine.name,
+        device=engine.device,
+        dataset=config.dataset,
+        preset=config.preset,
+        protocol=config.evaluation.protocol,
+        seed=config.seed,
+        split=outcome.logs.split_rule,
+        losses=outcome.losses,
+        versions=versions(),
+        warnings=list(remarks.warnings),
+        notes=list(remarks.notes),
+    )
 
 
 def _drawn(config: Config, outcome: Outcome) -> tuple[dict[str, list[Drawn]], list[str]]:

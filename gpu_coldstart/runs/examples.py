@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from scipy import sparse
 
 from gpu_coldstart import strategies
 from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.data.catalogue import owners
+from gpu_coldstart.data.first_day import on_host
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.signals import SIGNALS
 from gpu_coldstart.data.truth import GroundTruth
-from gpu_coldstart.engine.base import Csr, Engine, Feedforward, HostArray
+from gpu_coldstart.engine.base import Engine, Feedforward
 from gpu_coldstart.evaluation.examples import EntityNames, chosen, first_day
 from gpu_coldstart.evaluation.exposure import ranks_of
 from gpu_coldstart.evaluation.groups import interaction_groups
@@ -120,7 +120,7 @@ def example_rows(
         network=network,
         described=described,
     ).to_pylist()
-    wanted = _on_host(engine, engine.take_rows(truth.of(engine, "test"), engine.asarray(places)))
+    wanted = on_host(engine, engine.take_rows(truth.of(engine, "test"), engine.asarray(places)))
     hits, names = hits_of(tracks, wanted), _names(engine, logs)
     for row, known in enumerate(_known(context, config, logs, users, names)):
         yield {
@@ -145,7 +145,7 @@ def _known(
     countries = engine.to_host(logs.country[users.numbers])
     counts = engine.to_host(logs.signals[users.numbers])
     groups, n = interaction_groups(counts), len(SIGNALS)
-    days = _on_host(engine, users.day(context))
+    days = on_host(engine, users.day(context))
     for row, (age, country) in enumerate(zip(ages, countries, strict=True)):
         yield {
             "group": groups.labels[groups.codes[row]],
@@ -178,10 +178,3 @@ def _names(engine: Engine, logs: Logs) -> EntityNames:
         logs.ids,
         logs.titles,
     )
-
-
-def _on_host(engine: Engine, matrix: Csr) -> sparse.csr_array:
-    parts: tuple[HostArray, ...] = tuple(
-        map(engine.to_host, (matrix.data, matrix.indices, matrix.indptr))
-    )
-    return sparse.csr_array(parts, shape=matrix.shape)

@@ -6,24 +6,17 @@ from gpu_coldstart.config.metric import CmlConfig
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Engine
 from gpu_coldstart.spaces.base import Progress, Space
-from gpu_coldstart.spaces.metric import check_pairs, pairs_of, placed
+from gpu_coldstart.spaces.metric import OfPairs, pairs_of, placed
 
 __all__ = ["Cml"]
 
 
-class Cml:
+class Cml(OfPairs):
     """Users near the tracks that they streamed, and less near to others."""
 
     name = "cml"
     label = "CML"
-    similarity = "distance"
     Parameters = CmlConfig
-
-    @classmethod
-    def check(cls, engine: Engine, logs: Logs, parameters: CmlConfig) -> None:
-        """Refuse logs that have nothing to tell apart: see :func:`check_pairs`."""
-        del parameters
-        check_pairs(engine, logs.history, cls.label)
 
     @classmethod
     def fit(

@@ -6,26 +6,19 @@ from gpu_coldstart.config.metric import HlrConfig
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Csr, Engine
 from gpu_coldstart.spaces.base import Progress, Space
-from gpu_coldstart.spaces.metric import check_pairs, pairs_of, placed
+from gpu_coldstart.spaces.metric import OfPairs, pairs_of, placed
 from gpu_coldstart.spaces.relations import RELATIONS
 from gpu_coldstart.spaces.relations.scoring import Relations
 
 __all__ = ["HlrSpace", "learn"]
 
 
-class HlrSpace:
+class HlrSpace(OfPairs):
     """Users who come near the tracks that they streamed by their relations to them."""
 
     name = "hlr"
     label = "HLR"
-    similarity = "distance"
     Parameters = HlrConfig
-
-    @classmethod
-    def check(cls, engine: Engine, logs: Logs, parameters: HlrConfig) -> None:
-        """Refuse logs that have nothing to tell apart: see :func:`check_pairs`."""
-        del parameters
-        check_pairs(engine, logs.history, cls.label)
 
     @classmethod
     def fit(

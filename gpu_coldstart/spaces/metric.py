@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from gpu_coldstart.config.base import Parameters
+from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.errors import UserError
 
@@ -12,29 +14,31 @@ if TYPE_CHECKING:
 
     from gpu_coldstart.models.negatives import Positives
 
-__all__ = ["check_pairs", "pairs_of", "placed"]
+__all__ = ["OfPairs", "pairs_of", "placed"]
 
 
-def check_pairs(engine: Engine, history: Csr, label: str) -> None:
-    """Refuse a history in which every warm user streamed every track that anybody did.
+class OfPairs:
+    """A space learned from who streamed what, and searched by the distance."""
 
-    Parameters
-    ----------
-    history : Csr [warm users, tracks]
-    label : str
-        Of the space, for the message.
+    label: ClassVar[str]
+    similarity = "distance"
 
-    Raises
-    ------
-    UserError
-    """
-    xp = engine.xp
-    heard = int((xp.bincount(history.indices, minlength=history.shape[1]) > 0).sum())
-    if bool((xp.diff(history.indptr) == heard).all()):
-        raise UserError(
-            f"every warm user streamed every track that any of them did, so {label} has nothing to "
-            "tell apart: give more interactions, or another space"
-        )
+    @classmethod
+    def check(cls, engine: Engine, logs: Logs, parameters: Parameters) -> None:
+        """Refuse logs in which every warm user streamed every track that anybody did.
+
+        Raises
+        ------
+        UserError
+        """
+        del parameters
+        xp, history = engine.xp, logs.history
+        heard = int((xp.bincount(history.indices, minlength=history.shape[1]) > 0).sum())
+        if bool((xp.diff(history.indptr) == heard).all()):
+            raise UserError(
+                f"every warm user streamed every track that any of them did, so {cls.label} has "
+                "nothing to tell apart: give more interactions, or another space"
+            )
 
 
 def pairs_of(engine: Engine, history: Csr) -> Positives:

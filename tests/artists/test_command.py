@@ -163,6 +163,7 @@ def test_what_is_refused(trained: Path, tmp_path: Path) -> None:
         (("split", tmp_path / "none", *known, *new), ["none", "cannot be read"]),
         (("embed", model, *known, "--out", tmp_path / "x.csv"), [".parquet"]),
         (("evaluate", model, *audio), ["--data or --homonyms"]),
+        (("evaluate", model, *known, "--groups", 0), ["--groups is 0", "at least 1"]),
         (("evaluate", model, "--data", trained / "known", "--audio", empty), ["no sound files"]),
     ):
         refused(artists(*arguments), *words)

@@ -45,7 +45,7 @@ TO_HOST = {
     "runs/examples.py:example_rows": "what some users are shown",
     "runs/examples.py:_known": "what is known of them",
     "runs/examples.py:_names": "what they streamed, by name",
-    "runs/examples.py:_on_host": "what they did",
+    "data/first_day.py:on_host": "what they did",
     "serving/reasons.py:_parts": "the reasons for their lists",
     "runs/results.py:space_results": "what the evaluation looks at",
     "strategies/blending.py:Blending.on": "what a blend learned, for the tables of the evaluation",
