@@ -153,20 +153,22 @@ def period(days: Array) -> str:
     return f"on {first}" if first == last else f"from {first} to {last}"
 
 
-def strays(split: SplitConfig, registered: Array | None, days: Array, last_day: int) -> list[str]:
+def strays(split: SplitConfig, registered: Array | None, counts: Array, last_day: int) -> list[str]:
     """A note on stray interactions after the end of the logs.
 
     Parameters
     ----------
     registered : Array [users] of int64, or None
         Registration days where they decide who is cold.
-    days : Array [events] of int32
+    counts : Array [days] of int
+        Stray interactions of each day from 1970 on.
     """
+    days = counts.nonzero()[0]
     if not len(days):
         return []
     note = (
-        f"{len(days)} interactions are dated apart from all others, {period(days)}, while the logs "
-        f"end on {day_name(last_day)}: those of warm users are left out"
+        f"{int(counts.sum())} interactions are dated apart from all others, {period(days)}, while "
+        f"the logs end on {day_name(last_day)}: those of warm users are left out"
     )
     if registered is not None:
         latest = int(days.max())
@@ -179,15 +181,15 @@ def strays(split: SplitConfig, registered: Array | None, days: Array, last_day: 
 
 
 def last_warm_day(
-    split: SplitConfig, cohort: Array, registered: Array, warm_days: Array
+    split: SplitConfig, cohort: Array, registered: Array, counts: Array
 ) -> tuple[int | None, list[str]]:
     """Last day of warm events that counts, or None for all of them.
 
     Parameters
     ----------
     cohort, registered : Array [users]
-    warm_days : Array [events] of int64
-        Day of each event of a warm user.
+    counts : Array [days] of int
+        Events of warm users of each day from 1970 on.
 
     Returns
     -------
@@ -196,18 +198,18 @@ def last_warm_day(
         How many events that leaves out, or what it means that they are kept.
     """
     first_cold = int(registered[is_cold(cohort)].min())
-    late = int((warm_days > first_cold).sum())
+    late, total = int(counts[first_cold + 1 :].sum()), int(counts.sum())
     if split.warm_until == "all":
         return None, []
-    if split.warm_until == "auto" and 2 * late > len(warm_days):
+    if split.warm_until == "auto" and 2 * late > total:
         return None, [
-            f"warning: {late} of {len(warm_days)} events of warm users come after the first cold "
+            f"warning: {late} of {total} events of warm users come after the first cold "
             f"registration day {day_name(first_cold)} and are kept, as little would be left "
             "without them; set split.warm_until = 'first-cold-day' to leave them out"
         ]
     if not late:
         return first_cold, []  # playlists may still come later
     return first_cold, [
-        f"{late} of {len(warm_days)} events of warm users come after the first cold registration "
+        f"{late} of {total} events of warm users come after the first cold registration "
         f"day {day_name(first_cold)} and are left out (split.warm_until)"
     ]

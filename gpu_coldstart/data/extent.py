@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpu_coldstart.engine.base import Array, Engine
+from gpu_coldstart.engine.base import Array, Engine, HostArray
 
-__all__ = ["SHARE", "SILENCE", "THINNER", "Extent", "extent"]
+__all__ = ["SHARE", "SILENCE", "THINNER", "Extent", "extent", "extent_of_counts"]
 
 SILENCE = 7
 """Days in a row without anything that may part strays from the rest, at least."""
@@ -50,7 +50,20 @@ def extent(engine: Engine, days: Array, users: Array, n_users: int) -> Extent:
         return Extent(start, start + n_days - 1)
     ones = xp.ones(len(place), dtype=xp.float32)
     counts = np.diff(engine.to_host(engine.csr(place, users, ones, (n_days, n_users)).indptr))
-    return Extent(start + n_days - 1 - _last(counts[::-1]), start + _last(counts))
+    return extent_of_counts(start, counts)
+
+
+def extent_of_counts(start: int, counts: HostArray) -> Extent:
+    """As :func:`extent`, from how many users did something on each day.
+
+    Parameters
+    ----------
+    start : int
+        First day of ``counts``.
+    counts : HostArray [days] of int
+        The first and the last are not zero.
+    """
+    return Extent(start + len(counts) - 1 - _last(counts[::-1]), start + _last(counts))
 
 
 def _pauses(counts: Any) -> Any:

@@ -9,22 +9,38 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from gpu_coldstart.config.parameters import SplitConfig
 from gpu_coldstart.data import cohorts
 from gpu_coldstart.data.catalogue import Catalogue
 from gpu_coldstart.data.catalogue import read as read_catalogue
-from gpu_coldstart.data.events import DAY, Events, known_events
+from gpu_coldstart.data.events import Events, known_events
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.registrations import ages, registration_matrix, signal_counts
-from gpu_coldstart.data.selection import believed_playlists, select
+from gpu_coldstart.data.selection import Registered, Selection, believed_playlists, select
 from gpu_coldstart.data.tables import SPLITS, Tables
 from gpu_coldstart.data.titles import Titles
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Array, Csr, Engine
 
-__all__ = ["index"]
+__all__ = ["Selecting", "index"]
+
+
+class Selecting(Protocol):
+    """Selects the users and events that count, as :func:`gpu_coldstart.data.selection.select`."""
+
+    def __call__(
+        self,
+        engine: Engine,
+        tables: Tables,
+        split: SplitConfig,
+        users: Registered,
+        catalogue: Catalogue,
+        *,
+        tested: bool,
+    ) -> Selection:
+        """The notes are of all that was left out, unknown ids included."""
 
 
 def index(
@@ -34,6 +50,7 @@ def index(
     *,
     popularity_days: int = 0,
     tested: bool = True,
+    selecting: Selecting | None = None,
 ) -> tuple[Logs, GroundTruth]:
     """Number users and entities, split users into cohorts and build every matrix.
 
@@ -44,6 +61,8 @@ def index(
         Days after registration whose streams count for popularity; 0 counts the whole history.
     tested : bool
         Whether test users are needed.
+    selecting : Selecting, or None
+        Where the interactions are not in ``tables`` but somewhere else, what selects among them.
 
     Returns
     -------
@@ -58,37 +77,25 @@ def index(
         When more than half of the interactions name unknown users or entities, or when a cohort
         that is needed is empty.
     """
-    by_id = engine.xp.argsort(tables.users["user_id"].values)
-    user_keys = tables.users["user_id"].values[by_id]
-    moments = tables.users["registered_at"].values[by_id]
-    given = tables.users["split"].values[by_id] if "split" in tables.users else None
-
+    registered = Registered.of(engine, tables)
     catalogue, notes = read_catalogue(engine, tables)
-    known = partial(known_events, engine, tables, user_keys, moments, catalogue)
-    events, dropped = known()
-    selected = select(
-        engine,
-        split,
-        events,
-        moments // DAY,
-        given,
-        n_entities=catalogue.n_entities,
-        tested=tested,
-        known=partial(known, early=True),
-    )
+    selected = (selecting or _selected)(engine, tables, split, registered, catalogue, tested=tested)
     events, cohort = selected.events, selected.cohort
-    listed, hidden = believed_playlists(engine, tables, user_keys, cohort, selected.last_day)
+    listed, hidden = believed_playlists(engine, tables, registered.ids, cohort, selected.last_day)
 
     users, place = _order_users(engine, cohort)
     events = events.where(place[events.user] >= 0)
     events = events._replace(user=place[events.user])
-    people = _People.of(engine, tables, by_id[users], cohort[users], user_keys[users])
+    people = _People.of(
+        engine, tables, registered.rows[users], cohort[users], registered.ids[users]
+    )
     logs, catalogue, place_of = _past(
         engine,
         people,
         catalogue,
         listed,
         events=events,
+        days=selected.days,
         popularity_days=popularity_days,
         truth_days=split.truth_days,
     )
@@ -97,11 +104,35 @@ def index(
     logs = replace(
         logs,
         split_rule=selected.rule,
-        notes=(*notes, *dropped, *selected.notes, *hidden),
+        notes=(*notes, *selected.notes, *hidden),
         ids=tables.ids,
         titles=Titles.of(engine, tables.tracks, tables.playlists),
     )
     return logs, truth
+
+
+def _selected(
+    engine: Engine,
+    tables: Tables,
+    split: SplitConfig,
+    users: Registered,
+    catalogue: Catalogue,
+    *,
+    tested: bool,
+) -> Selection:
+    """Which users and events count, of the interactions in the tables."""
+    known = partial(known_events, engine, tables, users.ids, users.moments, catalogue)
+    events, dropped = known()
+    selected = select(
+        engine,
+        split,
+        events,
+        users,
+        n_entities=catalogue.n_entities,
+        tested=tested,
+        known=partial(known, early=True),
+    )
+    return selected._replace(notes=[*dropped, *selected.notes])
 
 
 def _order_users(engine: Engine, cohort: Array) -> tuple[Array, Array]:
@@ -148,6 +179,7 @@ def _past(
     listed: Array,
     *,
     events: Events,
+    days: tuple[int, int],
     popularity_days: int,
     truth_days: int,
 ) -> tuple[Logs, Catalogue, Array]:
@@ -183,7 +215,6 @@ def _past(
     history = plays
     if popularity_days:
         history = events.where(warm & streamed).pairs(engine, (n_warm, n_tracks))
-    days = events.day[warm & streamed]
     logs = Logs(
         user_ids=people.ids,
         n_warm=people.sizes[0],
@@ -209,7 +240,7 @@ def _past(
         month=events.where(warm & streamed & events.on_days(truth_days)).pairs(
             engine, (n_warm, n_tracks)
         ),
-        days=(int(days.min()), int(days.max())),
+        days=days,
     )
     return logs, catalogue, place
 

@@ -15,7 +15,40 @@ from gpu_coldstart.data.tables import SPLITS, Tables
 from gpu_coldstart.engine.base import Array, Engine
 from gpu_coldstart.errors import UserError
 
-__all__ = ["Selection", "believed_playlists", "select"]
+__all__ = ["Registered", "Selection", "assign", "believed_playlists", "select", "settle"]
+
+
+class Registered(NamedTuple):
+    """The users of the tables, by ascending id.
+
+    Attributes
+    ----------
+    rows : Array [users] of int64
+        Places in the table of users.
+    ids : Array [users] of int64
+    moments : Array [users] of int64
+        Of registration, microseconds since 1970 (UTC).
+    given : Array [users] of int32 codes into SPLITS, or None
+        The split, where the tables have one.
+    """
+
+    rows: Array
+    ids: Array
+    moments: Array
+    given: Array | None
+
+    @classmethod
+    def of(cls, engine: Engine, tables: Tables) -> Registered:
+        """The users of some tables."""
+        users = tables.users
+        rows = engine.xp.argsort(users["user_id"].values)
+        given = users["split"].values[rows] if "split" in users else None
+        return cls(rows, users["user_id"].values[rows], users["registered_at"].values[rows], given)
+
+    @property
+    def days(self) -> Array:
+        """Days of registration, counted from 1970 [users] of int64."""
+        return self.moments // DAY
 
 
 class Selection(NamedTuple):
@@ -24,11 +57,14 @@ class Selection(NamedTuple):
     Attributes
     ----------
     events : Events
+        ``user`` is a place among the users by ascending id.
     cohort : Array [users] of int32
     rule : str
         By which the users were split.
     last_day : int or None
         Last day of warm events that counts, if that is not any.
+    days : (int, int)
+        First and last day of the warm users' streams of tracks that count, from 1970.
     notes : list of str
         Who and what was left out.
     """
@@ -37,6 +73,7 @@ class Selection(NamedTuple):
     cohort: Array
     rule: str
     last_day: int | None
+    days: tuple[int, int]
     notes: list[str]
 
 
@@ -44,8 +81,7 @@ def select(
     engine: Engine,
     split: SplitConfig,
     events: Events,
-    registered: Array,
-    given: Array | None,
+    users: Registered,
     *,
     n_entities: int,
     tested: bool,
@@ -55,10 +91,6 @@ def select(
 
     Parameters
     ----------
-    registered : Array [users] of int64
-        Registration days.
-    given : Array [users] of int32 codes into SPLITS, or None
-        What the tables say.
     known : callable
         Gives all events, those before registration included, to say where users went.
 
@@ -67,25 +99,86 @@ def select(
     UserError
         When a cohort that is needed is empty, saying where its users went.
     """
+    given, n_users = users.given, len(users.ids)
     # Where the tables say who is warm, the later days of others must not decide what is learned.
     dated = events if given is None else events.where(given[events.user] == cohorts.WARM)
-    end = extent(engine, dated.day, dated.user, len(registered)).last if len(dated.day) else 0
-    cohort, rule, apart = cohorts.assign(engine, split, given, registered, end)
-    why = rule if given is None else "; ".join(apart)
-    _check_cohorts(cohort, tested=tested, lost=lambda _: why)
-    assigned = cohort
-    events, strays = _without_strays(
-        events, cohort, end, split, registered if given is None else None
-    )
+    end = extent(engine, dated.day, dated.user, n_users).last if len(dated.day) else 0
+    assigned = assign(engine, split, users, end, tested=tested)
+    events, strays = _without_strays(engine, events, assigned.cohort, split, users, end=end)
     # Before users become targets for want of truth, on which what is learned must not depend.
-    events, last_day, cut = _until(events, cohort, registered, split)
-    cohort, short = _with_truth(engine, events, cohort, n_entities, split)
+    events, last_day, cut = _until(engine, events, assigned.cohort, users.days, split)
+    streams = events.are("stream", "track") & (assigned.cohort[events.user] == cohorts.WARM)
+    days = events.day[streams]
+    return settle(
+        engine,
+        split,
+        events,
+        assigned._replace(notes=[*strays, *assigned.notes, *cut]),
+        last_day=last_day,
+        days=(int(days.min()), int(days.max())) if len(days) else (0, 0),
+        n_entities=n_entities,
+        tested=tested,
+        known=known,
+    )
+
+
+def assign(
+    engine: Engine, split: SplitConfig, users: Registered, end: int, *, tested: bool
+) -> cohorts.Assigned:
+    """Cohort of each user, as :func:`gpu_coldstart.data.cohorts.assign`.
+
+    Raises
+    ------
+    UserError
+        When a cohort that is needed has no user.
+    """
+    assigned = cohorts.assign(engine, split, users.given, users.days, end)
+    why = assigned.rule if users.given is None else "; ".join(assigned.notes)
+    _check_cohorts(assigned.cohort, tested=tested, lost=lambda _: why)
+    return assigned
+
+
+def settle(
+    engine: Engine,
+    split: SplitConfig,
+    events: Events,
+    assigned: cohorts.Assigned,
+    *,
+    last_day: int | None,
+    days: tuple[int, int],
+    n_entities: int,
+    tested: bool,
+    known: Callable[[], tuple[Events, list[str]]],
+) -> Selection:
+    """Leave out or make targets of users who did too little.
+
+    Parameters
+    ----------
+    events : Events
+        Those that count; :attr:`Events.day` is not looked at.
+    assigned : Assigned
+        With all notes so far.
+    last_day, days
+        As in :class:`Selection`.
+
+    Raises
+    ------
+    UserError
+        When a cohort that is needed is left without users.
+    """
+    cohort, short = _with_truth(engine, events, assigned.cohort, n_entities, split)
     cohort, idle = _with_history(engine, events, cohort)
     lost = partial(
-        _losses, engine=engine, known=known, assigned=assigned, split=split, last_day=last_day
+        _losses,
+        engine=engine,
+        known=known,
+        assigned=assigned.cohort,
+        split=split,
+        last_day=last_day,
     )
     _check_cohorts(cohort, tested=tested, lost=lost)
-    return Selection(events, cohort, rule, last_day, [*strays, *apart, *cut, *short, *idle])
+    notes = [*assigned.notes, *short, *idle]
+    return Selection(events, cohort, assigned.rule, last_day, days, notes)
 
 
 def _with_truth(
@@ -155,29 +248,33 @@ def _losses(
 
 
 def _without_strays(
-    events: Events, cohort: Array, end: int, split: SplitConfig, registered: Array | None
+    engine: Engine,
+    events: Events,
+    cohort: Array,
+    split: SplitConfig,
+    users: Registered,
+    *,
+    end: int,
 ) -> tuple[Events, list[str]]:
     """Drop what warm users did after the end of the logs, by the dates of a few wrong clocks.
 
     Of others, only the registration day and the days of truth count, which may lie there.
-
-    Parameters
-    ----------
-    registered : Array [users] of int64, or None
-        Registration days where they decide who is cold.
     """
     stray, warm = events.day > end, cohort[events.user] == cohorts.WARM
-    noted = stray & warm if registered is None else stray
-    notes = cohorts.strays(split, registered, events.day[noted], end)
+    by_time = users.given is None
+    noted = stray if by_time else stray & warm
+    counts = engine.xp.bincount(events.day[noted])
+    notes = cohorts.strays(split, users.days if by_time else None, counts, end)
     return events.where(~(stray & warm)), notes
 
 
 def _until(
-    events: Events, cohort: Array, registered: Array, split: SplitConfig
+    engine: Engine, events: Events, cohort: Array, registered: Array, split: SplitConfig
 ) -> tuple[Events, int | None, list[str]]:
     """Drop the warm events that would tell the future; also returns the last day that counts."""
     warm = cohort[events.user] == cohorts.WARM
-    last, notes = cohorts.last_warm_day(split, cohort, registered, events.day[warm])
+    counts = engine.xp.bincount(events.day[warm])
+    last, notes = cohorts.last_warm_day(split, cohort, registered, counts)
     if last is not None:
         events = events.where(~warm | (events.day <= last))
     return events, last, notes
