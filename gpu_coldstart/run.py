@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gpu_coldstart.config.parameters import Config
+    from gpu_coldstart.data.dataset import Dataset
     from gpu_coldstart.engine import Engine
     from gpu_coldstart.runs.beside import Card
     from gpu_coldstart.runs.pipeline import Outcome
@@ -37,6 +38,7 @@ def run(
     overwrite: bool = False,
     others: Sequence[Card] = (),
     track: Sequence[str] = (),
+    dataset: Dataset | None = None,
 ) -> Outcome:
     """Run a configuration and write everything into ``out``.
 
@@ -56,6 +58,8 @@ def run(
     track : sequence of str
         Where else to write what comes of stages and epochs
         (:data:`gpu_coldstart.runs.tracking.TRACKERS`).
+    dataset : Dataset, or None
+        The configured one, opened in another way; None for the plain way.
 
     Raises
     ------
@@ -73,7 +77,7 @@ def run(
     from gpu_coldstart.runs.tracking import tracked
 
     with locked(out):
-        dataset = DATASETS.get(config.dataset).open(config)
+        dataset = dataset or DATASETS.get(config.dataset).open(config)
         pipeline = Pipeline(engine, config, out, reporter, dataset)
         pipeline.open(resume=resume, overwrite=overwrite)
         directory = pipeline.directory

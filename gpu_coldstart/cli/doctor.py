@@ -31,6 +31,7 @@ _EXTRAS = {
     "mlflow": "run --track mlflow",
     "wandb": "run --track wandb",
     "audio": "artists",
+    "spark": "run --engine spark",
     "docs": "make docs, the site of the documentation",
     "bench": "bench, against other libraries",
     "test": "the tests",
@@ -41,6 +42,7 @@ _EXTRAS = {
 _TOOLS = {
     "nvidia-smi": "comes with NVIDIA's driver",
     "g++": "the tests run CUDA kernels on the CPU with it: apt-get install g++",
+    "java": "Apache Spark runs on it: apt-get install openjdk-17-jre-headless",
     "redis-server": "a store that services share: apt-get install redis-server",
 }
 

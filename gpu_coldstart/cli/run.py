@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import re
 import textwrap
@@ -21,6 +22,7 @@ from gpu_coldstart.runs.tracking import TRACKERS
 
 if TYPE_CHECKING:
     from gpu_coldstart.config.parameters import Config
+    from gpu_coldstart.data.dataset import Dataset
 
 __all__ = ["EPILOG", "HELP", "SHORT", "configured", "run", "size_in_bytes"]
 
@@ -112,8 +114,17 @@ _Engine = Annotated[
     str,
     options.choice(
         "--engine",
-        options.ENGINES,
-        "Processor (default: auto, which says what it chose and why).",
+        (*options.ENGINES, "spark"),
+        "Processor (default: auto, which says what it chose and why); spark: auto, and Apache "
+        "Spark counts the interactions.",
+    ),
+]
+_Master = Annotated[
+    str | None,
+    options.text(
+        "--master",
+        "URL",
+        "Where Spark counts the interactions, such as local[*] or spark://HOST:7077.",
     ),
 ]
 _MemoryBudget = Annotated[
@@ -186,6 +197,7 @@ def run(
     protocol: _Protocol = None,
     space: _Space = None,
     engine: _Engine = "auto",
+    master: _Master = None,
     memory_budget: _MemoryBudget = None,
     device: _Devices = None,
     seed: _Seed = None,
@@ -221,6 +233,7 @@ def run(
         wanted,
         place,
         engine=engine,
+        master=master,
         budget=budget,
         devices=device or (),
         track=track or (),
@@ -286,11 +299,26 @@ def size_in_bytes(size: str | None) -> int | None:
     return int(value)
 
 
+def _on_spark(config: Config, master: str | None) -> Dataset:
+    """The configured data set, its interactions counted by Spark."""
+    try:
+        distributed = importlib.import_module("gpu_coldstart.distributed")
+    except ImportError as error:
+        raise UserError(
+            f"PySpark is missing ({error}): pip install 'gpu-coldstart[spark]'; it also needs Java"
+        ) from error
+    dataset: Dataset = distributed.SparkDataset.of(
+        DATASETS.get(config.dataset).open(config), master
+    )
+    return dataset
+
+
 def _run(
     config: Config,
     out: Path,
     *,
     engine: str,
+    master: str | None,
     budget: int | None,
     devices: Sequence[int],
     track: Sequence[str],
@@ -309,6 +337,9 @@ def _run(
             f"--device names {len(devices)} GPUs, more than there are spaces to learn "
             f"({', '.join(config.spaces)}): name one for each at most"
         )
+    spark = engine == "spark" or master is not None
+    dataset = _on_spark(config, master) if spark else None
+    engine = "auto" if engine == "spark" else engine
     try:
         chosen, reason = engines.choose(engine, budget, devices[0] if devices else None)
         # Where `auto` had to take the CPU, numbers of GPUs have no effect, and it has said so.
@@ -328,6 +359,7 @@ def _run(
                 resume=resume,
                 overwrite=overwrite,
                 others=others,
+                dataset=dataset,
                 track=track,
             )
     except interruption.Interrupted as signal:

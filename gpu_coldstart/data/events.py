@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from gpu_coldstart.data.catalogue import Catalogue
@@ -10,7 +10,7 @@ from gpu_coldstart.data.tables import ACTIONS, ENTITIES, Tables
 from gpu_coldstart.engine.base import Array, Column, Csr, Engine
 from gpu_coldstart.errors import UserError
 
-__all__ = ["DAY", "Events", "event_code", "known_events"]
+__all__ = ["DAY", "Events", "LeftOut", "event_code", "known_events", "unlisted_kinds"]
 
 DAY = 86_400_000_000
 """Microseconds."""
@@ -131,55 +131,107 @@ def known_events(
     kind = table["entity"].values
     entity = catalogue.numbers(engine, kind, table["entity_id"].values)
     unlisted = xp.zeros(len(user), dtype=bool)
-    without = []
-    for code, name in enumerate(ENTITIES):
-        mine = kind == code
-        if not len(catalogue.ids_of(name)) and bool(mine.any()):
-            unlisted |= mine
-            without.append(
-                f"{int(mine.sum())} interactions name {name}s, but {_missing(name)}; left out"
-            )
+    by_kind = {}
+    for name in unlisted_kinds(catalogue):
+        mine = kind == ENTITIES.index(name)
+        unlisted |= mine
+        by_kind[name] = int(mine.sum())
     unknown = ((user < 0) | (entity < 0)) & ~unlisted
-    notes = _count_unknown(engine, tables, user, unknown)
+
+    def example() -> str:
+        row = int(xp.argmax(unknown))
+        return tables.cell("interactions", "user_id" if int(user[row]) < 0 else "entity_id", row)
+
     events = Events.of(engine, table, user, entity, registered)
-    kept = ~(unknown | unlisted)
-    notes += _other_days(engine, events, table["timestamp"].values, registered, kept)
-    notes += without
-    events = events.where(kept if early else kept & (events.since >= 0))
+    known = ~(unknown | unlisted)
+    left_out = LeftOut(
+        len(user),
+        int(unknown.sum()),
+        int((known & (events.since < 0)).sum()),
+        *_missed_days(engine, events, table["timestamp"].values, registered, known),
+        by_kind,
+    )
+    notes = left_out.notes(example)
+    events = events.where(known if early else known & (events.since >= 0))
     if not len(events.day):
-        reasons = ", and ".join(note.removesuffix("; left out") for note in notes)
-        raise UserError(f"none of the {len(user)} interactions can be used: {reasons}")
+        raise left_out.nothing(notes)
     return events, notes
 
 
-def _other_days(
-    engine: Engine, events: Events, moments: Array, registered: Array, known: Array
-) -> list[str]:
-    """Notes on events before registration, and on registration days that are empty by a few hours.
+class LeftOut(NamedTuple):
+    """How many interactions count for nothing, and why.
 
-    Parameters
+    Attributes
     ----------
-    moments : Array [events] of int64
-    registered : Array [users] of int64
-    known : Array [events] of bool
+    total : int
+        All interactions.
+    unknown : int
+        Those of unknown users or entities.
+    early : int
+        Those before their user's registration day.
+    active, missed : int
+        Users who did something within 24 hours of registering, and those of them who did nothing
+        on their registration day.
+    unlisted : dict of kind to int
+        Those with kinds of entities of which no table says what there are.
     """
-    xp = engine.xp
-    notes = []
-    early = int((known & (events.since < 0)).sum())
-    if early:
-        notes.append(f"{early} interactions come before their user's registration day; left out")
-    near = known & (xp.abs(moments - registered[xp.maximum(events.user, 0)]) < DAY)
-    active = xp.bincount(events.user[near], minlength=len(registered)) > 0
-    present = known & (events.since == 0)
-    missed = active & (xp.bincount(events.user[present], minlength=len(registered)) == 0)
-    n_active, n_missed = int(active.sum()), int(missed.sum())
-    if n_missed >= _MANY and n_missed > _MISSED * n_active:
-        notes.append(
-            f"{n_missed} of {n_active} users who did something within 24 hours of registering did "
-            "nothing on their registration day, a calendar day in UTC: registered_at or timestamp "
-            "may be in another time zone; write both in UTC"
-        )
-    return notes
+
+    total: int
+    unknown: int
+    early: int
+    active: int
+    missed: int
+    unlisted: dict[str, int]
+
+    def notes(self, example: Callable[[], str]) -> list[str]:
+        """What to tell people.
+
+        Parameters
+        ----------
+        example : callable
+            Tells of an unknown id, and where it stands.
+
+        Raises
+        ------
+        UserError
+            When most ids are unknown.
+        """
+        notes = []
+        if 2 * self.unknown > self.total:
+            raise UserError(
+                f"{self.unknown} of {self.total} interactions name ids that the other tables do "
+                f"not have, the first being {example()}: check that all tables come from the same "
+                "logs"
+            )
+        if self.unknown:
+            notes.append(
+                f"{self.unknown} of {self.total} interactions name unknown users or entities; left "
+                "out"
+            )
+        if self.early:
+            notes.append(
+                f"{self.early} interactions come before their user's registration day; left out"
+            )
+        if self.missed >= _MANY and self.missed > _MISSED * self.active:
+            notes.append(
+                f"{self.missed} of {self.active} users who did something within 24 hours of "
+                "registering did nothing on their registration day, a calendar day in UTC: "
+                "registered_at or timestamp may be in another time zone; write both in UTC"
+            )
+        for kind, count in self.unlisted.items():
+            if count:
+                notes.append(f"{count} interactions name {kind}s, but {_missing(kind)}; left out")
+        return notes
+
+    def nothing(self, notes: list[str]) -> UserError:
+        """To be raised where no interaction is left."""
+        reasons = ", and ".join(note.removesuffix("; left out") for note in notes)
+        return UserError(f"none of the {self.total} interactions can be used: {reasons}")
+
+
+def unlisted_kinds(catalogue: Catalogue) -> list[str]:
+    """Kinds of entities of which no table says what there are."""
+    return [kind for kind in ENTITIES if not len(catalogue.ids_of(kind))]
 
 
 def _missing(kind: str) -> str:
@@ -189,17 +241,20 @@ def _missing(kind: str) -> str:
     return f"the tracks have no {kind}_id"
 
 
-def _count_unknown(engine: Engine, tables: Tables, user: Array, unknown: Array) -> list[str]:
-    """Note how many interactions name unknown ids; refuse a table where most do."""
-    total, lost = len(user), int(unknown.sum())
-    if not lost:
-        return []
-    if 2 * lost > total:
-        row = int(engine.xp.argmax(unknown))
-        column = "user_id" if int(user[row]) < 0 else "entity_id"
-        raise UserError(
-            f"{lost} of {total} interactions name ids that the other tables do not have, the first "
-            f"being {tables.cell('interactions', column, row)}: check that all tables come from "
-            "the same logs"
-        )
-    return [f"{lost} of {total} interactions name unknown users or entities; left out"]
+def _missed_days(
+    engine: Engine, events: Events, moments: Array, registered: Array, known: Array
+) -> tuple[int, int]:
+    """How many users were active near their registration, and how many of them not on its day.
+
+    Parameters
+    ----------
+    moments : Array [events] of int64
+    registered : Array [users] of int64
+    known : Array [events] of bool
+    """
+    xp = engine.xp
+    near = known & (xp.abs(moments - registered[xp.maximum(events.user, 0)]) < DAY)
+    active = xp.bincount(events.user[near], minlength=len(registered)) > 0
+    present = known & (events.since == 0)
+    missed = active & (xp.bincount(events.user[present], minlength=len(registered)) == 0)
+    return int(active.sum()), int(missed.sum())

@@ -21,7 +21,7 @@ class Problem:
     column : str
         Empty for a problem of the whole table.
     row : int or None
-        The first row, counting from 0 within ``file``.
+        The first row, counting from 0 within ``file``; None where rows have no order.
     rows : int
         How many rows have it.
     """
@@ -43,6 +43,8 @@ class Problem:
             where += f", row {self.row}, counting from 0"
             if self.rows > 1:
                 where += f", and {self.rows - 1} more"
+        elif self.rows > 1:
+            where += f", {self.rows} rows, in one of them"
         return f"{where}: {self.text}: {self.remedy}"
 
 

@@ -1,0 +1,78 @@
+"""Spark sessions, and what keeps one from starting."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from gpu_coldstart.errors import UserError, first_line
+
+__all__ = ["refused", "session"]
+
+_OWN = re.compile(rf"{UserError.__name__}: (.+)")
+"""The last line of the traceback of an executor."""
+
+_CAUSE = re.compile("Caused by: [\\w.$]+: (.+)")
+"""What Java threw first."""
+
+_ROW = re.compile(", row [0-9]+, counting from 0")
+"""Where something stands among the rows that one task was dealt, which tells people nothing."""
+
+
+@contextmanager
+def session(master: str | None = None) -> Iterator[SparkSession]:
+    """The session that is active already, or one of our own, which ends with the block.
+
+    Parameters
+    ----------
+    master : str or None
+        Where one of our own runs, such as ``"local[*]"`` or ``"spark://HOST:7077"``; None for what
+        the surroundings say (``spark-submit``, ``spark-defaults.conf``).
+
+    Raises
+    ------
+    UserError
+        When none can be started, or Spark refuses what it is asked in the block.
+    """
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        with refused():
+            yield active
+        return
+    builder = SparkSession.builder.appName("gpu-coldstart")
+    # What the driver collects are counts, which it has to hold in any case.
+    builder = builder.config("spark.driver.maxResultSize", "0")
+    builder = builder.config("spark.ui.showConsoleProgress", "false")  # lines of ours are there
+    if master is not None:
+        builder = builder.master(master)
+    try:
+        own = builder.getOrCreate()
+    except Exception as error:  # py4j passes on whatever Java throws
+        raise UserError(
+            f"Spark does not start ({first_line(error)}): it needs Java 17 or later on the path or "
+            "in JAVA_HOME, and a --master that can be reached"
+        ) from error
+    try:
+        with refused():
+            yield own
+    finally:
+        own.stop()
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """Turn what Spark, or our own code in its executors, refuses into a :class:`UserError`."""
+    try:
+        yield
+    except (PySparkException, Py4JError) as error:
+        own = _OWN.search(str(error))
+        if own:
+            raise UserError(_ROW.sub("", own[1])) from error
+        causes = _CAUSE.findall(str(error))
+        said = causes[-1].rstrip(". ") if causes else first_line(error)
+        raise UserError(f"Spark cannot do this: {said}") from error
