@@ -8,7 +8,7 @@ CUDA_VENV := .venv-cuda
 CUDA_EXTRA ?= cuda13
 CUDA_CALLS := $(CUDA_VENV)/calls.json
 
-.PHONY: run demo test coverage check fuzz bench bench-test docs wheel-test check-cuda-api lint-docker format clean
+.PHONY: run demo test coverage check fuzz spark-test bench bench-test docs wheel-test check-cuda-api lint-docker format clean
 
 ## The main job: the whole flow; options go into ARGS, e.g. make run ARGS="--dataset tafeng"
 run: $(VENV)/.run
@@ -47,6 +47,10 @@ SEED ?= 0
 TRIALS ?= 1000
 fuzz: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --seed $(SEED) --trials $(TRIALS) $(ARGS)
+
+## A cluster of two Spark executors, of which one is killed in the middle; it needs Java
+spark-test: $(VENV)/.dev
+	$(BIN)/python -m pytest -m cluster tests/distributed
 
 ## The site of the documentation, in docs/_build/html; a warning is an error
 docs: $(VENV)/.docs

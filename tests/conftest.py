@@ -117,10 +117,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests that need a GPU unless ``-m`` speaks of them."""
-    if "gpu" in (config.option.markexpr or ""):
-        return
-    kept = [item for item in items if item.get_closest_marker("gpu") is None]
+    """Leave out tests that need a GPU or a cluster unless ``-m`` speaks of them."""
+    asked = config.option.markexpr or ""
+    apart = [marker for marker in ("gpu", "cluster") if marker not in asked]
+    kept = [item for item in items if not any(map(item.get_closest_marker, apart))]
     if len(kept) < len(items):
         config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
         items[:] = kept

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache
+import tarfile
+from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
-from pyspark import SparkFiles
+from pyspark import Broadcast
 from pyspark.sql import DataFrame
 from pyspark.sql.functions import expr
 from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
@@ -71,13 +74,13 @@ def recommend(
         schema = from_arrow_schema(sample.schema)
         arrow = to_arrow_schema(schema)
         spark = users.sparkSession
-        spark.sparkContext.addFile(str(place), recursive=True)
+        key, packed = uuid4().hex, spark.sparkContext.broadcast(_packed(place))
         groups = users.count() // batch + 1
 
     def lists(users: pa.Table, interactions: pa.Table | None) -> pa.Table:
         if not users.num_rows:  # events of users who are not asked for
             return arrow.empty_table()
-        model = _loaded(SparkFiles.get(place.name), engine)
+        model = _loaded(key, packed, engine)
         return model.recommend(users, interactions, **options).cast(arrow)
 
     group = expr(f"pmod(xxhash64(user_id), {groups})")
@@ -89,10 +92,27 @@ def recommend(
     return dealt.cogroup(events).applyInArrow(lambda users, events: lists(users, events), schema)
 
 
-@cache
-def _loaded(place: str, engine: str) -> ColdStart:
+_models: dict[str, ColdStart] = {}
+"""In a process of Spark's, the model that it has read last."""
+
+
+def _packed(place: Path) -> bytes:
+    """A directory as one archive, as Spark sends files only, to whom the driver is another host."""
+    buffer = BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.add(place, arcname=".")
+    return buffer.getvalue()
+
+
+def _loaded(key: str, packed: Broadcast[bytes], engine: str) -> ColdStart:
     """The model, read once by each process of Spark's."""
-    return ColdStart.load(place, engine=engine)
+    if key not in _models:
+        _models.clear()
+        with TemporaryDirectory() as place:
+            with tarfile.open(fileobj=BytesIO(packed.value)) as archive:
+                archive.extractall(place, filter="data")
+            _models[key] = ColdStart.load(place, engine=engine)
+    return _models[key]
 
 
 def _contract(table: str, frame: DataFrame) -> DataFrame:
