@@ -56,6 +56,27 @@ def test_a_split_may_name_targets(engine: Engine) -> None:
     assert not any("not measured" in note for note in logs.notes)
 
 
+@pytest.mark.parametrize("n", [3, 7, 30])
+def test_some_warm_users_may_be_drawn(engine: Engine, n: int) -> None:
+    raw = some_world(2, n_users=30)
+    everybody = raw.logs(engine, config_of(warm_until="all"))
+    warm = engine.to_host(everybody.user_ids)[: everybody.n_warm].tolist()
+    logs, truth = raw.indexed(engine, config_of(warm_until="all", warm_users=n))
+    drawn = engine.to_host(logs.user_ids)[: logs.n_warm].tolist()
+    assert len(drawn) == min(n, len(warm))
+    assert set(drawn) <= set(warm)
+    dropped = set(warm) - set(drawn)
+    raw.users = [row for row in raw.users if row["user_id"] not in dropped]
+    raw.interactions = [row for row in raw.interactions if row["user_id"] not in dropped]
+    again, later = raw.indexed(engine, config_of(warm_until="all"))
+    for name in ("members", "registration", "history", "favorites", "plays", "month"):
+        one, other = (sparse_rows(getattr(each, name), engine) for each in (logs, again))
+        assert one == other, name
+    assert encode(engine, later) == encode(engine, truth)
+    said = f"{n} of {len(warm)} warm users drawn; the others are left out (split.warm_users)"
+    assert (said in logs.notes) == (n < len(warm))
+
+
 def test_truth_counts_distinct_tracks(engine: Engine) -> None:
     raw = small()
     raw.interactions += [stream(8, 13, 50), stream(9, 12, 60, count=5), stream(9, 13, 60)]

@@ -97,12 +97,15 @@ class SplitConfig(Parameters):
         Which events of warm users count: those up to the first cold registration day, so that
         nobody is served with knowledge of the future, or all. ``auto`` takes the first unless it
         would lose more than half of the events, and then says so in a warning.
+    warm_users : int
+        Learn from so many warm users, drawn at random, the same for every seed; 0 takes all.
     """
 
     cold_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     truth_days: Count = 30
     min_truth: Natural = 1
     warm_until: Literal["auto", "first-cold-day", "all"] = "auto"
+    warm_users: Natural = 0
 
 
 class SegmentsConfig(Parameters):

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
+
 from gpu_coldstart.config.parameters import SplitConfig
 from gpu_coldstart.data import cohorts
 from gpu_coldstart.data.events import DAY, Events
@@ -133,9 +135,22 @@ def assign(
         When a cohort that is needed has no user.
     """
     assigned = cohorts.assign(engine, split, users.given, users.days, end)
+    assigned = _drawn(engine, assigned, split.warm_users)
     why = assigned.rule if users.given is None else "; ".join(assigned.notes)
     _check_cohorts(assigned.cohort, tested=tested, lost=lambda _: why)
     return assigned
+
+
+def _drawn(engine: Engine, assigned: cohorts.Assigned, n: int) -> cohorts.Assigned:
+    """Leave out all but ``n`` of the warm users, unless ``n`` is 0."""
+    warm = (assigned.cohort == cohorts.WARM).nonzero()[0]
+    if not 0 < n < len(warm):
+        return assigned
+    others = np.random.default_rng(0).permutation(len(warm))[n:]
+    cohort = assigned.cohort.copy()
+    cohort[warm[engine.asarray(others)]] = cohorts.LEFT_OUT
+    note = f"{n} of {len(warm)} warm users drawn; the others are left out (split.warm_users)"
+    return assigned._replace(cohort=cohort, notes=[*assigned.notes, note])
 
 
 def settle(

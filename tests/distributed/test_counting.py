@@ -85,7 +85,7 @@ def elsewhere() -> Raw:
 WORLDS: dict[str, tuple[Callable[[], Tables], Config]] = {
     "given split": (some_world(0).source, CONFIGS["first days"]),
     "strings": (lambda: in_words(some_world(3).source()), CONFIGS["short truth"]),
-    "by time": (odd().source, config_of(cold_share=0.2, truth_days=5)),
+    "by time": (odd().source, config_of(cold_share=0.2, truth_days=5, warm_users=15)),
     "days": (
         lambda: of_days(some_world(5, playlists=False, counts=False).source()),
         config_of(warm_until="first-cold-day"),

@@ -74,6 +74,7 @@ CASES: dict[str, Case] = {
     "split.truth_days": Case("5", LOGS),
     "split.min_truth": Case("9", LOGS),
     "split.warm_until": Case("all", LOGS, dated=True),
+    "split.warm_users": Case("80", LOGS),
     "ut_als.factors": als("6"),
     "ut_als.iterations": als("3"),
     "ut_als.regularization": als("1.0"),
