@@ -87,7 +87,7 @@ def _write(tables: dict[str, Any], place: Path, times: int) -> int:
         for start in range(0, len(table), _PART):
             name = f"{part:03}-{start // _PART:03}.parquet"
             pq.write_table(table.slice(start, _PART), place / "interactions" / name)
-    return times * once.num_rows
+    return times * int(once.num_rows)
 
 
 def _apart(given: argparse.Namespace, data: Path, *, spark: bool) -> dict[str, Any]:
