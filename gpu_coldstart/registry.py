@@ -4,7 +4,7 @@ A part is a class with ``name``, ``label`` and, but for data sets and engines, `
 frozen pydantic model) and ``fit`` (a model: ``build``). A space may also have ``check(engine, logs,
 parameters)``, which refuses settings before anything is learned, and ``similarity``, where only one
 makes sense in it (:func:`gpu_coldstart.spaces.similarity.similarity_in`). An installed package adds
-a part by an entry point; CONTRIBUTING.md has a whole package::
+a part by an entry point; docs/extending.md has a whole package::
 
     [project.entry-points."gpu_coldstart.strategies"]
     my-strategy = "my_package:MyStrategy"

@@ -289,3 +289,12 @@ def test_another_runtime_error_is_left_as_it_is(
     monkeypatch.setattr("gpu_coldstart.datasets.synthetic.generate.generate", broken)
     with pytest.raises(RuntimeError, match="a fault"):
         calling("data", "synthetic", "--out", tmp_path / "out")
+
+
+def test_a_notebooks_way_to_show_figures_is_not_the_commands() -> None:
+    """Matplotlib cannot be imported with one that it does not know here."""
+    code = "import sys; from gpu_coldstart.cli.main import main; main(); import matplotlib"
+    command = [sys.executable, "-c", code, "--version"]
+    environment = os.environ | {"MPLBACKEND": "of-another-environment"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""The package of CONTRIBUTING.md, installed beside ours and run."""
+"""The package of docs/extending.md, installed beside ours and run."""
 
 from __future__ import annotations
 
@@ -111,8 +111,8 @@ def undrawn(out: Path) -> dict[str, bytes]:
     return {name: files[name] for name in files if not name.startswith("figures/")}
 
 
-def test_contributing_shows_exactly_this_package() -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text()
+def test_the_page_shows_exactly_this_package() -> None:
+    text = (ROOT / "docs/extending.md").read_text()
     blocks = dict.fromkeys(("toml", "python"), "")
     for language in blocks:
         parts = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)

@@ -5,6 +5,7 @@ The libraries of a subcommand are imported when it starts to work, not for ``--h
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -21,8 +22,9 @@ def main(
     Parameters
     ----------
     arguments : sequence of str, optional
-        The process's own by default; then the command owns the process: it sets up the streams
-        and keeps its signal handlers to the very end.
+        The process's own by default; then the command owns the process: it sets up the streams,
+        keeps its signal handlers to the very end, and draws to files whatever way to show figures
+        a notebook that calls it has left in the environment.
     command : str
         The subcommand to run; by default the first argument names it.
     name : str
@@ -37,6 +39,7 @@ def main(
     handlers = interruption.install()
     if arguments is None:
         console.open_streams()
+        os.environ.pop("MPLBACKEND", None)
         return _run(sys.argv[1:], command, name)
     try:
         return _run(arguments, command, name)

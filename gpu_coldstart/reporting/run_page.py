@@ -55,6 +55,8 @@ class RunSummary:
     engine, device : str
         ``device`` is empty on the CPU.
     versions : mapping of library to version
+    commit : str
+        Of the code that reported it; empty outside a checkout.
     digest : str
         Tells the content of the input files from any other; empty where the data set has none.
     statistics : sequence of (what, how many)
@@ -88,6 +90,7 @@ class RunSummary:
     warnings: Sequence[str]
     files: Sequence[str]
     budgets: Sequence[tuple[str, str]] = ()
+    commit: str = ""
     notes: Sequence[str] = ()
 
 
@@ -173,6 +176,7 @@ def _identity(run: RunSummary) -> Section:
         ("embedding spaces", ", ".join(spaces)),
         ("strategies", ", ".join(strategies)),
         ("versions", ", ".join(f"{name} {which}" for name, which in run.versions.items())),
+        *([("commit of the code", run.commit)] if run.commit else []),
     ]
     blocks: list[Block] = [Grid("run-table", "The run", ("what", "value"), lines, frozenset({1}))]
     told = ("seed", "spaces", "strategies.names")

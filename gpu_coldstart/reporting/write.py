@@ -18,7 +18,7 @@ from gpu_coldstart.reporting.results import results_json, results_markdown
 from gpu_coldstart.reporting.run_page import RunSummary, run_page, statistics
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.artifacts import write_atomically
-from gpu_coldstart.runs.environment import versions
+from gpu_coldstart.runs.environment import commit, versions
 from gpu_coldstart.runs.fingerprint import digest_of
 from gpu_coldstart.runs.pipeline import Outcome
 from gpu_coldstart.runs.progress import StageTime
@@ -85,6 +85,7 @@ def write_report(
         engine=engine.name,
         device=engine.device,
         versions=versions(),
+        commit=commit(),
         digest=digest_of(directory.identity.get("data", {})),
         statistics=statistics(outcome.logs, outcome.truth),
         split_rule=outcome.logs.split_rule,
@@ -121,6 +122,7 @@ def _results(
         split=outcome.logs.split_rule,
         losses=outcome.losses,
         versions=versions(),
+        commit=commit(),
         warnings=list(remarks.warnings),
         notes=list(remarks.notes),
     )

@@ -193,3 +193,10 @@ def test_the_date_and_the_datas_fingerprint_are_told() -> None:
     told = dict(page(digest="0123abc").cells("run-table")[1:])
     assert (told["date"], told["fingerprint of the data"]) == ("2026-01-01", "0123abc")
     assert "fingerprint of the data" not in dict(page().cells("run-table")[1:])
+
+
+def test_the_commit_is_told_where_there_is_one() -> None:
+    assert (
+        dict(page(commit="4b20-dirty").cells("run-table")[1:])["commit of the code"] == "4b20-dirty"
+    )
+    assert "commit of the code" not in dict(page().cells("run-table")[1:])
