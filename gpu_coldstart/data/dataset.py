@@ -67,19 +67,25 @@ class Dataset:
 
     @classmethod
     def from_frames(
-        cls, *, users: Any, tracks: Any, interactions: Any, playlists: Any = None
+        cls,
+        *,
+        users: Any,
+        tracks: Any,
+        interactions: Any,
+        playlists: Any = None,
+        sound: Any = None,
     ) -> Dataset:
         """A data set in memory.
 
         Parameters
         ----------
-        users, tracks, interactions, playlists : frame
+        users, tracks, interactions, playlists, sound : frame
             Anything with ``__arrow_c_stream__`` (pandas, Polars, PyArrow, DuckDB, cuDF) or a dict
             of columns, with the columns of the data contract.
         """
         frames = {"users": users, "tracks": tracks, "interactions": interactions}
-        if playlists is not None:
-            frames["playlists"] = playlists
+        optional = {"playlists": playlists, "sound": sound}
+        frames |= {name: frame for name, frame in optional.items() if frame is not None}
         return cls(
             lambda: {name: to_arrow(name, frame) for name, frame in frames.items()},
             ", ".join(frames),

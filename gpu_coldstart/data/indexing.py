@@ -19,6 +19,7 @@ from gpu_coldstart.data.events import DAY, Events, known_events
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.registrations import ages, registration_matrix, signal_counts
 from gpu_coldstart.data.selection import believed_playlists, select
+from gpu_coldstart.data.sound import in_order
 from gpu_coldstart.data.tables import SPLITS, Tables
 from gpu_coldstart.data.titles import Titles
 from gpu_coldstart.data.truth import GroundTruth
@@ -64,6 +65,7 @@ def index(
     given = tables.users["split"].values[by_id] if "split" in tables.users else None
 
     catalogue, notes = read_catalogue(engine, tables)
+    sound, silent = in_order(engine, tables, catalogue.ids["track"])
     known = partial(known_events, engine, tables, user_keys, moments, catalogue)
     events, dropped = known()
     selected = select(
@@ -97,7 +99,8 @@ def index(
     logs = replace(
         logs,
         split_rule=selected.rule,
-        notes=(*notes, *dropped, *selected.notes, *hidden),
+        notes=(*notes, *silent, *dropped, *selected.notes, *hidden),
+        sound=None if sound is None else sound[engine.xp.argsort(place_of[: logs.n_tracks])],
         ids=tables.ids,
         titles=Titles.of(engine, tables.tracks, tables.playlists),
     )

@@ -201,7 +201,11 @@ class Flow:
             ),
             self._arrays(paths.space(name), spaces.Space),
             (data,),
-            self._section(section(name), "seed", "new_releases.place", "new_releases.sources"),
+            self._section(
+                section(name),
+                "seed",
+                *(f"new_releases.{key}" for key in ("place", "sources", "neighbours")),
+            ),
         )
 
     def _cutting(self, name: str, space: Stage[spaces.Space]) -> Stage[segments.Segments]:

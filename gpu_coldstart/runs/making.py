@@ -119,8 +119,14 @@ def check_settings(engine: Engine, config: Config, dataset: Dataset, logs: Logs)
     Raises
     ------
     UserError
-        For more segments than warm users, no full batch, or what the data set refuses.
+        For more segments than warm users, no full batch, sound that is not there, or what the data
+        set refuses.
     """
+    if "sound" in config.new_releases.sources and logs.sound is None:
+        raise UserError(
+            "setting 'new_releases.sources' names sound, of which the data have no table: add "
+            "sound.parquet, as 'gpu-coldstart artists embed' writes it, or leave sound out"
+        )
     dataset.check(engine, config, logs)
     segments.number_of_segments(config.segments.k, logs.n_warm)
     check_batches(config.of(config.model), logs.n_warm, section(config.model))
@@ -158,7 +164,7 @@ def embed(
     space = dataset.space(name, engine, logs, config, progress)
     if not config.new_releases.place:
         return space
-    return with_new_releases(engine, logs, space, config.new_releases.sources)
+    return with_new_releases(engine, logs, space, config.new_releases)
 
 
 def train_network(

@@ -14,6 +14,8 @@ from gpu_coldstart.artists.homonyms import read
 from gpu_coldstart.artists.tables import Catalogue, with_artists
 from gpu_coldstart.cli.artists import app
 from gpu_coldstart.config.artists import ArtistsConfig
+from gpu_coldstart.data.tables import read as read_tables
+from gpu_coldstart.engine import choose
 from gpu_coldstart.errors import UserError
 from tests.artists.sounds import SETTINGS, write
 from tests.runs.helpers import Result, refused
@@ -108,6 +110,11 @@ def test_embed(trained: Path, tmp_path: Path) -> None:
     assert table["track_id"].to_pylist() == list(range(24))
     places = np.array(table["embedding"].to_pylist())
     np.testing.assert_allclose((places**2).sum(axis=1), 1, rtol=1e-5)
+    # It is a table that runs take.
+    engine, _ = choose("cpu")
+    taken = read_tables(engine, {"tracks": trained / "mixed/tracks.parquet", "sound": out})
+    assert not taken.problems
+    np.testing.assert_allclose(taken.tables["sound"]["embedding"].values, places, rtol=1e-5)
 
 
 def test_a_track_without_a_genre_has_none(trained: Path) -> None:
