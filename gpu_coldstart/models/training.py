@@ -146,6 +146,7 @@ def train(
     progress: Progress,
     kind: Any = MlpModel,
     checkpoint: Checkpoint | None = None,
+    after_epoch: Callable[[int, Array], None] = lambda epoch, places: None,
 ) -> Network:
     """Fit the network to warm users' embeddings.
 
@@ -163,6 +164,9 @@ def train(
         that :func:`gpu_coldstart.models.feedforward.feedforward` knows.
     checkpoint : Checkpoint, optional
         Where to go on from, if something was saved, and to save epochs to.
+    after_epoch : callable
+        Called with the number of an epoch, from 1, and where the network then puts the validation
+        users [n, d]; it may raise, and so end the training.
 
     Raises
     ------
@@ -195,10 +199,12 @@ def train(
     for epoch in range(len(losses), epochs):
         batches = _batches(engine, len(warm[0]), options, seed=seed, epoch=epoch)
         losses.append(steps.epoch(batches))
-        cosines.append(_cosine(engine, held_out, model, validation[1]))
+        places = _places(engine, held_out, model, len(validation[0]))
+        cosines.append(_cosine(places, validation[1]))
         words = f"loss {losses[-1]:.5f}, validation cosine {cosines[-1]:.4f}"
         _log.info("epoch %d of %d: %s", epoch + 1, epochs, words)
         progress(epoch + 1, epochs, words)
+        after_epoch(epoch + 1, places)
         if not options.patience:
             best = epoch
         elif epoch == 0 or cosines[-1] > cosines[best]:
@@ -320,16 +326,19 @@ def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
-def _cosine(
-    engine: Engine, vectors: Callable[[Array], Array], model: nn.Module, targets: Array
-) -> float:
-    """Mean cosine between predictions and targets."""
-    numbers = engine.xp.arange(len(targets))
+def _places(engine: Engine, vectors: Callable[[Array], Array], model: nn.Module, n: int) -> Array:
+    """Where a network in training puts users [n, d] of float32."""
+    numbers = engine.xp.arange(n)
 
     def placed(some: slice) -> tuple[Array]:
         return (engine.from_torch(model(engine.to_torch(vectors(numbers[some])))),)
 
     model.eval()
     with torch.inference_mode():
-        (places,) = by_batches(engine.xp, len(targets), placed, size=_VALIDATION_BATCH)
+        (places,) = by_batches(engine.xp, n, placed, size=_VALIDATION_BATCH)
+    return places
+
+
+def _cosine(places: Array, targets: Array) -> float:
+    """Mean cosine between predictions and targets."""
     return float((unit_rows(places) * unit_rows(targets)).sum(axis=1).mean())

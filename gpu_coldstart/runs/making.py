@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -177,6 +177,7 @@ def train_network(
     config: Config,
     progress: Progress,
     checkpoint: Checkpoint | None = None,
+    after_epoch: Callable[[int, Array], None] = lambda epoch, places: None,
 ) -> Network:
     """Train the network on the warm users (3.2.3); validation users' truth stops it early."""
     options = config.of(config.model)
@@ -192,6 +193,7 @@ def train_network(
         seed=config.seed,
         progress=progress,
         checkpoint=checkpoint,
+        after_epoch=after_epoch,
         kind=MODELS.get(config.model),
     )
 
