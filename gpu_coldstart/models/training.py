@@ -31,7 +31,10 @@ __all__ = [
     "Network",
     "TrainingState",
     "check_batches",
+    "copied",
+    "go_on",
     "restore",
+    "tensors_of",
     "train",
     "validation_targets",
 ]
@@ -188,10 +191,10 @@ def train(
     vectors, held_out = inputs.table(warm[0]), inputs.table(validation[0])
     losses: list[float] = []
     cosines: list[float] = []
-    best, best_weights = 0, _copy(model)
+    best, best_weights = 0, copied(model)
     saved = checkpoint.load() if checkpoint else None
     if saved is not None:
-        best_weights = _go_on(saved, model, optimizer)
+        best_weights = go_on(saved, model, optimizer)
         losses, cosines = saved.values["losses"], saved.values["cosines"]
         best = saved.values["best"]
     # After what was saved is in place: a graph goes on with the very tensors it was recorded with.
@@ -208,12 +211,12 @@ def train(
         if not options.patience:
             best = epoch
         elif epoch == 0 or cosines[-1] > cosines[best]:
-            best, best_weights = epoch, _copy(model)
+            best, best_weights = epoch, copied(model)
         elif epoch - best >= options.patience:
             break
         if checkpoint and checkpoint.due:
             values = {"losses": losses, "cosines": cosines, "best": best}
-            checkpoint.save(TrainingState(_tensors(model, optimizer, best_weights), values))
+            checkpoint.save(TrainingState(tensors_of(model, optimizer, best_weights), values))
     if options.patience:
         model.load_state_dict(best_weights)
     # Without the skipping of null blocks, which makes last bits depend on the batch.
@@ -254,7 +257,7 @@ def restore(
     return model.to(device).eval()
 
 
-def _tensors(
+def tensors_of(
     model: nn.Module, optimizer: torch.optim.Optimizer, best: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
     """The tensors of a :class:`TrainingState`."""
@@ -267,7 +270,7 @@ def _tensors(
     return tensors
 
 
-def _go_on(
+def go_on(
     saved: TrainingState, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> dict[str, torch.Tensor]:
     """Put a saved state into network and optimizer; returns the best weights so far."""
@@ -322,7 +325,8 @@ def _batches(engine: Engine, n: int, options: Training, *, seed: int, epoch: int
     return [on_device[start:stop] for start, stop in zip([0, *stops], [*stops, n], strict=True)]
 
 
-def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
+def copied(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors of a network as they are now, by name."""
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 

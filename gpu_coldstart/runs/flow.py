@@ -198,10 +198,17 @@ class Flow:
     def _embedding(self, name: str) -> Stage[spaces.Space]:
         """3.1.1 and 3.1.2, and places for tracks without history."""
         engine, config, data = self.engine, self.config, self.data
+        stage = f"{name}/space"
         return Stage(
-            f"{name}/space",
+            stage,
             lambda given: making.embed(
-                engine, config, self._dataset, name, logs=given[data][0], progress=self._progress
+                engine,
+                config,
+                self._dataset,
+                name,
+                logs=given[data][0],
+                progress=self._progress,
+                checkpoint=self._checkpoint(stage),
             ),
             self._arrays(paths.space(name), spaces.Space),
             (data,),

@@ -159,9 +159,10 @@ def embed(
     *,
     logs: Logs,
     progress: Progress,
+    checkpoint: Checkpoint | None = None,
 ) -> Space:
     """An embedding space, with places for tracks without history if they are to have some."""
-    space = dataset.space(name, engine, logs, config, progress)
+    space = dataset.space(name, engine, logs, config, progress, checkpoint=checkpoint)
     if not config.new_releases.place:
         return space
     return with_new_releases(engine, logs, space, config.new_releases)
