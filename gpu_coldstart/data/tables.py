@@ -47,6 +47,7 @@ __all__ = [
     "Tables",
     "contents",
     "load",
+    "present",
     "read",
     "read_all",
 ]
@@ -240,7 +241,7 @@ def _draft(opened: Opened, optional: Collection[str], problems: list[Problem]) -
             text = f"{opened.file} has no rows"
             problems.append(Problem(opened.table, opened.file, text, remedy))
         return Draft(opened, {}, {})
-    fields = _present(opened, optional, problems)
+    fields = present(opened, optional, problems)
     placed = {}
     for name in [name for name, rule in fields.items() if rule.kind is VECTOR]:
         placed[name], wrong = vectors(opened.read([name])[name], fields.pop(name), opened)
@@ -257,10 +258,16 @@ def _draft(opened: Opened, optional: Collection[str], problems: list[Problem]) -
     return Draft(opened, fields, columns, placed)
 
 
-def _present(
-    opened: Opened, optional: Collection[str], problems: list[Problem]
-) -> dict[str, Field]:
-    """The contract's fields that the table has, each of a type it may have."""
+def present(opened: Opened, optional: Collection[str], problems: list[Problem]) -> dict[str, Field]:
+    """The contract's fields that the table has, each of a type it may have.
+
+    Parameters
+    ----------
+    optional : collection of str
+        Columns that may be missing beside those that the contract makes optional.
+    problems : list of Problem
+        Grows with columns that are missing or of another type.
+    """
     present = {}
     for rule in SCHEMAS[opened.table]:
         dtype = opened.types.get(rule.name)
