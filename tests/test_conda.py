@@ -24,7 +24,7 @@ CONDA = {
 }
 """What conda-forge calls packages that have another name on PyPI."""
 
-BESIDE = ("serve", "tune", "audio", "tensorboard", "mlflow", "wandb")
+BESIDE = ("serve", "tune", "audio", "spark", "tensorboard", "mlflow", "wandb")
 """Extras of which conda can only say which versions they bear."""
 
 

@@ -159,8 +159,11 @@ def _excerpt(file: soundfile.SoundFile, start: float, options: ArtistsConfig) ->
     rate = options.sample_rate
     sound = librosa.resample(sound, orig_sr=file.samplerate, target_sr=rate, res_type="soxr_mq")
     sound = librosa.util.fix_length(sound, size=int(options.seconds * rate))
-    power = librosa.feature.melspectrogram(
-        y=sound, sr=rate, n_fft=WINDOW, hop_length=HOP, n_mels=options.mel_bands
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large is refused
+        power = librosa.feature.melspectrogram(
+            y=sound, sr=rate, n_fft=WINDOW, hop_length=HOP, n_mels=options.mel_bands
+        )
+    if not np.isfinite(power).all():
+        raise ValueError("samples that are too large")
     level = librosa.power_to_db(power, ref=np.max, amin=1e-10, top_db=_LOUDNESS)
     return np.asarray(1 + level / _LOUDNESS, np.float32)

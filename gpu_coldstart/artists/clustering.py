@@ -53,6 +53,8 @@ def divided(places: HostArray, n: int) -> HostArray:
     >>> divided(np.array([[0.0], [5.0], [5.1], [9.0]]), 2).tolist()
     [1, 0, 0, 0]
     """
+    if len(places) < 2:
+        return np.zeros(len(places), np.int64)
     return _by_size(fcluster(_tree(places), n, "maxclust").astype(np.int64) - 1)
 
 

@@ -19,6 +19,7 @@ from gpu_coldstart.data.files import open_table
 from gpu_coldstart.data.ids import as_text, is_string
 from gpu_coldstart.data.plain import plain
 from gpu_coldstart.data.problems import Problem, refuse
+from gpu_coldstart.data.tables import present
 from gpu_coldstart.datasets.events import tables
 from gpu_coldstart.engine.types import HostArray
 from gpu_coldstart.errors import UserError
@@ -89,9 +90,7 @@ def read(directory: Path) -> Catalogue:
     table = opened.read(list(opened.types) if not opened.is_text else _known(opened.types))
     problems: list[Problem] = []
     texts: dict[str, list[Any]] = {}
-    for field in SCHEMAS["tracks"]:
-        if field.name not in table.column_names:
-            continue
+    for field in present(opened, (), problems).values():
         column, wrong = plain(table[field.name], field, opened)
         problems += wrong
         if not wrong:

@@ -146,10 +146,13 @@ class NewReleasesConfig(Parameters):
     ----------
     place : bool
         Give each the mean place of the tracks that share its album, else its artist, else its
-        genre, so that it can be recommended at once. Not unless asked for: most tracks without
-        history may be old ones that nobody wants, and they would crowd the lists.
-    sources : tuple of {"album", "artist", "genre"}
-        Which of these to take, in this order.
+        genre (or that sound like it), so that it can be recommended at once. Not unless asked
+        for: most tracks without history may be old ones that nobody wants, and they would crowd
+        the lists.
+    sources : tuple of {"album", "artist", "genre", "sound"}
+        Which of these to take, in this order. Sound needs the data's table of it.
+    neighbours : int
+        How many tracks, the nearest by sound, give a track its place.
     held_out : float
         Share of the tracks with history that the analysis places in the same way, to compare
         with the places that they have; 0 leaves that out.
@@ -159,7 +162,8 @@ class NewReleasesConfig(Parameters):
     """
 
     place: bool = False
-    sources: Distinct[Literal["album", "artist", "genre"]] = ("album", "artist", "genre")
+    sources: Distinct[Literal["album", "artist", "genre", "sound"]] = ("album", "artist", "genre")
+    neighbours: Count = 10
     held_out: Annotated[float, Field(ge=0, lt=1)] = 0.05
     users: Natural = 2500
 

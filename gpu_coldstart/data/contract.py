@@ -21,6 +21,7 @@ __all__ = [
     "SPLITS",
     "STRING",
     "TIME",
+    "VECTOR",
     "YEARS",
     "Field",
     "Kind",
@@ -61,7 +62,7 @@ class Kind:
         types = pa.types
         if types.is_null(dtype):
             return "fill it"
-        if types.is_nested(dtype):
+        if types.is_nested(dtype) and self is not VECTOR:
             return "give each row a single value"
         if types.is_binary(dtype) or types.is_large_binary(dtype):
             return "decode it, in pandas with .str.decode('utf-8')"
@@ -109,6 +110,14 @@ def _is_time(dtype: pa.DataType) -> bool:
     return bool(pa.types.is_timestamp(dtype) or pa.types.is_date(dtype))
 
 
+def _is_vector(dtype: pa.DataType) -> bool:
+    types = pa.types
+    listed = (types.is_list, types.is_large_list, types.is_fixed_size_list)
+    if not any(is_(dtype) for is_ in listed):
+        return False
+    return bool(types.is_floating(dtype.value_type) or types.is_integer(dtype.value_type))
+
+
 def _is_id(dtype: pa.DataType) -> bool:
     return _is_number(dtype) or is_string(dtype)
 
@@ -129,6 +138,11 @@ TIME = Kind(
     "a timestamp or a date",
     "convert it, in pandas with pandas.to_datetime(..., unit=...)",
     "convert it, in pandas with pandas.to_datetime",
+)
+VECTOR = Kind(
+    _is_vector,
+    "a list of numbers",
+    "write lists of numbers, all of one length, as 'gpu-coldstart artists embed' does",
 )
 STRING = Kind(is_string, "a string", "convert it, in pandas with .astype('string')")
 
@@ -192,6 +206,7 @@ SCHEMAS: dict[str, tuple[Field, ...]] = {
         _optional("created_at", TIME, **_TIME_RULES),
         _optional("title", STRING),
     ),
+    "sound": (_id("track"), Field("embedding", VECTOR)),
 }
 """The columns of each table."""
 

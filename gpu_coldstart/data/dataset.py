@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -23,6 +23,9 @@ from gpu_coldstart.data.problems import refuse
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Engine, HostArray
 from gpu_coldstart.registry import SPACES
+
+if TYPE_CHECKING:
+    from gpu_coldstart.models import Checkpoint
 
 __all__ = ["Dataset"]
 
@@ -67,19 +70,25 @@ class Dataset:
 
     @classmethod
     def from_frames(
-        cls, *, users: Any, tracks: Any, interactions: Any, playlists: Any = None
+        cls,
+        *,
+        users: Any,
+        tracks: Any,
+        interactions: Any,
+        playlists: Any = None,
+        sound: Any = None,
     ) -> Dataset:
         """A data set in memory.
 
         Parameters
         ----------
-        users, tracks, interactions, playlists : frame
+        users, tracks, interactions, playlists, sound : frame
             Anything with ``__arrow_c_stream__`` (pandas, Polars, PyArrow, DuckDB, cuDF) or a dict
             of columns, with the columns of the data contract.
         """
         frames = {"users": users, "tracks": tracks, "interactions": interactions}
-        if playlists is not None:
-            frames["playlists"] = playlists
+        optional = {"playlists": playlists, "sound": sound}
+        frames |= {name: frame for name, frame in optional.items() if frame is not None}
         return cls(
             lambda: {name: to_arrow(name, frame) for name, frame in frames.items()},
             ", ".join(frames),
@@ -152,11 +161,26 @@ class Dataset:
                 kind.check(engine, logs, config.of(name))
 
     def space(
-        self, name: str, engine: Engine, logs: Logs, config: Config, progress: spaces.Progress
+        self,
+        name: str,
+        engine: Engine,
+        logs: Logs,
+        config: Config,
+        progress: spaces.Progress,
+        *,
+        checkpoint: Checkpoint | None = None,
     ) -> spaces.Space:
-        """The embedding space of that name (3.1.1, 3.1.2), learned or brought along."""
-        space: spaces.Space = SPACES.get(name).fit(
-            engine, logs, config.of(name), config.seed, progress
+        """The embedding space of that name (3.1.1, 3.1.2), learned or brought along.
+
+        Parameters
+        ----------
+        checkpoint : Checkpoint, optional
+            For a space that is ``resumable``: where to go on from, and to save epochs to.
+        """
+        kind = SPACES.get(name)
+        resumed = {"checkpoint": checkpoint} if getattr(kind, "resumable", False) else {}
+        space: spaces.Space = kind.fit(
+            engine, logs, config.of(name), config.seed, progress, **resumed
         )
         return space
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from gpu_coldstart.data.files import Opened
 from gpu_coldstart.data.ids import KINDS, Ids, Vocabulary, as_text, is_integer, is_string
 from gpu_coldstart.data.plain import problem_at
 from gpu_coldstart.data.problems import Problem
+from gpu_coldstart.engine.types import HostArray
 
 __all__ = ["Draft", "for_engine", "id_spaces"]
 
@@ -31,11 +32,14 @@ class Draft:
         By column.
     plain : dict of pyarrow.ChunkedArray
         Columns in host memory, in plain types; empty where the engine may read the file itself.
+    vectors : dict of HostArray [rows, d] of float32
+        Columns of vectors, which no engine reads; they are not among the fields.
     """
 
     opened: Opened
     fields: dict[str, Field]
     plain: dict[str, pa.ChunkedArray]
+    vectors: dict[str, HostArray] = field(default_factory=dict)
 
     def type(self, name: str) -> pa.DataType:
         """Arrow type of a column."""

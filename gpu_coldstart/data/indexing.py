@@ -19,6 +19,7 @@ from gpu_coldstart.data.events import Events, known_events
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.registrations import ages, registration_matrix, signal_counts
 from gpu_coldstart.data.selection import Registered, Selection, believed_playlists, select
+from gpu_coldstart.data.sound import in_order
 from gpu_coldstart.data.tables import SPLITS, Tables
 from gpu_coldstart.data.titles import Titles
 from gpu_coldstart.data.truth import GroundTruth
@@ -79,6 +80,7 @@ def index(
     """
     registered = Registered.of(engine, tables)
     catalogue, notes = read_catalogue(engine, tables)
+    sound, silent = in_order(engine, tables, catalogue.ids["track"])
     selected = (selecting or _selected)(engine, tables, split, registered, catalogue, tested=tested)
     events, cohort = selected.events, selected.cohort
     listed, hidden = believed_playlists(engine, tables, registered.ids, cohort, selected.last_day)
@@ -104,7 +106,8 @@ def index(
     logs = replace(
         logs,
         split_rule=selected.rule,
-        notes=(*notes, *selected.notes, *hidden),
+        notes=(*notes, *silent, *selected.notes, *hidden),
+        sound=None if sound is None else sound[engine.xp.argsort(place_of[: logs.n_tracks])],
         ids=tables.ids,
         titles=Titles.of(engine, tables.tracks, tables.playlists),
     )

@@ -63,6 +63,9 @@ class Logs:
         How users were split, with dates.
     notes : tuple of str
         What was left out and why, for the report.
+    sound : Array [tracks, d] of float32, or None
+        Where each track is by its sound, at unit length; null for a track without. None where the
+        data set does not say.
     titles : Titles
         What people call tracks and playlists.
     ids : Ids
@@ -94,6 +97,7 @@ class Logs:
     days: tuple[int, int] = (0, 0)
     split_rule: str = ""
     notes: tuple[str, ...] = ()
+    sound: Array | None = None
     titles: Titles = field(default_factory=Titles)
     ids: Ids = field(default_factory=Ids)
 

@@ -25,6 +25,7 @@ from gpu_coldstart.data.contract import (
     REQUIRED,
     SCHEMAS,
     SPLITS,
+    VECTOR,
     Field,
     contents,
 )
@@ -33,6 +34,7 @@ from gpu_coldstart.data.files import Opened, open_table
 from gpu_coldstart.data.ids import KINDS, Ids
 from gpu_coldstart.data.plain import is_plain, plain
 from gpu_coldstart.data.problems import Problem, refuse
+from gpu_coldstart.data.sound import vectors
 from gpu_coldstart.data.values import Check
 from gpu_coldstart.engine.base import Column, Engine
 from gpu_coldstart.errors import UserError
@@ -45,13 +47,15 @@ __all__ = [
     "Tables",
     "contents",
     "load",
+    "present",
     "read",
     "read_all",
 ]
 
 Source: TypeAlias = Mapping[str, Path | pa.Table]
 """Where each table is: keys ``users``, ``tracks``, ``interactions`` and optionally
-``playlists``. A path is a Parquet file, a CSV file (``.csv``), or a directory of either."""
+``playlists`` and ``sound``. A path is a Parquet file, a CSV file (``.csv``), or a directory of
+either."""
 
 
 class Read(NamedTuple):
@@ -99,6 +103,9 @@ class Tables:
         ``playlist_id``, ``track_id`` int64. Optional: ``position`` int64; ``user_id`` int64, who
         made it, and ``created_at``, as ``timestamp``, for playlists that must not tell the future
         of a cold user. None when the source has no playlists, or a table of them without a row.
+    sound : dict or None
+        ``track_id`` int64; ``embedding`` [rows, d] float32, of unit length or null. None when the
+        source has no such table, or one without a row.
     ids : Ids
         What the int64 of the id columns stand for.
     opened : mapping of str to Opened
@@ -109,6 +116,7 @@ class Tables:
     tracks: dict[str, Column]
     interactions: dict[str, Column]
     playlists: dict[str, Column] | None
+    sound: dict[str, Column] | None
     ids: Ids
     opened: Mapping[str, Opened]
 
@@ -116,9 +124,12 @@ class Tables:
     def of(cls, checked: Read) -> Tables:
         """What :func:`read_all` found, if without problems."""
         users, tracks, interactions = (checked.tables[name] for name in REQUIRED)
-        has_rows = "playlists" in checked.opened and checked.opened["playlists"].rows > 0
-        playlists = checked.tables["playlists"] if has_rows else None
-        return cls(users, tracks, interactions, playlists, checked.ids, checked.opened)
+        opened = checked.opened
+        playlists, sound = (
+            checked.tables[name] if name in opened and opened[name].rows else None
+            for name in ("playlists", "sound")
+        )
+        return cls(users, tracks, interactions, playlists, sound, checked.ids, opened)
 
     def cell(self, table: str, column: str, row: int) -> str:
         """A value as the source has it, and where, for messages."""
@@ -213,7 +224,7 @@ def read(
             name: check.column(columns[name], rule)
             for name, rule in draft.fields.items()
             if name not in bad
-        }
+        } | {name: Column(engine.asarray(rows)) for name, rows in draft.vectors.items()}
     order = list(source)
     problems.sort(key=lambda problem: order.index(problem.table))
     return Read(tables, ids, {draft.opened.table: draft.opened for draft in drafts}, problems)
@@ -230,9 +241,13 @@ def _draft(opened: Opened, optional: Collection[str], problems: list[Problem]) -
             text = f"{opened.file} has no rows"
             problems.append(Problem(opened.table, opened.file, text, remedy))
         return Draft(opened, {}, {})
-    fields = _present(opened, optional, problems)
+    fields = present(opened, optional, problems)
+    placed = {}
+    for name in [name for name, rule in fields.items() if rule.kind is VECTOR]:
+        placed[name], wrong = vectors(opened.read([name])[name], fields.pop(name), opened)
+        problems += wrong
     if opened.as_it_is and all(is_plain(opened.types[name], fields[name]) for name in fields):
-        return Draft(opened, fields, {})
+        return Draft(opened, fields, {}, placed)
     columns = {}
     values = opened.read(list(fields))
     for name, rule in list(fields.items()):
@@ -240,13 +255,19 @@ def _draft(opened: Opened, optional: Collection[str], problems: list[Problem]) -
         problems += wrong
         if wrong:
             del fields[name], columns[name]
-    return Draft(opened, fields, columns)
+    return Draft(opened, fields, columns, placed)
 
 
-def _present(
-    opened: Opened, optional: Collection[str], problems: list[Problem]
-) -> dict[str, Field]:
-    """The contract's fields that the table has, each of a type it may have."""
+def present(opened: Opened, optional: Collection[str], problems: list[Problem]) -> dict[str, Field]:
+    """The contract's fields that the table has, each of a type it may have.
+
+    Parameters
+    ----------
+    optional : collection of str
+        Columns that may be missing beside those that the contract makes optional.
+    problems : list of Problem
+        Grows with columns that are missing or of another type.
+    """
     present = {}
     for rule in SCHEMAS[opened.table]:
         dtype = opened.types.get(rule.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gpu_coldstart.data.contract import REQUIRED
+from gpu_coldstart.data.contract import REQUIRED, SCHEMAS
 from gpu_coldstart.data.files import is_there
 from gpu_coldstart.data.tables import Source, contents
 from gpu_coldstart.errors import UserError
@@ -18,9 +18,9 @@ def source(directory: Path) -> Source:
     Parameters
     ----------
     directory : Path
-        Holds ``users``, ``tracks``, ``interactions`` and, if there are playlists, ``playlists``,
-        each as ``NAME.parquet``, a directory ``NAME`` of part files, or ``NAME.csv``. See
-        :class:`gpu_coldstart.data.tables.Tables`.
+        Holds ``users``, ``tracks``, ``interactions`` and, if there are any, ``playlists`` and
+        ``sound``, each as ``NAME.parquet``, a directory ``NAME`` of part files, or
+        ``NAME.csv``. See :class:`gpu_coldstart.data.tables.Tables`.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def tables(directory: Path) -> dict[str, Path]:
         problem = "is a file, not a directory" if there else "does not exist"
         files = ", ".join(f"{name}.parquet" for name in REQUIRED)
         raise UserError(f"{directory} {problem}: name the directory that holds {files}")
-    paths = {name: _table(directory, name) for name in (*REQUIRED, "playlists")}
+    paths = {name: _table(directory, name) for name in SCHEMAS}
     return {name: path for name, path in paths.items() if path is not None}
 
 

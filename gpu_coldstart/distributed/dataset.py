@@ -85,22 +85,30 @@ class SparkDataset(Dataset):
 
     @classmethod
     def from_spark(
-        cls, *, users: Any, tracks: Any, interactions: DataFrame, playlists: Any = None
+        cls,
+        *,
+        users: Any,
+        tracks: Any,
+        interactions: DataFrame,
+        playlists: Any = None,
+        sound: Any = None,
     ) -> SparkDataset:
         """A data set of Spark DataFrames, from whatever source: ``spark.table(...)``.
 
         Parameters
         ----------
-        users, tracks, playlists : DataFrame or frame
+        users, tracks, playlists, sound : DataFrame or frame
             Collected on the driver; or any frame that
             :meth:`~gpu_coldstart.data.dataset.Dataset.from_frames` takes.
         interactions : DataFrame
             Stays on Spark.
         """
-        frames = {"users": users, "tracks": tracks, "playlists": playlists}
+        frames = {"users": users, "tracks": tracks, "playlists": playlists, "sound": sound}
 
         def source() -> Mapping[str, Interactions]:
-            held = {name: _collected(name, frame) for name, frame in frames.items() if frame}
+            held = {
+                name: _collected(name, frame) for name, frame in frames.items() if frame is not None
+            }
             return {**held, "interactions": interactions}
 
         return cls(source, "tables of Spark")

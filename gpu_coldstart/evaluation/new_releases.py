@@ -21,8 +21,7 @@ from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Array, Csr, Engine, HostArray
 from gpu_coldstart.evaluation.calibration import cosines
 from gpu_coldstart.spaces.new_releases import place
-from gpu_coldstart.spaces.similarity import as_items, as_places
-from gpu_coldstart.strategies.base import Retriever
+from gpu_coldstart.spaces.similarity import Retriever, as_items, as_places
 
 __all__ = ["NO_SOURCE", "Audience", "new_releases"]
 
@@ -116,7 +115,7 @@ def new_releases(
         if not len(out):
             continue
         trial = _Trial(engine, audience, out)
-        placed, source = place(engine, logs, tracks, trial.mask, options.sources)
+        placed, source = place(engine, logs, tracks, trial.mask, options)
         # Nobody knows how popular a new track is: among equals it comes last, in any order.
         late = engine.asarray(random.permutation(out))
         rankings = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -120,6 +120,16 @@ class CmlTraining:
     def n_pairs(self) -> int:
         """Pairs that there is something to learn from."""
         return len(self._pairs)
+
+    @property
+    def state(self) -> dict[str, torch.Tensor]:
+        """What the epochs to come depend on, by name."""
+        return {"places": self.places, "squares": self._squares}
+
+    def go_on_from(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Continue from a state of the same training."""
+        for name, tensor in self.state.items():
+            tensor.copy_(state[name])
 
     @primitive("epoch")
     def epoch(self, epoch: int) -> float:

@@ -10,6 +10,7 @@ from torch import nn
 from gpu_coldstart.config.metric import HlrConfig
 from gpu_coldstart.models.cml import in_ball, reseed
 from gpu_coldstart.models.negatives import Positives, Unstreamed
+from gpu_coldstart.models.training import Checkpoint, TrainingState, copied, go_on, tensors_of
 from gpu_coldstart.profiling import primitive
 from gpu_coldstart.spaces.base import Progress
 from gpu_coldstart.spaces.relations import RELATIONS, Pairs, Relation, apart
@@ -128,28 +129,36 @@ class RelationTraining:
             return normal.div_(d**0.5)
 
         places = in_ball(drawn(self._n_users + positives.n_tracks, d))
-        self._parameters = [
-            nn.Parameter(each) for each in (places, drawn(d, slots), drawn(slots, d))
-        ]
+        self._parameters = nn.ParameterList((places, drawn(d, slots), drawn(slots, d)))
         self.places, self.keys, self.memory = self._parameters
         self._optimizer = torch.optim.Adam(self._parameters, lr=options.learning_rate, fused=True)
 
-    def train(self, progress: Progress) -> tuple[float, ...]:
-        """Learn until the loss of the pairs held out grows; returns those losses by epoch."""
-        options, losses, best, since = self._options, list[float](), list[torch.Tensor](), 0
-        for epoch in range(1, options.epochs + 1):
+    def train(self, progress: Progress, checkpoint: Checkpoint | None = None) -> tuple[float, ...]:
+        """Learn until the loss of the pairs held out grows; returns those losses by epoch.
+
+        It goes on from the checkpoint, if something was saved, and saves epochs to it.
+        """
+        options, losses, since = self._options, list[float](), 0
+        best = copied(self._parameters)
+        saved = checkpoint.load() if checkpoint else None
+        if saved is not None:
+            best = go_on(saved, self._parameters, self._optimizer)
+            losses, since = saved.values["losses"], saved.values["since"]
+        for epoch in range(len(losses) + 1, options.epochs + 1):
             loss = self.epoch(epoch)
             losses.append(self.held_out_loss())
             progress(epoch, options.epochs, f"loss {loss:.5f}, held out {losses[-1]:.5f}")
             if losses[-1] == min(losses):
-                best, since = [each.detach().clone() for each in self._parameters], 0
+                best, since = copied(self._parameters), 0
             else:
                 since += 1
             if options.patience and since == options.patience:
                 break
+            if checkpoint and checkpoint.due:
+                tensors = tensors_of(self._parameters, self._optimizer, best)
+                checkpoint.save(TrainingState(tensors, {"losses": losses, "since": since}))
         if options.patience:
-            for parameter, value in zip(self._parameters, best, strict=True):
-                parameter.data.copy_(value)
+            self._parameters.load_state_dict(best)
         return tuple(losses)
 
     @primitive("epoch")

@@ -31,7 +31,10 @@ __all__ = [
     "Network",
     "TrainingState",
     "check_batches",
+    "copied",
+    "go_on",
     "restore",
+    "tensors_of",
     "train",
     "validation_targets",
 ]
@@ -146,6 +149,7 @@ def train(
     progress: Progress,
     kind: Any = MlpModel,
     checkpoint: Checkpoint | None = None,
+    after_epoch: Callable[[int, Array], None] = lambda epoch, places: None,
 ) -> Network:
     """Fit the network to warm users' embeddings.
 
@@ -163,6 +167,9 @@ def train(
         that :func:`gpu_coldstart.models.feedforward.feedforward` knows.
     checkpoint : Checkpoint, optional
         Where to go on from, if something was saved, and to save epochs to.
+    after_epoch : callable
+        Called with the number of an epoch, from 1, and where the network then puts the validation
+        users [n, d]; it may raise, and so end the training.
 
     Raises
     ------
@@ -184,10 +191,10 @@ def train(
     vectors, held_out = inputs.table(warm[0]), inputs.table(validation[0])
     losses: list[float] = []
     cosines: list[float] = []
-    best, best_weights = 0, _copy(model)
+    best, best_weights = 0, copied(model)
     saved = checkpoint.load() if checkpoint else None
     if saved is not None:
-        best_weights = _go_on(saved, model, optimizer)
+        best_weights = go_on(saved, model, optimizer)
         losses, cosines = saved.values["losses"], saved.values["cosines"]
         best = saved.values["best"]
     # After what was saved is in place: a graph goes on with the very tensors it was recorded with.
@@ -195,19 +202,21 @@ def train(
     for epoch in range(len(losses), epochs):
         batches = _batches(engine, len(warm[0]), options, seed=seed, epoch=epoch)
         losses.append(steps.epoch(batches))
-        cosines.append(_cosine(engine, held_out, model, validation[1]))
+        places = _places(engine, held_out, model, len(validation[0]))
+        cosines.append(_cosine(places, validation[1]))
         words = f"loss {losses[-1]:.5f}, validation cosine {cosines[-1]:.4f}"
         _log.info("epoch %d of %d: %s", epoch + 1, epochs, words)
         progress(epoch + 1, epochs, words)
+        after_epoch(epoch + 1, places)
         if not options.patience:
             best = epoch
         elif epoch == 0 or cosines[-1] > cosines[best]:
-            best, best_weights = epoch, _copy(model)
+            best, best_weights = epoch, copied(model)
         elif epoch - best >= options.patience:
             break
         if checkpoint and checkpoint.due:
             values = {"losses": losses, "cosines": cosines, "best": best}
-            checkpoint.save(TrainingState(_tensors(model, optimizer, best_weights), values))
+            checkpoint.save(TrainingState(tensors_of(model, optimizer, best_weights), values))
     if options.patience:
         model.load_state_dict(best_weights)
     # Without the skipping of null blocks, which makes last bits depend on the batch.
@@ -248,7 +257,7 @@ def restore(
     return model.to(device).eval()
 
 
-def _tensors(
+def tensors_of(
     model: nn.Module, optimizer: torch.optim.Optimizer, best: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
     """The tensors of a :class:`TrainingState`."""
@@ -261,7 +270,7 @@ def _tensors(
     return tensors
 
 
-def _go_on(
+def go_on(
     saved: TrainingState, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> dict[str, torch.Tensor]:
     """Put a saved state into network and optimizer; returns the best weights so far."""
@@ -316,20 +325,24 @@ def _batches(engine: Engine, n: int, options: Training, *, seed: int, epoch: int
     return [on_device[start:stop] for start, stop in zip([0, *stops], [*stops, n], strict=True)]
 
 
-def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
+def copied(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors of a network as they are now, by name."""
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
-def _cosine(
-    engine: Engine, vectors: Callable[[Array], Array], model: nn.Module, targets: Array
-) -> float:
-    """Mean cosine between predictions and targets."""
-    numbers = engine.xp.arange(len(targets))
+def _places(engine: Engine, vectors: Callable[[Array], Array], model: nn.Module, n: int) -> Array:
+    """Where a network in training puts users [n, d] of float32."""
+    numbers = engine.xp.arange(n)
 
     def placed(some: slice) -> tuple[Array]:
         return (engine.from_torch(model(engine.to_torch(vectors(numbers[some])))),)
 
     model.eval()
     with torch.inference_mode():
-        (places,) = by_batches(engine.xp, len(targets), placed, size=_VALIDATION_BATCH)
+        (places,) = by_batches(engine.xp, n, placed, size=_VALIDATION_BATCH)
+    return places
+
+
+def _cosine(places: Array, targets: Array) -> float:
+    """Mean cosine between predictions and targets."""
     return float((unit_rows(places) * unit_rows(targets)).sum(axis=1).mean())

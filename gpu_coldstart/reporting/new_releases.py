@@ -28,12 +28,12 @@ def new_releases(table: Table) -> Iterator[Block]:
         return
     yield Text(
         "Tracks with history were held out, with their albums or with all that their artists "
-        "made, and got the place that a track without history gets: the mean of their album's, "
-        "else their artist's, else their genre's other tracks. The fully personalised lists of "
-        f"{lines[0]['users']} test users were then made with these places, and with those learned "
-        "from the tracks' history. All else was learned with that history, too, the places of "
-        "other tracks and those of users: a real new release may fare somewhat worse. Popularity "
-        "is what the tracks came to; before its first stream, no track is in a chart."
+        "made, and got the place that a track without history gets: the mean of other tracks of "
+        "their album, artist or genre, or of those that sound like them. The fully personalised "
+        f"lists of {lines[0]['users']} test users were then made with these places, and with those "
+        "learned from the tracks' history. All else was learned with that history, too, the places "
+        "of other tracks and those of users: a real new release may fare somewhat worse. "
+        "Popularity is what the tracks came to; before its first stream, no track is in a chart."
     )
     rows = []
     for head, group in groupby(lines, lambda line: [line[c] for c in ("space", "new", "source")]):

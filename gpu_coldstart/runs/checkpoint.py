@@ -1,4 +1,4 @@
-"""The state of a network in training, saved to disk from time to time."""
+"""The state of a network or a space in training, saved to disk from time to time."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class FileCheckpoint:
         """
         if not self.path.exists():
             return None
-        with guarded(self.path, "delete it, and the network is trained from its first epoch"):
+        with guarded(self.path, "delete it, and training begins with the first epoch again"):
             content = read_bytes(self.path)
             tensors = load(content)
             length = int.from_bytes(content[:8], "little")

@@ -17,7 +17,7 @@ from gpu_coldstart.config.parameters import Config, flat
 from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.truth import GroundTruth
-from gpu_coldstart.engine.base import Engine
+from gpu_coldstart.engine.base import Array, Engine
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.models import Checkpoint, Network
 from gpu_coldstart.registry import STRATEGIES, section
@@ -51,6 +51,8 @@ class Flow:
         Whether lists are made for test users and measured, so that there must be some.
     after_epoch : callable
         Called with a strategy's name, the number of its epoch and :attr:`Past.score` after it.
+    after_network_epoch : callable
+        Called with the number of an epoch of a network and where the validation users then are.
 
     Attributes
     ----------
@@ -69,6 +71,7 @@ class Flow:
         checkpoint: Callable[[str], Checkpoint | None] = lambda stage: None,
         tested: bool = True,
         after_epoch: Callable[[str, int, float], None] = lambda name, epoch, ndcg: None,
+        after_network_epoch: Callable[[int, Array], None] = lambda epoch, places: None,
     ):
         self.engine = engine
         self.config = config
@@ -77,6 +80,7 @@ class Flow:
         self._checkpoint = checkpoint
         self._tested = tested
         self._after_epoch = after_epoch
+        self._after_network_epoch = after_network_epoch
         self._keys = {key: (key, key.partition(".")[0]) for key in flat(config)}
         self.data = self._indexing(digests)
         self.learned = {name: self._learn(name) for name in config.spaces}
@@ -194,14 +198,25 @@ class Flow:
     def _embedding(self, name: str) -> Stage[spaces.Space]:
         """3.1.1 and 3.1.2, and places for tracks without history."""
         engine, config, data = self.engine, self.config, self.data
+        stage = f"{name}/space"
         return Stage(
-            f"{name}/space",
+            stage,
             lambda given: making.embed(
-                engine, config, self._dataset, name, logs=given[data][0], progress=self._progress
+                engine,
+                config,
+                self._dataset,
+                name,
+                logs=given[data][0],
+                progress=self._progress,
+                checkpoint=self._checkpoint(stage),
             ),
             self._arrays(paths.space(name), spaces.Space),
             (data,),
-            self._section(section(name), "seed", "new_releases.place", "new_releases.sources"),
+            self._section(
+                section(name),
+                "seed",
+                *(f"new_releases.{key}" for key in ("place", "sources", "neighbours")),
+            ),
         )
 
     def _cutting(self, name: str, space: Stage[spaces.Space]) -> Stage[segments.Segments]:
@@ -243,6 +258,7 @@ class Flow:
                 config=config,
                 progress=self._progress,
                 checkpoint=self._checkpoint(stage),
+                after_epoch=self._after_network_epoch,
             ),
             making.network_codec(engine, config, name),
             (data, space, inputs),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -119,8 +119,14 @@ def check_settings(engine: Engine, config: Config, dataset: Dataset, logs: Logs)
     Raises
     ------
     UserError
-        For more segments than warm users, no full batch, or what the data set refuses.
+        For more segments than warm users, no full batch, sound that is not there, or what the data
+        set refuses.
     """
+    if "sound" in config.new_releases.sources and logs.sound is None:
+        raise UserError(
+            "setting 'new_releases.sources' names sound, of which the data have no table: add "
+            "sound.parquet, as 'gpu-coldstart artists embed' writes it, or leave sound out"
+        )
     dataset.check(engine, config, logs)
     segments.number_of_segments(config.segments.k, logs.n_warm)
     check_batches(config.of(config.model), logs.n_warm, section(config.model))
@@ -153,12 +159,13 @@ def embed(
     *,
     logs: Logs,
     progress: Progress,
+    checkpoint: Checkpoint | None = None,
 ) -> Space:
     """An embedding space, with places for tracks without history if they are to have some."""
-    space = dataset.space(name, engine, logs, config, progress)
+    space = dataset.space(name, engine, logs, config, progress, checkpoint=checkpoint)
     if not config.new_releases.place:
         return space
-    return with_new_releases(engine, logs, space, config.new_releases.sources)
+    return with_new_releases(engine, logs, space, config.new_releases)
 
 
 def train_network(
@@ -171,6 +178,7 @@ def train_network(
     config: Config,
     progress: Progress,
     checkpoint: Checkpoint | None = None,
+    after_epoch: Callable[[int, Array], None] = lambda epoch, places: None,
 ) -> Network:
     """Train the network on the warm users (3.2.3); validation users' truth stops it early."""
     options = config.of(config.model)
@@ -186,6 +194,7 @@ def train_network(
         seed=config.seed,
         progress=progress,
         checkpoint=checkpoint,
+        after_epoch=after_epoch,
         kind=MODELS.get(config.model),
     )
 

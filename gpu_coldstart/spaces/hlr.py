@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gpu_coldstart.config.metric import HlrConfig
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import Csr, Engine
@@ -9,6 +11,9 @@ from gpu_coldstart.spaces.base import Progress, Space
 from gpu_coldstart.spaces.metric import OfPairs, pairs_of, placed
 from gpu_coldstart.spaces.relations import RELATIONS
 from gpu_coldstart.spaces.relations.scoring import Relations
+
+if TYPE_CHECKING:
+    from gpu_coldstart.models import Checkpoint
 
 __all__ = ["HlrSpace", "learn"]
 
@@ -22,7 +27,14 @@ class HlrSpace(OfPairs):
 
     @classmethod
     def fit(
-        cls, engine: Engine, logs: Logs, parameters: HlrConfig, seed: int, progress: Progress
+        cls,
+        engine: Engine,
+        logs: Logs,
+        parameters: HlrConfig,
+        seed: int,
+        progress: Progress,
+        *,
+        checkpoint: Checkpoint | None = None,
     ) -> Space:
         """Learn the space from who streamed what; a track that nobody did has a null row.
 
@@ -32,18 +44,24 @@ class HlrSpace(OfPairs):
             What :meth:`check` refuses.
         """
         cls.check(engine, logs, parameters)  # a caller of its own may not have
-        return learn(engine, logs.history, parameters, seed, progress)
+        return learn(engine, logs.history, parameters, seed, progress, checkpoint=checkpoint)
 
 
 def learn(
-    engine: Engine, history: Csr, parameters: HlrConfig, seed: int, progress: Progress
+    engine: Engine,
+    history: Csr,
+    parameters: HlrConfig,
+    seed: int,
+    progress: Progress,
+    *,
+    checkpoint: Checkpoint | None = None,
 ) -> Space:
     """Learn the space from who streamed what [warm users, tracks]."""
     # A saved model knows the space by name, and does without PyTorch.
     from gpu_coldstart.models.relations import RelationTraining
 
     training = RelationTraining(pairs_of(engine, history), parameters, seed)
-    losses = training.train(progress)
+    losses = training.train(progress, checkpoint)
     tracks, users = placed(engine, history, training.places.detach())
     kind = RELATIONS[parameters.relation]
     keys, memory = (

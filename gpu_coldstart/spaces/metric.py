@@ -22,6 +22,7 @@ class OfPairs:
 
     label: ClassVar[str]
     similarity = "distance"
+    resumable = True
 
     @classmethod
     def check(cls, engine: Engine, logs: Logs, parameters: Parameters) -> None:

@@ -1,22 +1,25 @@
-"""Places for tracks without history: those of their album's, artist's or genre's tracks."""
+"""Places for tracks without history: those of tracks of their album or the like, or their sound."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
+from gpu_coldstart.config.parameters import NewReleasesConfig
 from gpu_coldstart.data.catalogue import owners
 from gpu_coldstart.data.logs import Logs
-from gpu_coldstart.engine.base import Array, Engine
+from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.spaces.base import Space
+from gpu_coldstart.spaces.similarity import Retriever
 
 __all__ = ["place", "with_new_releases"]
 
 
 def place(
-    engine: Engine, logs: Logs, tracks: Array, new: Array, sources: Sequence[str]
+    engine: Engine, logs: Logs, tracks: Array, new: Array, options: NewReleasesConfig
 ) -> tuple[Array, Array]:
-    """Give new tracks the mean place of the others that share their album, artist or genre.
+    """Give new tracks the mean place of others that share their album, artist, genre or sound.
+
+    By sound, these are the nearest by the cosine.
 
     The mean is left as long as it is: by the inner product, a new track scores what the others
     score on average, so the less they agree, the less it stands out.
@@ -27,32 +30,63 @@ def place(
         Places; null rows say nothing.
     new : Array [tracks] of bool
         Tracks whose own rows are not looked at.
-    sources : sequence of {"album", "artist", "genre"}
-        What to try, in this order.
+    options : NewReleasesConfig
+        Its ``sources`` are what to try, in this order.
 
     Returns
     -------
     placed : Array [tracks, d] of float32
         New tracks are null where no source has a place to give; the others are as they were.
     source : Array [tracks] of int32
-        Which of ``sources`` gave a new track its place; -1 for none, and for all other tracks.
+        Which of the sources gave a new track its place; -1 for none, and for all other tracks.
     """
     xp = engine.xp
     known = ~new & (tracks != 0).any(axis=1)
     placed, source = tracks.copy(), xp.full(logs.n_tracks, -1, dtype=xp.int32)
     placed[new] = 0
-    for code, kind in enumerate(sources):
-        group, size = _groups(engine, logs, kind)
-        others = xp.flatnonzero(known & (group >= 0))
-        once = xp.ones(len(others), dtype=xp.float32)
-        # One group more than there are: a group of -1 finds the last one, which is empty.
-        weights = engine.csr(group[others], others, once, (size + 1, logs.n_tracks))
-        placeable = (xp.diff(weights.indptr) > 0)[group]
-        given = xp.flatnonzero(new & (source < 0) & placeable)
-        met, which = xp.unique(group[given], return_inverse=True)
+    for code, kind in enumerate(options.sources):
+        wanted = new & (source < 0)
+        if kind == "sound":
+            weights, row = _by_sound(engine, logs, known, wanted, options.neighbours)
+        else:
+            weights, row = _by_group(engine, logs, known, kind)
+        given = xp.flatnonzero(wanted & (xp.diff(weights.indptr) > 0)[row])
+        met, which = xp.unique(row[given], return_inverse=True)
         placed[given] = engine.pool(weights, tracks, rows=met.astype(xp.int64))[which]
         source[given] = code
     return placed, source
+
+
+def _by_group(engine: Engine, logs: Logs, known: Array, kind: str) -> tuple[Csr, Array]:
+    """Known tracks of each album, artist or genre, and each track's row among these [tracks].
+
+    There is one row more than there are groups: -1, for none, finds the last one, which is empty.
+    """
+    xp = engine.xp
+    group, size = _groups(engine, logs, kind)
+    others = xp.flatnonzero(known & (group >= 0))
+    once = xp.ones(len(others), dtype=xp.float32)
+    return engine.csr(group[others], others, once, (size + 1, logs.n_tracks)), group
+
+
+def _by_sound(
+    engine: Engine, logs: Logs, known: Array, wanted: Array, neighbours: int
+) -> tuple[Csr, Array]:
+    """Known tracks that sound most like each wanted one; otherwise as :func:`_by_group`."""
+    xp = engine.xp
+    row = xp.full(logs.n_tracks, -1, dtype=xp.int32)
+    sound = logs.sound if logs.sound is not None else xp.zeros((logs.n_tracks, 0))
+    heard = (sound != 0).any(axis=1)
+    others, given = xp.flatnonzero(known & heard), xp.flatnonzero(wanted & heard)
+    near = xp.zeros((0, 0), dtype=xp.int64)
+    if len(others) and len(given):
+        retriever = Retriever(engine, sound[others], "cosine")
+        near, _ = retriever.rank(sound[given], min(neighbours, len(others)))
+        row[given] = xp.arange(len(given), dtype=xp.int32)
+    rows = xp.repeat(xp.arange(near.shape[0]), near.shape[1])
+    once = xp.ones(len(rows), dtype=xp.float32)
+    shape = (near.shape[0] + 1, logs.n_tracks)
+    return engine.csr(rows, others[near.ravel()], once, shape), row
 
 
 def _groups(engine: Engine, logs: Logs, kind: str) -> tuple[Array, int]:
@@ -63,7 +97,9 @@ def _groups(engine: Engine, logs: Logs, kind: str) -> tuple[Array, int]:
     return owners(engine, logs.members, rows.start, rows.stop), rows.stop
 
 
-def with_new_releases(engine: Engine, logs: Logs, space: Space, sources: Sequence[str]) -> Space:
+def with_new_releases(
+    engine: Engine, logs: Logs, space: Space, options: NewReleasesConfig
+) -> Space:
     """The space, with tracks without history placed by others; a note says how many.
 
     Such a track was never streamed or made a favourite by a warm user and is in no playlist, or in
@@ -82,8 +118,8 @@ def with_new_releases(engine: Engine, logs: Logs, space: Space, sources: Sequenc
     n_new = int(new.sum())
     if not n_new:
         return space
-    tracks, source = place(engine, logs, space.tracks, new, sources)
-    counts = {kind: int((source == code).sum()) for code, kind in enumerate(sources)}
+    tracks, source = place(engine, logs, space.tracks, new, options)
+    counts = {kind: int((source == code).sum()) for code, kind in enumerate(options.sources)}
     by = ", ".join(f"{count} by {kind}" for kind, count in counts.items())
     left = n_new - sum(counts.values())
     note = f"{n_new} tracks without history were placed in {space.name}: {by}, {left} not at all"

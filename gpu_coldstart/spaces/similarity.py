@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpu_coldstart.engine.base import Array
+from gpu_coldstart.batches import by_batches
+from gpu_coldstart.engine.base import Array, Engine
 from gpu_coldstart.registry import SPACES
 from gpu_coldstart.spaces.base import unit_rows
 
-__all__ = ["as_items", "as_places", "similarity_in"]
+__all__ = ["Retriever", "as_items", "as_places", "similarity_in"]
 
 
 def similarity_in(space: str, chosen: str) -> str:
@@ -55,3 +56,34 @@ def as_places(xp: Any, places: Array, similarity: str) -> Array:
     if similarity == "inner":
         return places
     return xp.concatenate([places, xp.ones((len(places), 1), dtype=xp.float32)], axis=1)
+
+
+class Retriever:
+    """Items as points of a space, ranked by their similarity to places in it.
+
+    Parameters
+    ----------
+    engine : Engine
+    items : Array [items, d] of float32
+    similarity : {"cosine", "inner", "distance"}
+    """
+
+    def __init__(self, engine: Engine, items: Array, similarity: str):
+        self._engine, self._similarity = engine, similarity
+        self._items = as_items(engine.xp, items, similarity)
+        self._longest = engine.longest(self._items)
+
+    def rank(self, places: Array, k: int) -> tuple[Array, Array]:
+        """The ``k`` items most similar to each place [n, d], best first.
+
+        Returns
+        -------
+        items : Array [n, k] of int32
+        scores : Array [n, k] of float32
+        """
+
+        def top(some: slice) -> tuple[Array, ...]:
+            queries = as_places(self._engine.xp, places[some], self._similarity)
+            return self._engine.top_k(queries, self._items, k, longest=self._longest)
+
+        return by_batches(self._engine.xp, len(places), top)

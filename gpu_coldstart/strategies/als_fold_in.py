@@ -7,7 +7,8 @@ from typing import Any
 from gpu_coldstart.batches import batches
 from gpu_coldstart.config.components import AlsFoldInConfig
 from gpu_coldstart.engine.base import Array, Csr
-from gpu_coldstart.strategies.base import Context, Ranking, Retriever, Strategy, Users
+from gpu_coldstart.spaces.similarity import Retriever
+from gpu_coldstart.strategies.base import Context, Ranking, Strategy, Users
 
 __all__ = ["AlsFoldIn"]
 

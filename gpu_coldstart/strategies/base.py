@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from gpu_coldstart.batches import by_batches
 from gpu_coldstart.config.base import Parameters
 from gpu_coldstart.config.parameters import SegmentsConfig
 from gpu_coldstart.data.logs import Logs
@@ -18,14 +17,12 @@ from gpu_coldstart.features import Inputs
 from gpu_coldstart.segments import Segments
 from gpu_coldstart.spaces import Progress, Space
 from gpu_coldstart.spaces.relations.scoring import Relations
-from gpu_coldstart.spaces.similarity import as_items, as_places
 from gpu_coldstart.strategies.blending import Blending, Part
 
 __all__ = [
     "Context",
     "Past",
     "Ranking",
-    "Retriever",
     "Strategy",
     "Users",
     "favourites",
@@ -338,34 +335,3 @@ def highest(xp: Any, scores: Array, k: int) -> tuple[Array, Array]:
     scores = scores.astype(xp.float32)
     order = xp.argsort(-scores, axis=1, kind="stable")[:, :k]
     return order.astype(xp.int32), xp.take_along_axis(scores, order, 1)
-
-
-class Retriever:
-    """Items as points of a space, ranked by their similarity to places in it.
-
-    Parameters
-    ----------
-    engine : Engine
-    items : Array [items, d] of float32
-    similarity : {"cosine", "inner", "distance"}
-    """
-
-    def __init__(self, engine: Engine, items: Array, similarity: str):
-        self._engine, self._similarity = engine, similarity
-        self._items = as_items(engine.xp, items, similarity)
-        self._longest = engine.longest(self._items)
-
-    def rank(self, places: Array, k: int) -> tuple[Array, Array]:
-        """The ``k`` items most similar to each place [n, d], best first.
-
-        Returns
-        -------
-        items : Array [n, k] of int32
-        scores : Array [n, k] of float32
-        """
-
-        def top(some: slice) -> tuple[Array, ...]:
-            queries = as_places(self._engine.xp, places[some], self._similarity)
-            return self._engine.top_k(queries, self._items, k, longest=self._longest)
-
-        return by_batches(self._engine.xp, len(places), top)

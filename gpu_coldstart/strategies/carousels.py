@@ -30,7 +30,8 @@ from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.titles import Titles
 from gpu_coldstart.engine.base import Array, Engine, HostArray
 from gpu_coldstart.spaces import Space
-from gpu_coldstart.strategies.base import Context, Retriever, Users
+from gpu_coldstart.spaces.similarity import Retriever
+from gpu_coldstart.strategies.base import Context, Users
 
 __all__ = [
     "ARMS",

@@ -6,7 +6,8 @@ from typing import Any
 
 from gpu_coldstart.batches import by_batches
 from gpu_coldstart.engine.base import Array
-from gpu_coldstart.strategies.base import Context, Ranking, Retriever, Strategy, Users, highest
+from gpu_coldstart.spaces.similarity import Retriever
+from gpu_coldstart.strategies.base import Context, Ranking, Strategy, Users, highest
 
 __all__ = ["FullyPersonalized"]
 

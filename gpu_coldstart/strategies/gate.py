@@ -17,7 +17,8 @@ from gpu_coldstart.engine.base import Array, Csr, Engine, Feedforward
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.segments import cluster
 from gpu_coldstart.spaces import Progress
-from gpu_coldstart.strategies.base import Context, Past, Ranking, Retriever, Strategy, Users
+from gpu_coldstart.spaces.similarity import Retriever
+from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
 from gpu_coldstart.strategies.tuning import best_epoch
 
 __all__ = ["Gate"]

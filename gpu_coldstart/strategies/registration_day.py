@@ -5,13 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gpu_coldstart.config.components import RegistrationDayConfig
-from gpu_coldstart.strategies.base import (
-    Context,
-    Ranking,
-    Retriever,
-    Strategy,
-    Users,
-)
+from gpu_coldstart.spaces.similarity import Retriever
+from gpu_coldstart.strategies.base import Context, Ranking, Strategy, Users
 
 __all__ = ["RegistrationDay"]
 

@@ -20,7 +20,8 @@ from gpu_coldstart.engine.base import Array, Csr, Engine, Feedforward
 from gpu_coldstart.engine.types import Dense
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.spaces import Progress
-from gpu_coldstart.strategies.base import Context, Past, Ranking, Retriever, Strategy, Users
+from gpu_coldstart.spaces.similarity import Retriever
+from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
 from gpu_coldstart.strategies.tuning import tuned
 
 __all__ = ["Ridge"]

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Protocol
 
 from gpu_coldstart.engine.base import Array, Feedforward
 from gpu_coldstart.spaces import Progress
-from gpu_coldstart.strategies.base import Context, Past, Ranking, Retriever, Strategy, Users
+from gpu_coldstart.spaces.similarity import Retriever
+from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
 from gpu_coldstart.strategies.tuning import best_epoch
 
 __all__ = ["ContentStrategy", "TowerStrategy", "Towers", "Trained"]

@@ -14,15 +14,16 @@ from gpu_coldstart import strategies
 from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.config.resolve import adjusted
 from gpu_coldstart.data.dataset import Dataset
-from gpu_coldstart.engine.base import Engine, HostArray
+from gpu_coldstart.engine.base import Array, Csr, Engine, HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.runs.artifacts import lacks_memory
 from gpu_coldstart.runs.flow import Flow
 from gpu_coldstart.runs.learned import Learned
-from gpu_coldstart.runs.making import check_settings
+from gpu_coldstart.runs.making import check_settings, context_of
 from gpu_coldstart.runs.stages import Given, Stage
 from gpu_coldstart.runs.store import Manifest, RunDirectory
 from gpu_coldstart.spaces import Progress
+from gpu_coldstart.strategies import Strategy, Users
 from gpu_coldstart.strategies.tuning import LISTED
 from gpu_coldstart.tuning.components import Component
 
@@ -54,7 +55,7 @@ class Outcome:
 
 
 class _HopelessError(Exception):
-    """Ends a strategy's learning."""
+    """Ends the learning of a strategy, or of the network."""
 
 
 class Saved:
@@ -174,6 +175,21 @@ class Bench:
             if name == component.heard and not heard(epoch, ndcg):
                 raise _HopelessError
 
+        def after_network_epoch(epoch: int, places: Array) -> None:
+            # A judge that learns comes after the network, and tells of its own epochs.
+            if not learned.states and not heard(epoch, float(ndcg_of(places).mean())):
+                raise _HopelessError
+
+        def ndcg_of(places: Array) -> Array:
+            """Of each validation user, by a judge that learns nothing, were the network as now."""
+            cut, inputs = given[learned.segments], given[learned.inputs]
+            logs, truth = given[flow.data]
+            context = context_of(engine, logs, given[learned.space], cut, config)
+            numbers = engine.xp.arange(logs.n_users)[logs.users("validation")]
+            users = Users(logs.registrations, inputs, numbers, places)
+            strategy = strategies.made(component.judge, config, context, {})
+            return _ndcg(config, strategy, users, truth.of(engine, "validation"))
+
         flow = Flow(
             engine,
             config,
@@ -181,6 +197,7 @@ class Bench:
             {},
             progress=self._progress,
             after_epoch=after_epoch,
+            after_network_epoch=after_network_epoch,
         )
         given = _Trial(self._saved, component)
         check_settings(engine, config, self._dataset, given[flow.data][0])
@@ -190,13 +207,16 @@ class Bench:
         strategy = strategies.made(component.judge, config, prepared.context, states)
         if strategy.taught:
             return Outcome(float(max(strategy.state.curve)))
-        past = prepared.past
-        k = min(LISTED, prepared.context.n_tracks)
-        ranking = strategies.recommend(
-            strategy, past.validation, k, exclude_seen=config.strategies.exclude_seen
-        )
-        ndcg = engine.rank_metrics(ranking.tracks, past.wanted, [k]).ndcg[0]
+        ndcg = _ndcg(config, strategy, prepared.past.validation, prepared.past.wanted)
         return Outcome(float(ndcg.mean()), engine.to_host(ndcg))
+
+
+def _ndcg(config: Config, strategy: Strategy, users: Users, wanted: Csr) -> Array:
+    """Of each user's list [users] of float32."""
+    k = min(LISTED, strategy.context.n_tracks)
+    ranking = strategies.recommend(strategy, users, k, exclude_seen=config.strategies.exclude_seen)
+    found: Array = strategy.context.engine.rank_metrics(ranking.tracks, wanted, [k]).ndcg[0]
+    return found
 
 
 class _Trial:

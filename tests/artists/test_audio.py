@@ -82,7 +82,11 @@ def test_what_is_no_sound_is_refused(tmp_path: Path, content: bytes) -> None:
 
 
 def test_no_samples_and_no_numbers_are_refused(tmp_path: Path) -> None:
-    for samples, words in ((np.zeros(0), "no sound in it"), (np.full(9, np.nan), "no numbers")):
+    for samples, words in (
+        (np.zeros(0), "no sound in it"),
+        (np.full(9, np.nan), "no numbers"),
+        (np.full(9, 1e30), "too large"),
+    ):
         with pytest.raises(UserError, match=words):
             spectrograms(saved(tmp_path / "a.wav", samples), TINY)
     with pytest.raises(UserError, match="No such file"):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from scipy.special import comb
 
-from gpu_coldstart.artists.clustering import clusters, fit_threshold, merged
+from gpu_coldstart.artists.clustering import clusters, divided, fit_threshold, merged
 from gpu_coldstart.artists.measures import (
     adjusted_mutual_information,
     adjusted_rand_index,
@@ -114,6 +114,7 @@ def test_small_clusters_join_the_nearest() -> None:
     assert clusters(places, 1.0, least=2).tolist() == [1, 1, 0, 0, 0, 0, 0]
     assert clusters(places, 1.0, least=4).tolist() == [0] * 7
     assert clusters(places[:1], 1.0, least=2).tolist() == [0]
+    assert divided(places[:1], 1).tolist() == [0]
 
 
 def test_threshold_is_the_best_of_all() -> None:

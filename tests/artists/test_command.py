@@ -14,9 +14,12 @@ from gpu_coldstart.artists.homonyms import read
 from gpu_coldstart.artists.tables import Catalogue, with_artists
 from gpu_coldstart.cli.artists import app
 from gpu_coldstart.config.artists import ArtistsConfig
+from gpu_coldstart.data.tables import read as read_tables
+from gpu_coldstart.engine import choose
 from gpu_coldstart.errors import UserError
 from tests.artists.sounds import SETTINGS, write
 from tests.runs.helpers import Result, refused
+from tests.runs.helpers import write as write_tables
 from tests.test_cli import calling
 
 
@@ -108,6 +111,11 @@ def test_embed(trained: Path, tmp_path: Path) -> None:
     assert table["track_id"].to_pylist() == list(range(24))
     places = np.array(table["embedding"].to_pylist())
     np.testing.assert_allclose((places**2).sum(axis=1), 1, rtol=1e-5)
+    # It is a table that runs take.
+    engine, _ = choose("cpu")
+    taken = read_tables(engine, {"tracks": trained / "mixed/tracks.parquet", "sound": out})
+    assert not taken.problems
+    np.testing.assert_allclose(taken.tables["sound"]["embedding"].values, places, rtol=1e-5)
 
 
 def test_a_track_without_a_genre_has_none(trained: Path) -> None:
@@ -144,6 +152,8 @@ def test_what_is_refused(trained: Path, tmp_path: Path) -> None:
     twice = tmp_path / "twice"
     twice.mkdir()
     (twice / "tracks.csv").write_text("track_id,artist_id\n1,5\n1,5\n")
+    listed = tmp_path / "listed"
+    write_tables({"tracks": pa.table({"track_id": [1], "artist_id": [[5]]})}, listed)
     empty = tmp_path / "empty"
     empty.mkdir()
     (tmp_path / "junk").write_bytes(b"junk")
@@ -156,6 +166,7 @@ def test_what_is_refused(trained: Path, tmp_path: Path) -> None:
         (("train", *known, *new, "--test", 7), ["the sound of 3 artists is too little"]),
         (("train", *known, *new, "--test", 10), ["the sound of 0 artists is too little"]),
         (("split", model, "--data", bad, *audio, *new), ["no column 'artist_id'"]),
+        (("split", model, "--data", listed, *audio, *new), ["'artist_id'", "the type is list"]),
         (("split", model, "--data", twice, *audio, *new), ["'track_id'", "twice"]),
         (("split", model, "--data", empty, *audio, *new), ["holds no tracks.parquet"]),
         (("split", model, *known, *new, "--artist", "nobody"), ["'nobody'", "no artist of"]),

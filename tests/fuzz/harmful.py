@@ -92,6 +92,22 @@ def an_unknown_word(random: Random, data: Data) -> Data:
 
 
 @declared(HARMFUL)
+def spoiled_sound(random: Random, data: Data) -> Data:
+    """A table of sound, of which a list is none or of another length or has what is no number."""
+    tracks = data.tables.get("tracks")
+    if tracks is None or "track_id" not in tracks.column_names:
+        return data
+    row = int(random.integers(tracks.num_rows))
+    places: list[Any] = random.normal(size=(tracks.num_rows, 3)).tolist()
+    places[row] = one_of(random, [None, [], [1.0], [1.0] * 4, [0, 1, None], [0, float("inf"), 1]])
+    kind = one_of(random, [pa.list_(pa.float32()), pa.large_list(pa.float64())])
+    table = pa.table({"track_id": tracks["track_id"], "embedding": pa.array(places, kind)})
+    wrong = 1 if row == 0 and places[0] and len(places[0]) != 3 else row  # told by the first
+    data = replace(data, forms={**data.forms, "sound": Form()})
+    return data.with_table("sound", table).blaming("sound", "embedding", wrong)
+
+
+@declared(HARMFUL)
 def another_type(random: Random, data: Data) -> Data:
     name, column = one_of(random, columns_of(data, *ALL))
     kind = RULES[name, column].kind
@@ -129,7 +145,8 @@ def _iso(value: Any) -> str:
 
 @declared(HARMFUL)
 def a_column_less(random: Random, data: Data) -> Data:
-    name, column = one_of(random, [key for key, rule in RULES.items() if rule.required])
+    there = [key for key, rule in RULES.items() if rule.required and key[0] in data.tables]
+    name, column = one_of(random, there)
     return data.with_table(name, data.tables[name].drop_columns([column])).blaming(name, column)
 
 

@@ -13,7 +13,7 @@ from tests.fuzz.families import FAMILIES
 from tests.fuzz.runner import Family, Random, quick, run_trial, run_trials
 from tests.fuzz.tables import TABLES
 
-TRIALS = {"tables": 10, "artifacts": 12, "configuration": 100, "command-line": 16}
+TRIALS = {"tables": 10, "artifacts": 12, "configuration": 100, "command-line": 16, "artists": 24}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -15,6 +15,7 @@ LISTS = "recommendations/{space}/{strategy}.parquet"
 BEST = "artifacts/{space}/best.state.safetensors"
 CAROUSEL = "recommendations/{space}/carousel-full.parquet"
 REPLAY = "tables/replay.csv"
+HELD_OUT = "tables/new-releases.csv"
 ROWS = "rows"
 """The rows of results.json."""
 

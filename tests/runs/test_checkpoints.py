@@ -44,6 +44,26 @@ def test_killed_amid_its_epochs_it_ends_the_same(
     assert files_below(out) == files_below(alone)
 
 
+@pytest.mark.parametrize("space", ["cml", "hlr"])
+def test_a_space_killed_amid_its_epochs_ends_the_same(
+    stopper: Stopper, tmp_path: Path, space: str
+) -> None:
+    """Only the epochs that are left are learned, to the same bytes."""
+    options = [*synthetic(cml__epochs=3, hlr__epochs=3), "--space", space, "--strategies", "full"]
+    options += ["--set", "evaluation.analysis=false"]
+    out, alone = tmp_path / "run", tmp_path / "alone"
+    states = []
+    for _ in range(2):
+        killed = stopper(*options, "--out", out, stage=f"{space}/space", moment=EPOCH)
+        assert killed == Result(KILLED, "", "")
+        states.append((out / f"artifacts/{space}/space.checkpoint").read_bytes())
+    assert states[0] != states[1]
+    assert command(*options, "--out", out).status == 0
+    assert command(*options, "--out", alone).status == 0
+    assert not differing(lasting(out), lasting(alone))
+    assert files_below(out) == files_below(alone)
+
+
 def test_a_checkpoint_of_other_settings_is_not_used(stopper: Stopper, tmp_path: Path) -> None:
     options = [*synthetic(), "--space", "tt-svd", "--strategies", "full"]
     out, alone = tmp_path / "run", tmp_path / "alone"

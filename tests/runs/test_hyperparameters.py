@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from gpu_coldstart.config import Config, flat
@@ -18,6 +20,7 @@ from gpu_coldstart.errors import UserError
 from tests.runs.cases import (
     BEST,
     CAROUSEL,
+    HELD_OUT,
     LISTS,
     LOGS,
     NETWORK,
@@ -120,8 +123,11 @@ CASES: dict[str, Case] = {
     "new_releases.sources": Case(
         "genre", SPACE, LOGS, under=UNHEARD | {"new_releases.place": "true"}
     ),
-    "new_releases.held_out": Case("0.2", "tables/new-releases.csv", LISTS),
-    "new_releases.users": Case("9", "tables/new-releases.csv", LISTS),
+    "new_releases.neighbours": Case(
+        "3", HELD_OUT, LISTS, under={"new_releases.sources": "sound"}, dated=True
+    ),
+    "new_releases.held_out": Case("0.2", HELD_OUT, LISTS),
+    "new_releases.users": Case("9", HELD_OUT, LISTS),
     "segments.k": Case("7", SEGMENTS, SPACE),
     "segments.iterations": Case("1", SEGMENTS, SPACE, under={"segments.k": "7"}),
     "segments.restarts": Case(
@@ -237,6 +243,9 @@ Runner = Callable[[Case, dict[str, str]], Path]
 def run(tables: Tables, tmp_path_factory: pytest.TempPathFactory) -> Runner:
     """Runs a case; what ran already is taken from before."""
     dated = dict(tables) | {"users": tables["users"].drop_columns(["split"])}
+    tracks = tables["tracks"]["track_id"]
+    places = np.random.default_rng(0).normal(size=(len(tracks), 3)).tolist()
+    dated["sound"] = pa.table({"track_id": tracks, "embedding": places})
     data = write(dated, tmp_path_factory.mktemp("data"))
     done: dict[str, Path] = {}
 

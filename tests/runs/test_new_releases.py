@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gpu_coldstart import ColdStart, Dataset
+from gpu_coldstart.errors import UserError
 from tests.runs.helpers import SIZES, Tables, column, rows_of, table_of
 
 
@@ -34,7 +35,9 @@ def latest(tables: Tables) -> tuple[Tables, int, list[int]]:
     return {**tables, **changed}, new, others
 
 
-def recommended(tables: Tables, others: list[int], path: Path, **settings: Any) -> list[int]:
+def recommended(
+    tables: dict[str, Any], others: list[int], path: Path, **settings: Any
+) -> list[int]:
     """What a saved model has for someone who streams an album on the first day."""
     values: dict[str, Any] = {"strategies": {"names": ["registration-day"]}}
     for key, value in SIZES.items():
@@ -62,3 +65,17 @@ def test_a_new_track_of_a_streamed_album_is_recommended_at_once(
     on: dict[str, Any] = {"new_releases": {"place": True}}
     assert recommended(without, others, tmp_path / "on", space=space, **on)[0] == new
     assert new not in recommended(without, others, tmp_path / "off", space=space)
+
+
+def test_a_new_track_that_nothing_is_known_of_but_its_sound(tables: Tables, tmp_path: Path) -> None:
+    """It lies where the one track lies that sounds most like it, which is all that was played."""
+    without, new, others = latest(tables)
+    tracks = without["tracks"]["track_id"].to_pylist()
+    places = {track: [float(row), 1.0] for row, track in enumerate(tracks)} | {new: [-9.0, -1.0]}
+    places[others[0]] = [-9.0, -1.1]
+    sound = {"track_id": list(places), "embedding": list(places.values())}
+    on = {"place": True, "sources": ("sound",), "neighbours": 1}
+    heard = recommended({**without, "sound": sound}, others[:1], tmp_path / "on", new_releases=on)
+    assert set(heard[:2]) == {new, others[0]}
+    with pytest.raises(UserError, match=r"'new_releases.sources' names sound, .* sound.parquet"):
+        recommended(without, others, tmp_path / "off", new_releases=on)

@@ -233,6 +233,33 @@ def test_hopeless_learning_is_ended(done: tuple[Path, Result], tmp_path: Path) -
     assert reached == [1]
 
 
+def test_epochs_of_the_network_are_judged_by_the_lists_that_would_be_made(
+    done: tuple[Path, Result],
+) -> None:
+    """Without patience the last epoch is the network that is judged in the end."""
+    config = resolve(
+        files=[done[0] / "config.toml"],
+        settings={"mlp.patience": 0, "strategies.exclude_seen": True},
+    )
+    saved, dataset = saved_in(done[0]), DATASETS.get("synthetic").open(config)
+    told: dict[str, list[float]] = {"semi": [], "full": [], "gate": []}
+    for judge, heard in told.items():
+        part = component(config, "mlp", judge=judge)
+        bench = Bench(choose("cpu")[0], config, dataset, part, saved=saved, progress=silent)
+
+        def go_on(epoch: int, ndcg: float, heard: list[float] = heard) -> bool:
+            heard.append(ndcg)
+            assert epoch == len(heard)
+            return True
+
+        ended = bench.tried({"mlp.learning_rate": 0.01}, go_on).ndcg
+        if judge != "gate":  # which learns, and tells of its own epochs alone
+            assert heard[-1] == pytest.approx(ended, abs=1e-4)
+            assert bench.tried({}, lambda epoch, ndcg: False) == Outcome()
+        assert len(heard) == 2
+    assert told["semi"] != told["full"]
+
+
 def test_what_test_users_go_on_to_do_changes_nothing(tables: Tables, tmp_path: Path) -> None:
     """Of a part that is no strategy, and so is judged by the lists of another."""
     changed = dict(tables)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gpu_coldstart.config.components import UtAlsConfig
+from gpu_coldstart.config.parameters import NewReleasesConfig
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine import Engine
 from gpu_coldstart.engine.base import HostArray
@@ -19,6 +21,11 @@ from gpu_coldstart.spaces.ut_als import UtAls
 from tests.worlds import Raw, hand_logs, some_world, types
 
 SOURCES = ("album", "artist", "genre")
+NEAREST = 3
+
+
+def of(*sources: Any) -> NewReleasesConfig:
+    return NewReleasesConfig(sources=sources, neighbours=NEAREST)
 
 
 def owners_of(engine: Engine, raw: Raw, logs: Logs) -> list[dict[str, Any]]:
@@ -28,7 +35,11 @@ def owners_of(engine: Engine, raw: Raw, logs: Logs) -> list[dict[str, Any]]:
 
 
 def expected(
-    rows: list[dict[str, Any]], tracks: HostArray, new: HostArray, sources: tuple[str, ...]
+    rows: list[dict[str, Any]],
+    tracks: HostArray,
+    new: HostArray,
+    sources: tuple[str, ...],
+    sound: HostArray | None = None,
 ) -> tuple[HostArray, list[int]]:
     columns = {"album": "album_id", "artist": "artist_id", "genre": "genre"}
     placed = tracks.astype(np.float64)
@@ -38,20 +49,31 @@ def expected(
             continue
         placed[i] = 0
         for code, source in enumerate(sources):
-            column = columns[source]
-            others = [
-                tracks[j].astype(np.float64)
-                for j, other in enumerate(rows)
-                if not new[j] and tracks[j].any() and row.get(column) is not None
-                if other.get(column) == row[column]
-            ]
+            known = [j for j in range(len(rows)) if not new[j] and tracks[j].any()]
+            same: list[int] = []
+            if source != "sound":
+                column = columns[source]
+                same = [j for j in known if rows[j].get(column) == row.get(column) is not None]
+            elif sound is not None and sound[i].any():
+                cosine = {j: sound[j] @ sound[i] for j in known if sound[j].any()}
+                same = sorted(cosine, key=cosine.__getitem__)[-NEAREST:]
+            others = [tracks[j].astype(np.float64) for j in same]
             if others:
                 placed[i], came_from[i] = sum(others) / len(others), code
                 break
     return placed, came_from
 
 
-@pytest.mark.parametrize("sources", [*permutations(SOURCES), ("artist",), ("genre", "album")])
+@pytest.mark.parametrize(
+    "sources",
+    [
+        *permutations(SOURCES),
+        ("artist",),
+        ("genre", "album"),
+        ("sound",),
+        ("artist", "sound", "genre"),
+    ],
+)
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.8, 1.0])
 def test_places(engine: Engine, sources: tuple[str, ...], seed: int, share: float) -> None:
@@ -61,11 +83,15 @@ def test_places(engine: Engine, sources: tuple[str, ...], seed: int, share: floa
     tracks = random.normal(size=(logs.n_tracks, 5)).astype(np.float32)
     tracks[random.random(logs.n_tracks) < 0.2] = 0
     new = random.random(logs.n_tracks) < share
+    sound = random.normal(size=(logs.n_tracks, 4)).astype(np.float32)
+    sound /= np.linalg.norm(sound, axis=1, keepdims=True)
+    sound[random.random(logs.n_tracks) < 0.4] = 0
+    logs = replace(logs, sound=engine.asarray(sound))
     before = engine.asarray(tracks.copy())
-    placed, source = place(engine, logs, before, engine.asarray(new), sources)
+    placed, source = place(engine, logs, before, engine.asarray(new), of(*sources))
     found, came_from = engine.to_host(placed), engine.to_host(source)
     assert types(found, came_from) == ["float32", "int32"]
-    wanted, wanted_source = expected(owners_of(engine, raw, logs), tracks, new, sources)
+    wanted, wanted_source = expected(owners_of(engine, raw, logs), tracks, new, sources, sound)
     assert_allclose(found, wanted, atol=1e-6)
     assert_array_equal(found[~new], tracks[~new])
     assert came_from.tolist() == wanted_source
@@ -93,7 +119,7 @@ def test_columns_that_no_track_has(engine: Engine, missing: tuple[str, ...]) -> 
     logs = raw.logs(engine)
     tracks = np.random.default_rng(0).normal(size=(logs.n_tracks, 3)).astype(np.float32)
     new = np.arange(logs.n_tracks) % 2 == 0
-    placed, source = place(engine, logs, engine.asarray(tracks), engine.asarray(new), SOURCES)
+    placed, source = place(engine, logs, engine.asarray(tracks), engine.asarray(new), of(*SOURCES))
     wanted, came_from = expected(owners_of(engine, raw, logs), tracks, new, SOURCES)
     assert_allclose(engine.to_host(placed), wanted, atol=1e-6)
     assert engine.to_host(source).tolist() == came_from
@@ -130,7 +156,7 @@ def test_tracks_that_nobody_played_or_liked_get_a_place(
         rows[7] = 0
     users = engine.asarray(np.eye(2, dtype=np.float32))
     space = Space("tt-svd", engine.asarray(rows), users, notes=("before",))
-    found = with_new_releases(engine, by_hand(engine), space, SOURCES)
+    found = with_new_releases(engine, by_hand(engine), space, of(*SOURCES))
     if learned_from_playlists:
         rows[5:7] = [5 / 3, 3]
     else:
@@ -148,7 +174,7 @@ def test_tracks_that_nobody_played_or_liked_get_a_place(
 def test_a_space_without_new_tracks_is_left_alone(engine: Engine) -> None:
     logs = hand_logs(engine, [[1, 1], [1, 0]], cold_day_one=[[0, 0]] * 2)
     space = Space("tt-svd", engine.asarray(np.zeros((2, 2), np.float32)), logs.age)
-    assert with_new_releases(engine, logs, space, SOURCES) is space
+    assert with_new_releases(engine, logs, space, of(*SOURCES)) is space
 
 
 def test_ut_als_leaves_tracks_null_that_nobody_is_drawn_to(engine: Engine) -> None:

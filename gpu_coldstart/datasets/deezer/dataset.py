@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,6 +31,9 @@ from gpu_coldstart.engine.base import Array, Csr, HostArray
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import Inputs, Scaler
 from gpu_coldstart.spaces import Progress, Space
+
+if TYPE_CHECKING:
+    from gpu_coldstart.models import Checkpoint
 
 __all__ = ["GivenVectors", "ReleasedDataset"]
 
@@ -125,13 +129,21 @@ class ReleasedDataset(Dataset):
         """Nothing to check: spaces are as released."""
 
     def space(
-        self, name: str, engine: Engine, logs: Logs, config: Config, progress: Progress
+        self,
+        name: str,
+        engine: Engine,
+        logs: Logs,
+        config: Config,
+        progress: Progress,
+        *,
+        checkpoint: Checkpoint | None = None,
     ) -> Space:
         """The released embeddings, in the order of the logs.
 
         Its notes are those on the input vectors of the space; of the first space, the logs have
         them.
         """
+        del checkpoint  # nothing is trained
         release = self._open()
         notes: tuple[str, ...] = ()
         if name != config.spaces[0]:
