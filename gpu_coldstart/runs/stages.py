@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-_SCHEMA = 3
+_SCHEMA = 4
 """Version of the stages' files; raising it makes every stage run again."""
 
 
