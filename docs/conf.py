@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import nbclient
+from jupyter_cache.executors import utils as running
 
 import gpu_coldstart
 
@@ -28,7 +32,9 @@ nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
-nb_merge_streams = True
+# What a command prints comes in pieces of 100 characters, to be joined as they are: MyST-NB's own
+# nb_merge_streams begins a new line with each.
+running.executenb = partial(nbclient.execute, coalesce_streams=True)
 # Their commands are those of the environment that builds the site.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 

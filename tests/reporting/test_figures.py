@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 import warnings
@@ -25,6 +26,7 @@ from gpu_coldstart.reporting.figures.common import shortened
 from gpu_coldstart.reporting.rows import lines_of
 from gpu_coldstart.reporting.style import styled
 from gpu_coldstart.reporting.svg import inline, png_bytes, svg_bytes
+from tests.outputs import PAGE
 from tests.runs.helpers import one_thread
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -264,6 +266,13 @@ def test_files_are_what_their_names_say(hostile: Path) -> None:
                 assert min(image.size) > 200
                 assert "Software" not in image.info
     assert "Semi-Pers." in texts((hostile / "figures/results.svg").read_bytes())
+
+
+def test_the_dictionary_of_files_names_every_figure(hostile: Path) -> None:
+    named = PAGE.read_text(encoding="utf-8").partition("`figures/TABLE.svg`")[2].partition("##")[0]
+    for path in (hostile / "figures").iterdir():
+        name = re.sub("^strata-.*", "strata-SPACE", path.stem)
+        assert f"`{name}`" in named, f"{path.name} is not in docs/outputs.md"
 
 
 AGAIN = """

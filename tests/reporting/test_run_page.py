@@ -22,7 +22,6 @@ from gpu_coldstart.reporting.drawn import draw
 from gpu_coldstart.reporting.run_page import RunSummary, run_page
 from gpu_coldstart.runs.names import visible
 from gpu_coldstart.runs.progress import StageTime
-from tests.outputs import PAGE
 from tests.reporting.conftest import COUNTRIES, GENRE
 from tests.reporting.reading import Read, sound
 from tests.runs.helpers import command, listed, synthetic
@@ -73,13 +72,6 @@ def test_figures_are_files_of_the_run(hostile: Path, read: Read) -> None:
     drawn = {name for name in listed(hostile) if name.startswith("figures/")}
     assert drawn == {f"figures/{path.name}" for path in (hostile / "figures").iterdir()}
     assert len(drawn) == 2 * len(read.all("figure")) == 18
-
-
-def test_the_dictionary_of_files_names_every_figure(hostile: Path) -> None:
-    named = PAGE.read_text(encoding="utf-8").partition("`figures/TABLE.svg`")[2].partition("##")[0]
-    for path in (hostile / "figures").iterdir():
-        name = re.sub("^strata-.*", "strata-SPACE", path.stem)
-        assert f"`{name}`" in named, f"{path.name} is not in docs/outputs.md"
 
 
 def test_every_number_of_the_results_is_there(hostile: Path, read: Read) -> None:
