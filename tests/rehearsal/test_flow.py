@@ -358,7 +358,7 @@ def test_a_lack_of_memory_in_training_is_told(tmp_path: Path, error: Exception) 
 
 def test_a_card_too_small_is_told_wherever_that_shows(tmp_path: Path) -> None:
     come_to = []
-    for size in (2**9, 2**13, 2**16, 85_000, 2**20):
+    for size in (2**9, 2**13, 2**16, 150_000, 2**20):
         with rehearsed() as stage:
             stage.largest_allocation = size
             result = command(*synthetic(), *FEW, "--out", tmp_path / f"{size}")
