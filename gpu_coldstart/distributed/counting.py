@@ -61,11 +61,13 @@ class Counting:
     ) -> Selection:
         """See :class:`gpu_coldstart.data.indexing.Selecting`."""
         numbered = _Numbered(engine, self._interactions, tables, users, catalogue)
-        notes = _left_out(numbered.rows(users.given), catalogue)
-        end = _end(numbered.rows(users.given), given=users.given is not None)
+        user_days = _user_days(numbered.rows(users.given), catalogue).persist()
+        notes = _left_out(user_days, catalogue)
+        end = _end(user_days, given=users.given is not None)
         assigned = assign(engine, split, users, end, tested=tested)
+        by_day = _ByDay.of(user_days, numbered.cohorts(assigned.cohort), end)
+        user_days.unpersist()
         rows = numbered.rows(assigned.cohort).where(_KNOWN)
-        by_day = _ByDay.of(rows.where("since >= 0"), end)
         by_time = users.given is None
         strays = cohorts.strays(
             split,
@@ -124,6 +126,12 @@ class _Numbered:
         self._entities = self._spark.createDataFrame(pa.concat_tables(parts))
         self._ids = tables.ids.names("user", engine.to_host(users.ids))
 
+    def cohorts(self, cohort: Array) -> DataFrame:
+        """``user`` and ``cohort`` of each user, by ascending id."""
+        codes = self._engine.to_host(cohort).astype(np.int32)
+        table = {"user": np.arange(len(codes), dtype=np.int32), "cohort": codes}
+        return self._spark.createDataFrame(pa.table(table))
+
     def rows(self, cohort: Array | None) -> DataFrame:
         """All interactions: ``user``, ``number``, ``entity`` (the kind), ``what``, ``day``,
         ``since``, ``near`` (within 24 hours of registering), ``count``, ``cohort``, and the ids.
@@ -158,30 +166,44 @@ class _Numbered:
         )
 
 
-def _left_out(rows: DataFrame, catalogue: Catalogue) -> list[str]:
-    """Notes on the interactions that cannot be used; see :class:`LeftOut`."""
-    kinds = unlisted_kinds(catalogue)
-    codes = {kind: ENTITIES.index(kind) for kind in kinds}
-    unlisted = f"entity IN ({', '.join(map(str, codes.values()))})" if kinds else "false"
+def _unlisted(catalogue: Catalogue) -> dict[str, int]:
+    """Codes of the kinds of entities of which no table says what there are."""
+    return {kind: ENTITIES.index(kind) for kind in unlisted_kinds(catalogue)}
+
+
+def _user_days(rows: DataFrame, catalogue: Catalogue) -> DataFrame:
+    """What each user did on each day, in numbers: all that notes and dates are made of."""
+    codes = _unlisted(catalogue)
+    unlisted = f"entity IN ({', '.join(map(str, codes.values()))})" if codes else "false"
     unknown = f"(NOT {_KNOWN} AND NOT {unlisted})"
-    by_user = rows.groupBy("user").agg(
+    return rows.groupBy("user", "cohort", "day").agg(
         expr("count(*) AS total"),
         expr(f"count_if({unknown}) AS unknown"),
         expr(f"count_if({_KNOWN} AND since < 0) AS early"),
         expr(f"count_if({_KNOWN} AND since >= 0) AS kept"),
+        expr(f"count_if({_KNOWN} AND since >= 0 AND {_are('stream', 'track')}) AS streams"),
         expr(f"max({_KNOWN} AND near) AS active"),
         expr(f"max({_KNOWN} AND since = 0) AS present"),
         expr(f"min(user_id) FILTER (WHERE {unknown} AND user IS NULL) AS stranger"),
         expr(f"min(entity_id) FILTER (WHERE {unknown} AND user IS NOT NULL) AS strange"),
         *(expr(f"count_if(entity = {code}) AS {kind}") for kind, code in codes.items()),
     )
+
+
+def _left_out(user_days: DataFrame, catalogue: Catalogue) -> list[str]:
+    """Notes on the interactions that cannot be used; see :class:`LeftOut`."""
+    kinds = list(_unlisted(catalogue))
     sums = ("total", "unknown", "early", "kept", *kinds)
+    by_user = user_days.groupBy("user").agg(
+        *(expr(f"sum({name}) AS {name}") for name in sums),
+        *(expr(f"max({name}) AS {name}") for name in ("active", "present")),
+        *(expr(f"min({name}) AS {name}") for name in ("stranger", "strange")),
+    )
     answer = by_user.agg(
         *(expr(f"sum({name}) AS {name}") for name in sums),
         expr("count_if(active) AS active"),
         expr("count_if(active AND NOT present) AS missed"),
-        expr("min(stranger) AS stranger"),
-        expr("min(strange) AS strange"),
+        *(expr(f"min({name}) AS {name}") for name in ("stranger", "strange")),
     ).first()
     found = {} if answer is None else answer.asDict()
     counts = {name: int(found[name]) for name in ("total", "unknown", "early", "active", "missed")}
@@ -198,12 +220,10 @@ def _left_out(rows: DataFrame, catalogue: Catalogue) -> list[str]:
     return notes
 
 
-def _end(rows: DataFrame, *, given: bool) -> int:
+def _end(user_days: DataFrame, *, given: bool) -> int:
     """Last day of the logs; where the tables say who is warm, of warm users only."""
-    dated = rows.where(f"{_KNOWN} AND since >= 0")
-    if given:
-        dated = dated.where(_WARM)
-    days = dated.select("day", "user").distinct().groupBy("day").count().toArrow()
+    active = user_days.where(f"kept > 0 AND {_WARM}" if given else "kept > 0")
+    days = active.groupBy("day").count().toArrow()
     if not days.num_rows:
         return 0
     start, counts = _dense(days["day"], days["count"])
@@ -235,10 +255,11 @@ class _ByDay:
         self.warm = self._dense(self._warm & (self._days <= end))
 
     @classmethod
-    def of(cls, rows: DataFrame, end: int) -> _ByDay:
-        """Count these events."""
-        counts = rows.groupBy("day", expr(f"{_WARM} AS warm")).agg(
-            expr("count(*) AS rows"), expr(f"count_if({_are('stream', 'track')}) AS streams")
+    def of(cls, user_days: DataFrame, assigned: DataFrame, end: int) -> _ByDay:
+        """Add up what users did, by the cohorts to which they were assigned."""
+        joined = user_days.where("kept > 0").drop("cohort").join(assigned, "user")
+        counts = joined.groupBy("day", expr(f"{_WARM} AS warm")).agg(
+            expr("sum(kept) AS rows"), expr("sum(streams) AS streams")
         )
         return cls(counts.toArrow(), end)
 
