@@ -64,15 +64,10 @@ def checked(engine: Engine, frame: DataFrame, ids: Ids) -> DataFrame:
         for name, rule in rules.items()
         if (bad := _any(_broken(frame, rule, ids))) is not None
     }
-    row = fn.struct(*frame.columns)
-    found = frame.agg(
-        *(fn.count_if(bad).alias(f"rows_{name}") for name, bad in broken.items()),
-        *(
-            fn.min_by(row, fn.when(bad, fn.xxhash64(row))).alias(name)
-            for name, bad in broken.items()
-        ),
-    )
-    refuse(_problems(engine, found, list(broken), ids))
+    counts = frame.agg(*(fn.count_if(bad).alias(name) for name, bad in broken.items())).first()
+    found = {} if counts is None else {name: rows for name, rows in counts.asDict().items() if rows}
+    if found:
+        refuse(_problems(engine, frame, {name: broken[name] for name in found}, found, ids))
     return _numbers(frame)
 
 
@@ -115,18 +110,23 @@ def _is_integer(text: Column) -> Column:
     return text.rlike(_INTEGER) & text.try_cast("bigint").isNotNull()
 
 
-def _problems(engine: Engine, found: DataFrame, names: list[str], ids: Ids) -> list[Problem]:
-    """What is wrong, in the words of one machine."""
-    answer = found.toArrow()
+def _problems(
+    engine: Engine, frame: DataFrame, broken: dict[str, Column], rows: dict[str, int], ids: Ids
+) -> list[Problem]:
+    """What is wrong, in the words of one machine, by one row for each column."""
+    row = fn.struct(*frame.columns)
+    examples = frame.agg(
+        *(
+            fn.min_by(row, fn.when(bad, fn.xxhash64(row))).alias(name)
+            for name, bad in broken.items()
+        )
+    ).toArrow()
     problems = []
-    for name in names:
-        rows = answer[f"rows_{name}"][0].as_py()
-        if not rows:
-            continue
-        example = pa.Table.from_struct_array(answer[name].combine_chunks())
+    for name in broken:
+        example = pa.Table.from_struct_array(examples[name].combine_chunks())
         read = tables.read(engine, {"interactions": example}, known=ids)
         problems += [
-            replace(problem, row=None, rows=rows)
+            replace(problem, row=None, rows=rows[name])
             for problem in read.problems
             if problem.column == name
         ][:1]
