@@ -61,11 +61,11 @@ def benchmark_sections(
 def _overview(entries: Sequence[Entry], quality: Sequence[Line]) -> Iterator[Block]:
     strategies, seeds = distinct(quality, "strategy"), max(len(each.runs) for each in entries)
     yield Text(
-        f"{len(strategies)} strategies, {seeds} seed{'s' * (seeds > 1)}. Values are per cent: means "
-        "over all test users, with 95 % bootstrap intervals over users, and ± the standard deviation "
-        "of the seeds' means. An asterisk marks the best of a column, and every strategy that "
-        "Wilcoxon's signed-rank test, Holm-adjusted, does not find different from it at "
-        f"{100 * LEVEL:g} %."
+        f"{len(strategies)} strategies, {seeds} seed{'s' * (seeds > 1)}. Values are per cent: "
+        "means over all test users, with 95 % bootstrap intervals over users, and ± the standard "
+        "deviation of the seeds' means. An asterisk marks the best of a column, and every "
+        "strategy that Wilcoxon's signed-rank test, Holm-adjusted, does not find different from it "
+        f"at {100 * LEVEL:g} %."
     )
     yield Grid(
         "data-sets",
