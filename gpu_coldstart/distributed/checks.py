@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import reduce
+from operator import or_
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, types
@@ -59,11 +61,7 @@ def checked(engine: Engine, frame: DataFrame, ids: Ids) -> DataFrame:
     """
     frame = _contract(frame)
     rules = {rule.name: rule for rule in SCHEMAS["interactions"] if rule.name in frame.columns}
-    broken = {
-        name: bad
-        for name, rule in rules.items()
-        if (bad := _any(_broken(frame, rule, ids))) is not None
-    }
+    broken = {name: _broken(frame, rule, ids) for name, rule in rules.items()}
     counts = frame.agg(*(fn.count_if(bad).alias(name) for name, bad in broken.items())).first()
     found = {} if counts is None else {name: rows for name, rows in counts.asDict().items() if rows}
     if found:
@@ -71,16 +69,13 @@ def checked(engine: Engine, frame: DataFrame, ids: Ids) -> DataFrame:
     return _numbers(frame)
 
 
-def _any(flags: Iterator[Column]) -> Column | None:
-    """A column that is true where one of some is."""
-    found: Column | None = None
-    for flag in flags:
-        found = flag if found is None else found | flag
-    return None if found is None else fn.coalesce(found, fn.expr("false"))
+def _broken(frame: DataFrame, rule: Field, ids: Ids) -> Column:
+    """Where a column breaks its rule."""
+    return fn.coalesce(reduce(or_, _faults(frame, rule, ids)), fn.expr("false"))
 
 
-def _broken(frame: DataFrame, rule: Field, ids: Ids) -> Iterator[Column]:
-    """Where a column breaks a rule."""
+def _faults(frame: DataFrame, rule: Field, ids: Ids) -> Iterator[Column]:
+    """What may be wrong with a value; null or false where it is not."""
     value, kind = fn.col(rule.name), frame.schema[rule.name].dataType
     text = isinstance(kind, types.StringType)
     yield value.isNull()
