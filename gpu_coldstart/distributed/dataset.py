@@ -154,7 +154,7 @@ def _interactions(spark: SparkSession, source: Interactions) -> DataFrame:
     if isinstance(source, DataFrame):
         return source
     if isinstance(source, pa.Table):
-        return spark.createDataFrame(_in_utc(source))
+        return spark.createDataFrame(_for_spark(source))
     if source.suffix == ".csv":
         raise UserError(
             f"{source} is a CSV file, which has no types: for Spark, write it as Parquet with "
@@ -165,10 +165,20 @@ def _interactions(spark: SparkSession, source: Interactions) -> DataFrame:
     return spark.read.option("recursiveFileLookup", "true").parquet(f"file://{place}")
 
 
-def _in_utc(table: pa.Table) -> pa.Table:
-    """Moments without a zone are in UTC, which Spark would take to be the session's."""
+def _for_spark(table: pa.Table) -> pa.Table:
+    """The same values in types that Spark has.
+
+    Moments without a zone are in UTC; Spark would take them to be in the session's.
+    """
     for place, field in enumerate(table.schema):
-        if pa.types.is_timestamp(field.type):
-            moments = table.column(place).cast(pa.timestamp("us", "UTC"), safe=False)
-            table = table.set_column(place, field.name, moments)
+        kind = field.type
+        if pa.types.is_timestamp(kind):
+            kind = pa.timestamp("us", "UTC")
+        elif pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        elif pa.types.is_unsigned_integer(kind):
+            kind = pa.decimal128(20)  # which holds every uint64
+        if kind != field.type:
+            column = table.column(place).cast(kind, safe=False)
+            table = table.set_column(place, field.name, column)
     return table

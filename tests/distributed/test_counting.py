@@ -45,6 +45,15 @@ def in_words(tables: Tables) -> Tables:
     return tables
 
 
+def unlike(tables: Tables) -> Tables:
+    """The same, in types that Spark does not have."""
+    table = tables["interactions"]
+    for name, kind in (("count", pa.uint64()), ("action", None), ("timestamp", pa.timestamp("ns"))):
+        column = table[name].cast(kind) if kind else table[name].dictionary_encode()
+        table = table.set_column(table.column_names.index(name), name, column)
+    return {**tables, "interactions": table}
+
+
 def of_days(tables: Tables) -> Tables:
     """The same, but interactions know their days only."""
     table = tables["interactions"]
@@ -83,7 +92,7 @@ def elsewhere() -> Raw:
 
 
 WORLDS: dict[str, tuple[Callable[[], Tables], Config]] = {
-    "given split": (some_world(0).source, CONFIGS["first days"]),
+    "given split": (lambda: unlike(some_world(0).source()), CONFIGS["first days"]),
     "strings": (lambda: in_words(some_world(3).source()), CONFIGS["short truth"]),
     "by time": (odd().source, config_of(cold_share=0.2, truth_days=5, warm_users=15)),
     "days": (
