@@ -7,7 +7,6 @@ For where values come from (presets, TOML files, single settings), see
 from __future__ import annotations
 
 import dataclasses
-import math
 from copy import copy
 from typing import Annotated, Any, Literal
 
@@ -58,8 +57,8 @@ from gpu_coldstart.config.components import (
 from gpu_coldstart.config.metric import CmlConfig, HlrConfig
 from gpu_coldstart.config.streams import GateConfig, TrackSoftmaxConfig
 from gpu_coldstart.config.tuning import TuningConfig
+from gpu_coldstart.config.world import as_world
 from gpu_coldstart.datasets.synthetic.world import World
-from gpu_coldstart.errors import UserError
 from gpu_coldstart.registry import section
 
 __all__ = [
@@ -309,30 +308,6 @@ class EvaluationConfig(Parameters):
     figures: bool = True
 
 
-def _world(value: Any) -> World:
-    """A world from one or from its knobs; whole numbers do for floats, lists for tuples."""
-    if isinstance(value, World):
-        return value
-    if not isinstance(value, dict):
-        raise ValueError(f"is {value!r}: a World or its knobs are needed")
-    knobs = {field.name: field.default for field in dataclasses.fields(World)}
-    unknown = [name for name in value if name not in knobs]
-    if unknown:
-        raise ValueError(f"world has no {', '.join(map(str, unknown))}")
-    try:
-        return World(**{name: _knob(given, knobs[name]) for name, given in value.items()})
-    except UserError as error:
-        raise ValueError(str(error)) from error
-
-
-def _knob(value: Any, default: Any) -> Any:
-    if isinstance(default, tuple) and isinstance(value, list | tuple):
-        return tuple(_knob(single, default[0]) for single in value)
-    if type(value) is int and abs(value) > MOST:
-        return math.inf  # the world refuses it, and can say so: Python prints no huge integer
-    return float(value) if isinstance(default, float) and type(value) is int else value
-
-
 class Config(Parameters):
     """One run, completely: with the same engine it gives the same bytes.
 
@@ -362,7 +337,7 @@ class Config(Parameters):
     )
     world: Annotated[
         World,
-        PlainValidator(_world),
+        PlainValidator(as_world),
         PlainSerializer(dataclasses.asdict),
         WithJsonSchema(TypeAdapter(World).json_schema()),
     ] = World()

@@ -9,6 +9,8 @@ them on GPUs.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -61,12 +63,11 @@ class Counting:
     ) -> Selection:
         """See :class:`gpu_coldstart.data.indexing.Selecting`."""
         numbered = _Numbered(engine, self._interactions, tables, users, catalogue)
-        user_days = _user_days(numbered.rows(users.given), catalogue).persist()
-        notes = _left_out(user_days, catalogue)
-        end = _end(user_days, given=users.given is not None)
-        assigned = assign(engine, split, users, end, tested=tested)
-        by_day = _ByDay.of(user_days, numbered.cohorts(assigned.cohort), end)
-        user_days.unpersist()
+        with _kept(_user_days(numbered.rows(users.given), catalogue)) as user_days:
+            notes = _left_out(user_days, catalogue)
+            end = _end(user_days, given=users.given is not None)
+            assigned = assign(engine, split, users, end, tested=tested)
+            by_day = _ByDay.of(user_days, numbered.cohorts(assigned.cohort), end)
         rows = numbered.rows(assigned.cohort).where(_KNOWN)
         by_time = users.given is None
         strays = cohorts.strays(
@@ -92,6 +93,15 @@ class Counting:
             tested=tested,
             known=partial(_all_known, engine, rows, since, last_day),
         )
+
+
+@contextmanager
+def _kept(frame: DataFrame) -> Iterator[DataFrame]:
+    """The rows of a frame, computed once for all that the block asks of them."""
+    try:
+        yield frame.persist()
+    finally:
+        frame.unpersist()
 
 
 class _Numbered:
