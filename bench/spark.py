@@ -146,7 +146,9 @@ def _one(given: argparse.Namespace) -> dict[str, Any]:
         from pyspark.sql import SparkSession
 
         from gpu_coldstart.distributed import SparkDataset
+        from gpu_coldstart.distributed.sessions import python_of_workers
 
+        python_of_workers()
         builder = SparkSession.builder.master(f"local[{given.threads}]")
         for key, value in {
             "spark.driver.memory": given.memory,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,16 +14,28 @@ from pyspark.sql import SparkSession
 
 from gpu_coldstart.errors import UserError, first_line
 
-__all__ = ["refused", "session"]
+__all__ = ["python_of_workers", "refused", "session"]
 
 _OWN = re.compile(rf"{UserError.__name__}: (.+)")
 """The last line of the traceback of an executor."""
+
+_MISSING = re.compile(r"ModuleNotFoundError: (No module named .+)")
+"""What a worker says whose Python is not ours."""
 
 _CAUSE = re.compile("Caused by: [\\w.$]+: (.+)")
 """What Java threw first."""
 
 _ROW = re.compile(", row [0-9]+, counting from 0")
 """Where something stands among the rows that one task was dealt, which tells people nothing."""
+
+
+def python_of_workers() -> None:
+    """Have the workers on this machine run the Python of this process.
+
+    Spark takes the ``python3`` of the path, which in a virtual environment that nobody activated
+    is one without this package. A ``PYSPARK_PYTHON`` that is set stays as it is.
+    """
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
 
 @contextmanager
@@ -50,6 +64,8 @@ def session(master: str | None = None) -> Iterator[SparkSession]:
     builder = builder.config("spark.ui.showConsoleProgress", "false")  # lines of ours are there
     if master is not None:
         builder = builder.master(master)
+        if master.startswith("local"):
+            python_of_workers()
     try:
         own = builder.getOrCreate()
     except Exception as error:  # py4j passes on whatever Java throws
@@ -73,6 +89,12 @@ def refused() -> Iterator[None]:
         own = _OWN.search(str(error))
         if own:
             raise UserError(_ROW.sub("", own[1])) from error
+        missing = _MISSING.search(str(error))
+        if missing:
+            raise UserError(
+                f"the Python of Spark's workers cannot do this ({missing[1].rstrip()}): set "
+                "PYSPARK_PYTHON to one in which gpu-coldstart is installed"
+            ) from error
         causes = _CAUSE.findall(str(error))
         said = causes[-1].rstrip(". ") if causes else first_line(error)
         raise UserError(f"Spark cannot do this: {said}") from error

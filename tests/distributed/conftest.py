@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 from pyspark.sql import SparkSession
 
+from gpu_coldstart.distributed.sessions import python_of_workers
+
 _SETTINGS = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -30,6 +32,7 @@ def spark() -> Iterator[SparkSession]:
         pytest.skip(
             "there is no Java, on which Spark runs: apt-get install openjdk-17-jre-headless"
         )
+    python_of_workers()
     builder = SparkSession.builder.master("local[2]")
     for key, value in _SETTINGS.items():
         builder = builder.config(key, value)

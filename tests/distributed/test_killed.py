@@ -21,6 +21,7 @@ from pyspark.sql import SparkSession
 
 from gpu_coldstart import ColdStart, Dataset
 from gpu_coldstart.distributed import SparkDataset, recommend
+from gpu_coldstart.distributed.sessions import python_of_workers
 from gpu_coldstart.engine import choose
 from gpu_coldstart.runs.artifacts import encode
 from gpu_coldstart.spaces import silent
@@ -34,6 +35,7 @@ pytestmark = pytest.mark.cluster
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[SparkSession]:
     os.environ["SPARK_HOME"] = str(Path(pyspark.__file__).parent)
+    python_of_workers()
     builder = SparkSession.builder.master("local-cluster[2,1,1024]")
     for key, value in {
         "spark.ui.enabled": "false",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from gpu_coldstart import ColdStart, Dataset
@@ -89,6 +90,13 @@ def test_the_command_counts_on_spark(spark: SparkSession, tmp_path: Path) -> Non
         for name in ("plain", "spark")
     ]
     assert lists[0].equals(lists[1])
+
+
+def test_workers_with_another_python() -> None:
+    told = "Traceback\nModuleNotFoundError: No module named 'pyarrow'\n"
+    sentence = r"\(No module named 'pyarrow'\): set PYSPARK_PYTHON to one in which"
+    with pytest.raises(UserError, match=sentence), refused():
+        raise PySparkException(told)
 
 
 def test_a_data_set_without_interactions_and_no_pyspark(
