@@ -23,11 +23,11 @@ test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
 ## Which lines the tests reach; it takes a third longer than the tests alone
 coverage: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto --dist loadfile --cov=gpu_coldstart --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadgroup --cov=gpu_coldstart --cov-report=term:skip-covered $(ARGS)
 
 ## The benchmarks, ours and the rivals'; options go into ARGS: make bench ARGS="top-50 --scale 0.1"
 BENCH_STAMP := $(shell date -u +%Y%m%dT%H%M%S)

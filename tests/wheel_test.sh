@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the wheel, installs it into an empty environment and runs it away from the repository.
+# Builds the wheel, installs it into an empty environment and runs it away from the repository, with
+# nothing left to compile after `warm-up`.
 #   tests/wheel_test.sh [PYTHON]
 set -euo pipefail
 python=${1:-python3}
@@ -11,7 +12,14 @@ trap 'rm -rf "$work"' EXIT
 "$work/venv/bin/python" -m pip install --quiet --constraint "$repo/constraints.txt" \
     "$(echo "$work"/dist/*.whl)[cpu]"
 cd "$work"
+compiled() { find "$work/venv" -path '*/gpu_coldstart/*' -name '*.nb?' -printf '%p %i %T@\n' | sort; }
+"$work/venv/bin/gpu-coldstart" warm-up --engine cpu > warm-up.log
+before=$(compiled)
+loops=$(cat "$repo"/gpu_coldstart/engine/cpu/*.py | grep -cE '^@compiled(_strictly)?$')
+test "$loops" -gt 5
+test "$(grep -c '\.nbc ' <<< "$before")" -eq "$loops" || { echo "warm-up left out a loop" >&2; exit 1; }
 "$work/venv/bin/python" -m gpu_coldstart.run --preset tiny --out "$work/run"
+diff <(echo "$before") <(compiled) || { echo "warm-up left these loops to the run" >&2; exit 1; }
 "$work/venv/bin/python" - <<'PY'
 from importlib.resources import files
 

@@ -1,7 +1,6 @@
-"""Every benchmark at a tiny scale: its contenders run and agree, and it notices who does not.
+"""Benchmarks at a tiny scale: contenders run and agree, and who does not is noticed.
 
-Rivals take part where they are installed; ``make bench-test`` has all of them, and the benchmarks
-of the whole flow.
+Rivals take part where they are installed; ``make bench-test`` has all benchmarks with all of them.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ def choose_cpu() -> Engine:
     return choose("cpu")[0]
 
 
-@pytest.mark.parametrize("name", sorted(ALL.keys() - _WHOLE - _ON_TAFENG - {"als-256"}))
+@pytest.mark.parametrize("name", ["assign", "events", "popularity", "top-50"])
 def test_all_contenders_agree(name: str) -> None:
     result = run(ALL[name], setting_of(choose_cpu()), rounds=1, limit=60)
     assert not result.skipped
@@ -68,9 +67,8 @@ def test_all_contenders_agree(name: str) -> None:
         if one.seconds:
             assert one.verdict in {"equal", "better", "worse"}
             assert all(np.isfinite(value) for value in one.quality.values())
-    # Scikit-learn and PyTorch are always there, so somebody was compared with ours; of ALS they
-    # have none.
-    assert len([one for one in result.outcomes if one.seconds]) >= (1 if name == "als-128" else 2)
+    # Scikit-learn and PyTorch are always there, so somebody was compared with ours.
+    assert len([one for one in result.outcomes if one.seconds]) >= 2
 
 
 def test_tables_hold_the_world_and_no_other(tmp_path: Path) -> None:

@@ -1,12 +1,9 @@
-"""``gpu-coldstart warm-up``: what it compiles, and that a run after it compiles nothing."""
+"""``gpu-coldstart warm-up``: what it compiles for a GPU; see ``make wheel-test`` for the CPU."""
 
 from __future__ import annotations
 
 import importlib
 import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,47 +12,6 @@ import pytest
 from gpu_coldstart.cli.main import main
 from gpu_coldstart.engine import choose, signatures
 from tests.rehearsal.install import Stage, rehearsed
-from tests.runs.helpers import Result, one_thread, synthetic
-
-COMPILED = re.compile(r"^@compiled(?:_strictly)?\n", re.M)
-
-
-def loops() -> int:
-    """How many loops of the CPU engine Numba compiles."""
-    folder = Path(signatures.__file__).with_name("cpu")
-    return sum(len(COMPILED.findall(path.read_text())) for path in folder.glob("*.py"))
-
-
-def kept(folder: Path) -> dict[Path, tuple[int, int]]:
-    """The compiled code in a folder, and when each file was written."""
-    return {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in folder.rglob("*.nb?")}
-
-
-def fresh(cache: Path, *arguments: object) -> Result:
-    """Call the command in a new process that keeps its compiled code in ``cache``."""
-    code = "import sys; from gpu_coldstart.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        env=one_thread() | {"NUMBA_CACHE_DIR": str(cache)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    return Result(done.returncode, done.stdout, done.stderr)
-
-
-def test_a_run_after_it_compiles_nothing(tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
-    result = fresh(cache, "warm-up", "--engine", "cpu")
-    assert result.status == 0, result.err
-    code = kept(cache)
-    assert len([path for path in code if path.suffix == ".nbc"]) == loops() > 5
-    places = {path.parent for path in code}
-    assert {f"compiled code is kept in {place}" for place in places} <= set(result.out.split("\n"))
-    options = ("--engine", "cpu", "--seed", 7, "--out", tmp_path / "run")
-    result = fresh(cache, "run", *synthetic(mlp__epochs=1), *options)
-    assert result.status == 0, result.err
-    assert kept(cache) == code
 
 
 @pytest.fixture
