@@ -6,12 +6,19 @@ The paper's precision is not the textbook's: it divides the hits among the first
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 from scipy import sparse
 
+from gpu_coldstart.batches import batches
 from gpu_coldstart.engine.base import HostArray
 
-__all__ = ["MEASURES", "TEXTBOOK", "among", "hits_of", "user_measures"]
+__all__ = ["AT_ONCE", "MEASURES", "TEXTBOOK", "among", "hits_of", "marked", "user_measures"]
+
+AT_ONCE = 256
+"""Users whose tracks are marked at a time, few enough for a cache."""
 
 MEASURES = ("precision", "recall", "ndcg")
 """The paper's: precision of ``min(K, |truth|)``, recall of ``|truth|``, and binary NDCG."""
@@ -74,9 +81,27 @@ def hits_of(lists: HostArray, truth: sparse.csr_array) -> HostArray:
         Columns of ``truth``.
     truth : csr_array [users, tracks]
     """
-    users = np.arange(len(lists), dtype=np.int64)
-    wanted = np.repeat(users, np.diff(truth.indptr)) * truth.shape[1] + truth.indices
-    return among(users[:, None] * truth.shape[1] + lists, np.sort(wanted))
+    hits = np.empty(lists.shape, bool)
+    marks = np.zeros((AT_ONCE, truth.shape[1]), bool)
+    for some in batches(len(lists), AT_ONCE):
+        with marked(marks, truth[some]):
+            hits[some] = np.take_along_axis(marks[: len(lists[some])], lists[some], axis=1)
+    return hits
+
+
+@contextmanager
+def marked(marks: HostArray, matrix: sparse.csr_array) -> Iterator[None]:
+    """Set the ``marks`` of a matrix's entries; afterwards there are none, as before.
+
+    Parameters
+    ----------
+    marks : HostArray [rows or more, columns] of bool
+    matrix : csr_array [rows, columns]
+    """
+    entries = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices
+    marks[entries] = True
+    yield
+    marks[entries] = False
 
 
 def among(keys: HostArray, wanted: HostArray) -> HostArray:

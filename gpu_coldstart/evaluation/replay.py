@@ -21,8 +21,7 @@ A replay is not an online test. It assumes that
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -35,14 +34,12 @@ from gpu_coldstart.config.parameters import CarouselsConfig
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.evaluation.comparisons import holm, wilcoxon_p
+from gpu_coldstart.evaluation.measures import AT_ONCE, marked
 from gpu_coldstart.evaluation.protocol import interval, resampled_means
 
 __all__ = ["MEASURES", "Followup", "cohorts", "replay", "successes", "welch_p"]
 
 MEASURES = ("display-to-stream", "display-to-favorite")
-
-_AT_ONCE = 256
-"""Users whose tracks are matched with their carousels at a time, few enough for a cache."""
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _ROUNDS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
@@ -129,27 +126,18 @@ def successes(
         Distinct tracks of a playlist that stand for it, 1 or more.
     """
     counts, each = np.empty(shown.shape[:-1], np.int64), int(np.prod(shown.shape[1:]))
-    done, by_name = (np.zeros((_AT_ONCE, of.shape[1]), bool) for of in (tracks, themselves))
-    for some in batches(len(shown), _AT_ONCE):
+    done, by_name = (np.zeros((AT_ONCE, of.shape[1]), bool) for of in (tracks, themselves))
+    for some in batches(len(shown), AT_ONCE):
         lists = shown[some].ravel()
         users = np.repeat(np.arange(some.stop - some.start), each)
         offered = playlists[lists]
         places = np.repeat(users * done.shape[1], np.diff(offered.indptr)) + offered.indices
-        with _marked(done, tracks[some]), _marked(by_name, themselves[some]):
+        with marked(done, tracks[some]), marked(by_name, themselves[some]):
             hits = np.append(0, done.ravel().take(places).cumsum())
             common = np.diff(hits[offered.indptr])
             success = (common >= least) | by_name[users, lists]
         counts[some] = success.reshape(shown[some].shape).sum(axis=-1)
     return counts
-
-
-@contextmanager
-def _marked(marks: HostArray, matrix: sparse.csr_array) -> Iterator[None]:
-    """Set the ``marks`` of a matrix's entries; afterwards there are none, as before."""
-    entries = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices
-    marks[entries] = True
-    yield
-    marks[entries] = False
 
 
 def replay(
