@@ -24,6 +24,7 @@ from gpu_coldstart.cli import (
     options,
     recommend,
     refresh,
+    relations,
     run,
     serve,
     tune,
@@ -51,6 +52,9 @@ app.command("check", help=check.HELP, short_help=check.SHORT)(with_room(check.ch
 app.command("compare", help=compare.HELP, short_help=compare.SHORT)(with_room(compare.compare))
 app.command("benchmark", help=benchmark.HELP, short_help=benchmark.SHORT, epilog=benchmark.EPILOG)(
     with_room(benchmark.benchmark)
+)
+app.command("relations", help=relations.HELP, short_help=relations.SHORT, epilog=relations.EPILOG)(
+    with_room(relations.relations)
 )
 app.command("export", help=export.HELP, short_help=export.SHORT)(with_room(export.export))
 app.command("recommend", help=recommend.HELP, short_help=recommend.SHORT)(

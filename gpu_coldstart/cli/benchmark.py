@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gpu_coldstart.engine import Engine
     from gpu_coldstart.reporting.benchmark import Entry
 
-__all__ = ["EPILOG", "HELP", "SHORT", "benchmark"]
+__all__ = ["EPILOG", "HELP", "SHORT", "benchmark", "data_set"]
 
 SHORT = "Compare all strategies on several data sets with several seeds."
 HELP = """\
@@ -113,22 +113,31 @@ def _wanted(
         raise UserError("a benchmark needs a data set or more: name, for instance, synthetic:small")
     known = set[str]()
     for each in data:
-        dataset, _, rest = each.partition(":")
-        if dataset not in DATASETS.names():
-            raise UserError(
-                f"there is no data set {dataset!r}: {nearest(dataset, DATASETS.names())}"
-            )
-        needed = DATASETS.get(dataset).needs_data
-        if needed and not rest:
-            raise UserError(f"{dataset} needs {needed}: write {dataset}:DIR")
-        own = {"dataset": dataset} | ({"data" if needed else "preset": rest} if rest else {})
+        own = data_set(each)
         configs = [configured(files, settings | own | {"seed": seed}) for seed in seeds]
-        kind = Path(rest).resolve().name if needed else configs[0].preset
-        name = visible(f"{dataset}-{kind}")
+        kind = Path(own["data"]).resolve().name if "data" in own else configs[0].preset
+        name = visible(f"{own['dataset']}-{kind}")
         if name in known:
             raise UserError(f"two data sets would be called {name}: rename a directory")
         known.add(name)
         yield name, configs
+
+
+def data_set(text: str) -> dict[str, Any]:
+    """The settings of a data set that is written ``NAME``, ``NAME:PRESET`` or ``NAME:DIR``.
+
+    Raises
+    ------
+    UserError
+        For one that there is not, or that lacks its directory.
+    """
+    dataset, _, rest = text.partition(":")
+    if dataset not in DATASETS.names():
+        raise UserError(f"there is no data set {dataset!r}: {nearest(dataset, DATASETS.names())}")
+    needed = DATASETS.get(dataset).needs_data
+    if needed and not rest:
+        raise UserError(f"{dataset} needs {needed}: write {dataset}:DIR")
+    return {"dataset": dataset} | ({"data" if needed else "preset": rest} if rest else {})
 
 
 def _entries(wanted: dict[str, list[Config]], engine: Engine, place: Path) -> Iterator[Entry]:

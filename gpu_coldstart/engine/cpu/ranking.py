@@ -8,7 +8,7 @@ import numpy as np
 
 from gpu_coldstart.engine import settle
 from gpu_coldstart.engine.base import Csr, HostArray, RankMetrics
-from gpu_coldstart.engine.cpu.sparse import from_scipy, to_scipy
+from gpu_coldstart.engine.cpu.sparse import to_scipy
 
 __all__ = ["drop_seen", "rank_metrics", "row_top", "soft_allocate"]
 
@@ -59,7 +59,7 @@ def _batch_top(
     data, indices = matrix.data[low:high], matrix.indices[low:high]
     offsets = matrix.indptr[start : stop + 1] - low
     rows = np.repeat(np.arange(stop - start), np.diff(offsets))
-    positive = _promising(data, offsets, depth)
+    positive = _promising(data, indices, offsets, depth)
     rows, data, indices = rows[positive], data[positive], indices[positive]
     inverted = np.uint64(0xFFFFFFFF) - data.view(np.uint32).astype(np.uint64)
     keys = (rows.astype(np.uint64) << np.uint64(32 + column_bits)) | (
@@ -91,11 +91,11 @@ def _batch_top(
     return columns, values
 
 
-def _promising(data: HostArray, offsets: HostArray, depth: int) -> HostArray:
+def _promising(data: HostArray, indices: HostArray, offsets: HostArray, depth: int) -> HostArray:
     """Which entries [entries] of rows may be among the best ``depth``: of long rows, few are.
 
     Those of a long row's ``depth`` largest values, ties at the end by smaller column, are left; of
-    other rows all positive ones.
+    other rows all positive ones. A row's columns may be in any order.
     """
     promising: HostArray = data > 0
     for row in np.flatnonzero(np.diff(offsets) > _LONG * depth):
@@ -105,7 +105,9 @@ def _promising(data: HostArray, offsets: HostArray, depth: int) -> HostArray:
         least = -np.partition(-values, depth - 1)[depth - 1]
         larger = values > least
         left &= larger
-        left[np.flatnonzero(values == least)[: depth - int(larger.sum())]] = least > 0
+        ties = np.flatnonzero(values == least)
+        order = np.argsort(indices[entries][ties])
+        left[ties[order][: depth - int(larger.sum())]] = least > 0
     return promising
 
 
@@ -120,6 +122,7 @@ def soft_allocate(
     favourites = np.where(share > 0, favourites, n_tracks)
     tracks = np.empty((n_users, k), np.int32)
     scores = np.empty((n_users, k), np.float32)
+    keys = _entry_keys(shares)
     per_user = max(1, n_segments * shares.nnz // max(1, shares.shape[0]))
     step = max(1, min(4096, _BATCH_ENTRIES // per_user))
     for start in range(0, n_users, step):
@@ -130,7 +133,7 @@ def soft_allocate(
         if len(short):
             blend = _blend(segments[rows][short], weights[rows][short], shares)
             listed[short] = _fill(listed[short], row_top(blend, k)[0], k)
-        value = _blended_at(segments[rows], weights[rows], shares, listed)
+        value = _blended_at(segments[rows], weights[rows], (shares, keys), listed)
         order = np.lexsort((listed, -value), axis=1)
         tracks[rows] = np.take_along_axis(listed, order, axis=1)
         scores[rows] = np.take_along_axis(value, order, axis=1)
@@ -138,7 +141,10 @@ def soft_allocate(
 
 
 def _blend(segments: HostArray, weights: HostArray, shares: Csr) -> Csr:
-    """Each user's weighted sum of segment popularities, ``sum_c w_c * share_c``."""
+    """Each user's weighted sum of segment popularities, ``sum_c w_c * share_c``, columns unsorted.
+
+    To sort them would take longer than the sums.
+    """
     n, s = segments.shape
     order = np.argsort(segments, axis=1, kind="stable")
     mixture = Csr(
@@ -147,11 +153,12 @@ def _blend(segments: HostArray, weights: HostArray, shares: Csr) -> Csr:
         np.take_along_axis(weights, order, axis=1).ravel().astype(np.float32),
         (n, shares.shape[0]),
     )
-    return from_scipy(to_scipy(mixture) @ to_scipy(shares))
+    blend = to_scipy(mixture) @ to_scipy(shares)
+    return Csr(blend.indptr, blend.indices, blend.data, blend.shape)
 
 
 def _blended_at(
-    segments: HostArray, weights: HostArray, shares: Csr, columns: HostArray
+    segments: HostArray, weights: HostArray, shares: tuple[Csr, HostArray], columns: HostArray
 ) -> HostArray:
     """What the blend holds at ``columns`` [n, k], summed in its order."""
     order = np.argsort(segments, axis=1, kind="stable")
@@ -159,7 +166,7 @@ def _blended_at(
     weights = np.take_along_axis(weights, order, axis=1).astype(np.float32)
     blended = np.zeros(columns.shape, np.float32)
     for place in range(segments.shape[1]):
-        blended += weights[:, place, None] * _values_at(shares, columns, segments[:, place])
+        blended += weights[:, place, None] * _values_at(*shares, columns, segments[:, place])
     return blended
 
 
@@ -194,16 +201,19 @@ def _fill(chosen: HostArray, ranking: HostArray, k: int) -> HostArray:
     return _first_distinct(offered, slots, k, missing)
 
 
-def _values_at(matrix: Csr, columns: HostArray, rows: HostArray | None = None) -> HostArray:
-    """The values of all or given ``rows`` [n] at ``columns`` [n, m]; 0 where nothing is stored."""
-    keys = _entry_keys(matrix)
+def _values_at(matrix: Csr, keys: HostArray, columns: HostArray, rows: HostArray) -> HostArray:
+    """The values of ``rows`` [n] at ``columns`` [n, m], by :func:`_entry_keys`; 0 where none is."""
     if len(keys) == 0:
         return np.zeros(columns.shape, np.float32)
-    if rows is None:
-        rows = np.arange(len(columns))
     wanted = rows.astype(np.int64)[:, None] * matrix.shape[1] + columns
     places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return np.where(keys[places] == wanted, matrix.data[places], np.float32(0))
+
+
+def _stored(matrix: Csr, columns: HostArray) -> HostArray:
+    """Which of each row's ``columns`` [rows, m] hold an entry."""
+    ones = matrix.with_data(np.ones(matrix.nnz, np.float32))
+    return _values_at(ones, _entry_keys(ones), columns, np.arange(len(columns))) > 0
 
 
 def _entry_keys(matrix: Csr) -> HostArray:
@@ -217,14 +227,13 @@ def drop_seen(
     tracks: HostArray, scores: HostArray, seen: Csr, k: int
 ) -> tuple[HostArray, HostArray]:
     """See :meth:`gpu_coldstart.engine.base.Engine.drop_seen`."""
-    known = _values_at(seen.with_data(np.ones(seen.nnz, np.float32)), tracks) > 0
-    kept = np.argsort(known, axis=1, kind="stable")[:, :k]
+    kept = np.argsort(_stored(seen, tracks), axis=1, kind="stable")[:, :k]
     return np.take_along_axis(tracks, kept, axis=1), np.take_along_axis(scores, kept, axis=1)
 
 
 def rank_metrics(tracks: HostArray, truth: Csr, ks: Sequence[int]) -> RankMetrics:
     """See :meth:`gpu_coldstart.engine.base.Engine.rank_metrics`."""
-    hits = _values_at(truth.with_data(np.ones(truth.nnz, np.float32)), tracks) > 0
+    hits = _stored(truth, tracks)
     discounts = 1.0 / np.log2(np.arange(2, tracks.shape[1] + 2))
     ideals = np.cumsum(discounts)
     sizes = np.diff(truth.indptr)
