@@ -15,6 +15,12 @@ __all__ = ["drop_seen", "rank_metrics", "row_top", "soft_allocate"]
 _LONG = 4
 """A row of more than so many times the entries asked for is thinned before it is sorted."""
 
+_DEEP = 8
+"""Times the tracks that a segment offers: so many of its favourites rank a blend of segments."""
+
+_ROUNDING = 1e-5
+"""By how much a sum of float32 may be off, and more."""
+
 _BATCH_ENTRIES = 8_000_000
 """Sparse entries worked on at once (8 bytes of sort key each, and a few copies)."""
 
@@ -118,11 +124,10 @@ def soft_allocate(
     n_tracks = shares.shape[1]
     n_users, n_segments = segments.shape
     slots = settle.largest_remainder(np, weights, k + overshoot)
-    favourites, share = row_top(shares, min(k + overshoot, n_tracks))
-    favourites = np.where(share > 0, favourites, n_tracks)
+    most = _Most(shares, k, k + overshoot)
+    favourites = most.favourites
     tracks = np.empty((n_users, k), np.int32)
     scores = np.empty((n_users, k), np.float32)
-    keys = _entry_keys(shares)
     per_user = max(1, n_segments * shares.nnz // max(1, shares.shape[0]))
     step = max(1, min(4096, _BATCH_ENTRIES // per_user))
     for start in range(0, n_users, step):
@@ -131,13 +136,63 @@ def soft_allocate(
         listed = _first_distinct(offered, slots[rows], k, n_tracks)
         short = np.flatnonzero((listed < 0).any(axis=1))
         if len(short):
-            blend = _blend(segments[rows][short], weights[rows][short], shares)
-            listed[short] = _fill(listed[short], row_top(blend, k)[0], k)
-        value = _blended_at(segments[rows], weights[rows], (shares, keys), listed)
+            ranking = most.blended(segments[rows][short], weights[rows][short])
+            listed[short] = _fill(listed[short], ranking, k)
+        value = most.blended_at(segments[rows], weights[rows], listed)
         order = np.lexsort((listed, -value), axis=1)
         tracks[rows] = np.take_along_axis(listed, order, axis=1)
         scores[rows] = np.take_along_axis(value, order, axis=1)
     return tracks, scores
+
+
+class _Most:
+    """What segments hold most, and the ``k`` that weighted sums of segments hold most.
+
+    Attributes
+    ----------
+    favourites : HostArray [segments, offered] of int32
+        Tracks of each segment, best first; as many as there are tracks where it has no more.
+    """
+
+    def __init__(self, shares: Csr, k: int, offered: int):
+        n_tracks = shares.shape[1]
+        self._shares, self._keys, self._k = shares, _entry_keys(shares), k
+        tracks, share = row_top(shares, min(_DEEP * offered, n_tracks))
+        self.favourites: HostArray = np.where(share > 0, tracks, n_tracks)[:, :offered]
+        held = share > 0
+        indptr = np.concatenate([[0], np.cumsum(held.sum(axis=1))])
+        self._first = Csr(indptr, tracks[held], share[held], shares.shape)
+        # A track beyond a segment's first has at most so much there.
+        self._least = share[:, -1]
+
+    def blended(self, segments: HostArray, weights: HostArray) -> HostArray:
+        """Each user's best tracks by ``sum_c w_c * share_c`` [n, k] of int32.
+
+        The best by what segments hold most come first of all, if even the sum of what the others
+        may have is less than the last of these has; else everything is summed up.
+        """
+        few, k = min(2 * self._k, self._shares.shape[1]), self._k
+        tracks, sums = row_top(_blend(segments, weights, self._first), few)
+        others = sums[:, -1] + (weights * self._least[segments]).sum(axis=1)
+        values = self.blended_at(segments, weights, tracks)
+        order = np.lexsort((tracks, -values), axis=1)[:, :k]
+        best = np.take_along_axis(tracks, order, axis=1)
+        least = np.take_along_axis(values, order[:, -1:], axis=1)[:, 0]
+        doubtful = np.flatnonzero(least <= others * np.float32(1 + _ROUNDING))
+        blend = _blend(segments[doubtful], weights[doubtful], self._shares)
+        best[doubtful] = row_top(blend, k)[0]
+        return best
+
+    def blended_at(self, segments: HostArray, weights: HostArray, columns: HostArray) -> HostArray:
+        """What the sum holds at ``columns`` [n, m], added up in its order."""
+        order = np.argsort(segments, axis=1, kind="stable")
+        segments = np.take_along_axis(segments, order, axis=1)
+        weights = np.take_along_axis(weights, order, axis=1).astype(np.float32)
+        blended = np.zeros(columns.shape, np.float32)
+        for place in range(segments.shape[1]):
+            values = _values_at(self._shares, self._keys, columns, segments[:, place])
+            blended += weights[:, place, None] * values
+        return blended
 
 
 def _blend(segments: HostArray, weights: HostArray, shares: Csr) -> Csr:
@@ -155,19 +210,6 @@ def _blend(segments: HostArray, weights: HostArray, shares: Csr) -> Csr:
     )
     blend = to_scipy(mixture) @ to_scipy(shares)
     return Csr(blend.indptr, blend.indices, blend.data, blend.shape)
-
-
-def _blended_at(
-    segments: HostArray, weights: HostArray, shares: tuple[Csr, HostArray], columns: HostArray
-) -> HostArray:
-    """What the blend holds at ``columns`` [n, k], summed in its order."""
-    order = np.argsort(segments, axis=1, kind="stable")
-    segments = np.take_along_axis(segments, order, axis=1)
-    weights = np.take_along_axis(weights, order, axis=1).astype(np.float32)
-    blended = np.zeros(columns.shape, np.float32)
-    for place in range(segments.shape[1]):
-        blended += weights[:, place, None] * _values_at(*shares, columns, segments[:, place])
-    return blended
 
 
 def _first_distinct(offered: HostArray, slots: HostArray, k: int, n_tracks: int) -> HostArray:
