@@ -120,6 +120,16 @@ def test_soft_allocation_by_hand(engine: Engine) -> None:
     assert tracks.tolist() == [[5, 4, 3]]
 
 
+def test_the_blends_best_track_is_nobodys_favourite(engine: Engine) -> None:
+    """Both segments like track 0 most, 40 others a little less, and both the last one least."""
+    shares = np.zeros((2, 82))
+    shares[:, 0], shares[0, 1:41], shares[1, 41:81], shares[:, 81] = 1.0, 0.5, 0.5, 0.375
+    segments, weights = np.array([[0, 1]]), np.array([[0.5, 0.5]])
+    tracks, scores = soft(engine, segments, weights, shares, 2, 0)
+    assert tracks.tolist() == [[0, 81]]
+    assert scores.tolist() == [[1.0, 0.375]]
+
+
 def test_soft_allocation_of_few_favourites_is_filled_from_the_blend(engine: Engine) -> None:
     # The heavy segment knows one track only; its empty places go to the blended ranking, not to
     # the chart (tracks 0, 1, 2).
