@@ -3,7 +3,9 @@
 ``python -m bench.spark_als --preset small --factors 64 --iterations 15`` factorises the affinities
 of the synthetic world both ways on ``local[N]``, from the same cached entries and with the same
 confidences, and prints a Markdown table: after which seconds the objective of our ALS, a cell, was
-what. MLlib is run anew for each of its numbers of iterations, as it tells of none in between.
+what. Seconds are those of all cores, of this process and all that come from it, so that on one
+thread other work on the machine does not count. MLlib is run anew for each of its numbers of
+iterations, as it tells of none in between.
 
 MLlib weighs a row's regularisation by its entries; ``--weighted`` is its ``regParam``, by default
 what makes our weight of a mean row of users. Its objective is another one, then, so that the part
@@ -15,8 +17,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +26,7 @@ import pyarrow as pa
 from pyspark.ml.recommendation import ALS
 from pyspark.sql import DataFrame, SparkSession
 
+from bench.spark import family
 from gpu_coldstart import Dataset
 from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.data.catalogue import entries
@@ -105,15 +108,27 @@ def _session(threads: int) -> SparkSession:
     return session
 
 
+def _worked() -> float:
+    """Seconds for which cores have worked for this process and all that come from it."""
+    ticks = 0
+    for process in family(os.getpid()):
+        try:
+            numbers = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        ticks += sum(map(int, numbers[11:15]))  # itself, and children of which it knows the end
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def _ours(spark: SparkSession, engine: Engine, drawn: Csr, options: AlsOptions) -> list[Point]:
     confidence = drawn.with_data(1 + np.float32(options.confidence) * drawn.data)
     points: list[tuple[int, float, float]] = []
     with Users(spread_out(spark, confidence), drawn.shape[1], options) as everyone:
-        start = time.perf_counter()
+        start = _worked()
         tracks = spread.als(
             everyone,
             options,
-            lambda i, loss: points.append((i + 1, time.perf_counter() - start, loss)),
+            lambda i, loss: points.append((i + 1, _worked() - start, loss)),
         )
         users = everyone.factors(np.arange(drawn.shape[0], dtype=np.int32))
     unweighted = _objective(engine, drawn, options, users, tracks)[1]
@@ -146,9 +161,9 @@ def _mllib(
         alpha=options.confidence,
         seed=0,
     )
-    start = time.perf_counter()
+    start = _worked()
     model = als.fit(table)
-    seconds = time.perf_counter() - start
+    seconds = _worked() - start
     sides = []
     for frame, n in zip((model.userFactors, model.itemFactors), drawn.shape, strict=True):
         found = frame.toArrow()

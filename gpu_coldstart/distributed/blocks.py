@@ -165,7 +165,8 @@ def gathered(frame: DataFrame, out: HostArray) -> HostArray:
     found = frame.toArrow()
     for rows, dense in zip(found["rows"], found["dense"], strict=True):
         places = np.frombuffer(rows.as_buffer(), np.int32)
-        out[places] = np.frombuffer(dense.as_buffer(), out.dtype).reshape(len(places), -1)
+        values = np.frombuffer(dense.as_buffer(), out.dtype)
+        out[places] = values.reshape(len(places), *out.shape[1:])
     return out
 
 

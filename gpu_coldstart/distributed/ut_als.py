@@ -85,7 +85,8 @@ class Users(AbstractContextManager["Users"]):
     """
 
     def __init__(self, confidence: DataFrame, n_tracks: int, options: AlsOptions):
-        self._users, self._options = confidence, options
+        self._before = self._users = confidence
+        self._options = options
         # Factors that are lost with an executor are solved again, against what was sent then.
         self._sent = ExitStack()
         try:
@@ -100,7 +101,8 @@ class Users(AbstractContextManager["Users"]):
         self.total = float(np.asarray(found["total"]).sum())
 
     def __exit__(self, *_: object) -> None:
-        self._users.unpersist()
+        for users in (self._before, self._users):
+            users.unpersist()
         self._sent.close()
 
     def solve(self, tracks: HostArray, gram: HostArray) -> None:
@@ -115,9 +117,7 @@ class Users(AbstractContextManager["Users"]):
             users = spread.solved(block.matrix, users, tracks, gram, options)
             return packed(replace(block, dense=users))
 
-        before, self._users = self._users, mapped(self._users, solved).persist()
-        self._users.count()
-        before.unpersist()
+        self._before, self._users = self._users, mapped(self._users, solved).persist()
 
     def pulls(self, vectors: HostArray, *, first: bool) -> HostArray:
         """See :class:`spread.Spread`."""
@@ -128,7 +128,9 @@ class Users(AbstractContextManager["Users"]):
 
         n, d = vectors.shape
         with sent(self._users, vectors) as known:
-            return sums(self._users, add, (n + d, d + 1))
+            out = sums(self._users, add, (n + d, d + 1))
+        self._before.unpersist()  # if not yet: users have been solved now, and are kept
+        return out
 
     def factors(self, users: HostArray) -> HostArray:
         """Factors [users, d] of some users, given by ascending numbers of rows."""

@@ -1,4 +1,7 @@
-"""Spaces learned in executors are those that one machine learns."""
+"""Spaces learned in executors are those that one machine learns.
+
+That of playlists: in test_recommending.py, by a whole run.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from pyspark.sql import SparkSession
 
-from gpu_coldstart import ColdStart, Dataset
+from gpu_coldstart import Dataset
 from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.data.catalogue import entries
@@ -21,6 +24,7 @@ from gpu_coldstart.distributed import SparkDataset, blocks, tt_svd, warm
 from gpu_coldstart.engine import Engine, choose
 from gpu_coldstart.engine.base import Csr
 from gpu_coldstart.errors import UserError
+from gpu_coldstart.runs.settings import check_settings
 from gpu_coldstart.spaces import silent, unit_rows
 from gpu_coldstart.spaces.tt_svd import TtSvd
 from gpu_coldstart.spaces.ut_als import UtAls
@@ -57,19 +61,6 @@ def configured(**settings: Any) -> Config:
     return resolve(preset="tiny", settings=given)
 
 
-def test_tt_svd(spark: SparkSession, cpu: Engine, tables: Tables) -> None:
-    """To the last bit: counts are whole numbers, and rows are multiplied one by one."""
-    del spark  # is active, and so used
-    dataset = Dataset.from_frames(**tables)
-    logs, _ = dataset.index(cpu, configured(), silent)
-    wanted = dataset.space("tt-svd", cpu, logs, configured(), silent)
-    # One that has not seen the logs being made, as in a run that goes on.
-    found = SparkDataset.of(dataset, None).space("tt-svd", cpu, logs, configured(), silent)
-    assert found.notes == wanted.notes == ()
-    assert_array_equal(found.tracks, wanted.tracks)
-    assert_array_equal(found.users, wanted.users)
-
-
 def of_all(cpu: Engine, tables: Tables, few: Logs) -> Logs:
     """The logs of all warm users on one machine, with the numbers that few of them give tracks."""
     every, _ = Dataset.from_frames(**tables).index(cpu, configured(), silent)
@@ -92,24 +83,28 @@ def of_all(cpu: Engine, tables: Tables, few: Logs) -> Logs:
 
 
 SAMPLE = configured(
-    split__warm_users=30, tt_svd__smoothing=0.75, ut_als__iterations=2, ut_als__cg_steps=2
+    split__warm_users=3, tt_svd__smoothing=0.75, ut_als__iterations=2, ut_als__cg_steps=1
 )
 
 
 @pytest.fixture(scope="module")
 def sampled(cpu: Engine, tables: Tables) -> tuple[SparkDataset, Logs, Logs]:
-    """Without playlists: on Spark, the logs of 30 warm users, and those of all."""
+    """Without playlists: on Spark, the logs of 3 warm users (of some blocks none), those of all."""
     some = {name: each for name, each in tables.items() if name != "playlists"}
     dataset = Dataset.from_frames(**some)
     few, _ = dataset.index(cpu, SAMPLE, silent)
-    assert few.n_warm == 30
+    assert few.n_warm == 3
     return SparkDataset.of(dataset, None), few, of_all(cpu, some, few)
 
 
 def test_tt_svd_of_users_who_are_left_out(
     spark: SparkSession, cpu: Engine, sampled: tuple[SparkDataset, Logs, Logs]
 ) -> None:
-    del spark
+    """To the last bit: counts are whole numbers, and rows are multiplied one by one.
+
+    The data set has not seen these logs being made, as in a run that goes on.
+    """
+    del spark  # is active, and so used
     dataset, few, every = sampled
     found = dataset.space("tt-svd", cpu, few, SAMPLE, silent)
     wanted = TtSvd.fit(cpu, every, SAMPLE.tt_svd, 0, silent)
@@ -148,18 +143,13 @@ def test_nothing_to_factorise(spark: SparkSession, cpu: Engine, tables: Tables) 
         dataset.check(cpu, configured(tt_svd__dimension=201), logs)
 
 
-@pytest.mark.parametrize(
-    ("space", "on_spark", "says"),
-    [
-        ("tt-svd", False, "are not on Spark: add --engine spark"),
-        ("cml", True, "can be learned, but not cml: leave that out of 'spaces'"),
-    ],
-)
-def test_spaces_that_executors_cannot_learn(
-    spark: SparkSession, tables: Tables, space: str, *, on_spark: bool, says: str
-) -> None:
-    del spark
-    dataset = Dataset.from_frames(**tables)
-    model = ColdStart(space=space, preset="tiny", engine="cpu", spark={"spaces": "executors"})
-    with pytest.raises(UserError, match=says):
-        model.fit(SparkDataset.of(dataset, None) if on_spark else dataset)
+def test_spaces_that_executors_cannot_learn(cpu: Engine, tables: Tables) -> None:
+    dataset, config = Dataset.from_frames(**tables), configured()
+    logs, _ = dataset.index(cpu, config, silent)
+    on_spark = SparkDataset.of(dataset, None)
+    check_settings(cpu, config, on_spark, logs)
+    with pytest.raises(UserError, match="are not on Spark: add --engine spark, or set it to"):
+        check_settings(cpu, config, dataset, logs)
+    others = configured(spaces="cml,ut-als,hlr")
+    with pytest.raises(UserError, match="but not cml and hlr: leave that out of 'spaces'"):
+        check_settings(cpu, others, on_spark, logs)
