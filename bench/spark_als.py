@@ -108,16 +108,19 @@ def _session(threads: int) -> SparkSession:
     return session
 
 
+_seen: dict[int, int] = {}
+"""For how many ticks each process has worked when it was last looked at."""
+
+
 def _worked() -> float:
     """Seconds for which cores have worked for this process and all that come from it."""
-    ticks = 0
     for process in family(os.getpid()):
         try:
             numbers = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
         except OSError:  # it has just ended
             continue
-        ticks += sum(map(int, numbers[11:15]))  # itself, and children of which it knows the end
-    return ticks / os.sysconf("SC_CLK_TCK")
+        _seen[process] = int(numbers[11]) + int(numbers[12])
+    return sum(_seen.values()) / os.sysconf("SC_CLK_TCK")
 
 
 def _ours(spark: SparkSession, engine: Engine, drawn: Csr, options: AlsOptions) -> list[Point]:

@@ -28,6 +28,7 @@ from gpu_coldstart.runs.settings import check_settings
 from gpu_coldstart.spaces import silent, unit_rows
 from gpu_coldstart.spaces.tt_svd import TtSvd
 from gpu_coldstart.spaces.ut_als import UtAls
+from tests.distributed.test_counting import in_words
 from tests.runs.helpers import WORLD
 
 Tables = dict[str, pa.Table]
@@ -89,8 +90,8 @@ SAMPLE = configured(
 
 @pytest.fixture(scope="module")
 def sampled(cpu: Engine, tables: Tables) -> tuple[SparkDataset, Logs, Logs]:
-    """Without playlists: on Spark, the logs of 3 warm users (of some blocks none), those of all."""
-    some = {name: each for name, each in tables.items() if name != "playlists"}
+    """Strings for ids, on Spark; the logs of 3 warm users, of some blocks none; those of all."""
+    some = in_words({name: each for name, each in tables.items() if name != "playlists"})
     dataset = Dataset.from_frames(**some)
     few, _ = dataset.index(cpu, SAMPLE, silent)
     assert few.n_warm == 3
