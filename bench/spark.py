@@ -33,7 +33,7 @@ from gpu_coldstart.engine import choose
 from gpu_coldstart.runs.artifacts import encode
 from gpu_coldstart.spaces import silent
 
-__all__ = ["main"]
+__all__ = ["family", "main"]
 
 _PART = 5_000_000
 """Rows of a part file."""
@@ -102,7 +102,7 @@ def _apart(given: argparse.Namespace, data: Path, *, spark: bool) -> dict[str, A
     def watch() -> None:
         nonlocal peak
         while process.poll() is None:
-            peak = max(peak, sum(map(_resident, _family(process.pid))))
+            peak = max(peak, sum(map(_resident, family(process.pid))))
             time.sleep(0.1)
 
     watcher = threading.Thread(target=watch)
@@ -115,14 +115,14 @@ def _apart(given: argparse.Namespace, data: Path, *, spark: bool) -> dict[str, A
     return {**found, "memory": peak}
 
 
-def _family(process: int) -> list[int]:
+def family(process: int) -> list[int]:
     """A process and all that come from it."""
     children = Path(f"/proc/{process}/task")
     found = [process]
     try:
         for task in children.iterdir():
             for child in (task / "children").read_text().split():
-                found += _family(int(child))
+                found += family(int(child))
     except OSError:  # it has just ended
         pass
     return found

@@ -31,6 +31,7 @@ def another(key: str, value: Any) -> Any:
         "data": "/some/where",
         "spaces": ("ut-als",),
         "split.warm_until": "all",
+        "spark.spaces": "executors",
         "tt_svd.history": "streams",
         "cml.sampler": "popular",
         "hlr.relation": "lrml",

@@ -70,6 +70,7 @@ __all__ = [
     "FeaturesConfig",
     "NewReleasesConfig",
     "SegmentsConfig",
+    "SparkConfig",
     "SplitConfig",
     "StrategiesConfig",
     "flat",
@@ -136,6 +137,19 @@ class SegmentsConfig(Parameters):
     seeding_points: Natural = 20
     popularity: Literal["members", "listens"] = "members"
     popularity_days: Natural = 0
+
+
+class SparkConfig(Parameters):
+    """Where things are learned when Spark counts the interactions.
+
+    Attributes
+    ----------
+    spaces : {"driver", "executors"}
+        Spaces are learned by the driver from the warm users that it holds (``split.warm_users``),
+        or by Spark's executors from all warm users, whose histories the driver then never holds.
+    """
+
+    spaces: Literal["driver", "executors"] = "driver"
 
 
 class NewReleasesConfig(Parameters):
@@ -342,6 +356,7 @@ class Config(Parameters):
         WithJsonSchema(TypeAdapter(World).json_schema()),
     ] = World()
     split: SplitConfig = SplitConfig()
+    spark: SparkConfig = SparkConfig()
     ut_als: UtAlsConfig = UtAlsConfig()
     tt_svd: TtSvdConfig = TtSvdConfig()
     cml: CmlConfig = CmlConfig()

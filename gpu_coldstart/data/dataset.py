@@ -52,6 +52,9 @@ class Dataset:
     Dataset(users, tracks, interactions)
     """
 
+    spread: tuple[str, ...] = ()
+    """The spaces that can be learned where the interactions are (``spark.spaces``)."""
+
     def __init__(
         self,
         source: Callable[[], tables.Source],

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from gpu_coldstart.data.catalogue import Catalogue
+from gpu_coldstart.data.numbering import Numbering
 from gpu_coldstart.data.tables import ACTIONS, ENTITIES, Tables
 from gpu_coldstart.engine.base import Array, Column, Csr, Engine
 from gpu_coldstart.errors import UserError
@@ -229,7 +230,7 @@ class LeftOut(NamedTuple):
         return UserError(f"none of the {self.total} interactions can be used: {reasons}")
 
 
-def unlisted_kinds(catalogue: Catalogue) -> list[str]:
+def unlisted_kinds(catalogue: Numbering) -> list[str]:
     """Kinds of entities of which no table says what there are."""
     return [kind for kind in ENTITIES if not len(catalogue.ids_of(kind))]
 

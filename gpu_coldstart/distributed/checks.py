@@ -21,7 +21,7 @@ from gpu_coldstart.data.ids import Ids
 from gpu_coldstart.data.problems import Problem, refuse
 from gpu_coldstart.engine.base import Engine
 
-__all__ = ["checked", "schema_sample"]
+__all__ = ["checked", "numbers", "schema_sample"]
 
 _INTEGER = "^(0|-?[1-9][0-9]*)$"
 
@@ -40,19 +40,12 @@ def _contract(frame: DataFrame) -> DataFrame:
 
 
 def checked(engine: Engine, frame: DataFrame, ids: Ids) -> DataFrame:
-    """Interactions as numbers, once every value is found to be possible.
+    """Interactions as :func:`numbers`, once every value is found to be possible.
 
     Parameters
     ----------
     frame : DataFrame
         With the columns and types of the contract.
-
-    Returns
-    -------
-    DataFrame
-        ``user_id``, ``entity_id`` : as they were, if strings, else bigint; ``micros`` : bigint,
-        since 1970 (UTC); ``action``, ``entity`` : int codes into ACTIONS and ENTITIES; ``count`` :
-        bigint.
 
     Raises
     ------
@@ -66,7 +59,7 @@ def checked(engine: Engine, frame: DataFrame, ids: Ids) -> DataFrame:
     found = {} if counts is None else {name: rows for name, rows in counts.asDict().items() if rows}
     if found:
         refuse(_problems(engine, frame, {name: broken[name] for name in found}, found, ids))
-    return _numbers(frame)
+    return numbers(frame)
 
 
 def _broken(frame: DataFrame, rule: Field, ids: Ids) -> Column:
@@ -141,7 +134,17 @@ def _micros(frame: DataFrame, name: str) -> Column:
     return fn.unix_micros(fn.col(name))
 
 
-def _numbers(frame: DataFrame) -> DataFrame:
+def numbers(frame: DataFrame) -> DataFrame:
+    """Interactions that were found to be sound, as numbers.
+
+    Returns
+    -------
+    DataFrame
+        ``user_id``, ``entity_id`` : as they were, if strings, else bigint; ``micros`` : bigint,
+        since 1970 (UTC); ``action``, ``entity`` : int codes into ACTIONS and ENTITIES; ``count`` :
+        bigint.
+    """
+
     def identity(name: str) -> Column:
         text = isinstance(frame.schema[name].dataType, types.StringType)
         return fn.col(name) if text else fn.col(name).cast("bigint")

@@ -9,10 +9,8 @@ them on GPUs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,8 +23,10 @@ from gpu_coldstart.data.catalogue import Catalogue
 from gpu_coldstart.data.events import DAY, Events, LeftOut, event_code, unlisted_kinds
 from gpu_coldstart.data.extent import extent_of_counts
 from gpu_coldstart.data.ids import is_string
+from gpu_coldstart.data.numbering import Numbering
 from gpu_coldstart.data.selection import Registered, Selection, assign, settle
 from gpu_coldstart.data.tables import ACTIONS, ENTITIES, Tables
+from gpu_coldstart.distributed.blocks import kept
 from gpu_coldstart.engine.base import Array, Engine, HostArray
 
 __all__ = ["Counting"]
@@ -63,45 +63,95 @@ class Counting:
     ) -> Selection:
         """See :class:`gpu_coldstart.data.indexing.Selecting`."""
         numbered = _Numbered(engine, self._interactions, tables, users, catalogue)
-        with _kept(_user_days(numbered.rows(users.given), catalogue)) as user_days:
-            notes = _left_out(user_days, catalogue)
-            end = _end(user_days, given=users.given is not None)
-            assigned = assign(engine, split, users, end, tested=tested)
-            by_day = _ByDay.of(user_days, numbered.cohorts(assigned.cohort), end)
-        rows = numbered.rows(assigned.cohort).where(_KNOWN)
-        by_time = users.given is None
-        strays = cohorts.strays(
-            split,
-            users.days if by_time else None,
-            engine.asarray(by_day.strays(by_time=by_time)),
-            end,
-        )
-        last_day, cut = cohorts.last_warm_day(
-            split, assigned.cohort, users.days, engine.asarray(by_day.warm)
-        )
-        until = end if last_day is None else min(end, last_day)
+        dated = _dated(engine, numbered, split, users, catalogue, tested=tested)
+        rows = numbered.rows(dated.assigned.cohort).where(_KNOWN)
         since = _period(self._popularity_days, split.truth_days)
-        counted = rows.where(_count(until, split.truth_days))
+        counted = rows.where(_count(dated.until, split.truth_days))
         return settle(
             engine,
             split,
             _collect(engine, counted, since=since),
-            assigned._replace(notes=[*notes, *strays, *assigned.notes, *cut]),
-            last_day=last_day,
-            days=by_day.streamed(until),
+            dated.assigned,
+            last_day=dated.last_day,
+            days=dated.days,
             n_entities=catalogue.n_entities,
             tested=tested,
-            known=partial(_all_known, engine, rows, since, last_day),
+            known=partial(_all_known, engine, rows, since, dated.last_day),
         )
 
+    def histories(
+        self,
+        engine: Engine,
+        tables: Tables,
+        split: SplitConfig,
+        users: Registered,
+        entities: Numbering,
+    ) -> DataFrame:
+        """What all warm users did, those included that ``split.warm_users`` leaves out.
 
-@contextmanager
-def _kept(frame: DataFrame) -> Iterator[DataFrame]:
-    """The rows of a frame, computed once for all that the block asks of them."""
-    try:
-        yield frame.persist()
-    finally:
-        frame.unpersist()
+        Returns
+        -------
+        DataFrame
+            ``user`` : int, place among the users by ascending id; ``number`` : int, of an entity;
+            ``liked`` : whether it is a favourite rather than a track that was streamed; ``count`` :
+            float, how often.
+        """
+        numbered = _Numbered(engine, self._interactions, tables, users, entities)
+        dated = _dated(engine, numbered, split, users, entities, tested=False)
+        every = assign(engine, split.replace(warm_users=0), users, dated.end, tested=False)
+        liked = _are("favorite", "track", "artist", "album")
+        rows = numbered.rows(every.cohort).where(
+            f"{_KNOWN} AND {_WARM} AND since >= 0 AND day <= {dated.until} "
+            f"AND ({_are('stream', 'track')} OR {liked})"
+        )
+        told = rows.selectExpr("user", "number", f"{liked} AS liked", "count")
+        return told.groupBy("user", "number", "liked").agg(expr("float(sum(count)) AS count"))
+
+
+class _Dated(NamedTuple):
+    """Who is what, and which days count, as in :class:`gpu_coldstart.data.selection.Selection`.
+
+    Attributes
+    ----------
+    end, until : int
+        Last day of the logs, and of the warm events that count.
+    """
+
+    assigned: cohorts.Assigned
+    end: int
+    until: int
+    last_day: int | None
+    days: tuple[int, int]
+
+
+def _dated(
+    engine: Engine,
+    numbered: _Numbered,
+    split: SplitConfig,
+    users: Registered,
+    catalogue: Numbering,
+    *,
+    tested: bool,
+) -> _Dated:
+    """Decide on cohorts and dates from what each user did on each day."""
+    with kept(_user_days(numbered.rows(users.given), catalogue)) as user_days:
+        notes = _left_out(user_days, catalogue)
+        end = _end(user_days, given=users.given is not None)
+        assigned = assign(engine, split, users, end, tested=tested)
+        by_day = _ByDay.of(user_days, numbered.cohorts(assigned.cohort), end)
+    by_time = users.given is None
+    strays = cohorts.strays(
+        split,
+        users.days if by_time else None,
+        engine.asarray(by_day.strays(by_time=by_time)),
+        end,
+    )
+    last_day, cut = cohorts.last_warm_day(
+        split, assigned.cohort, users.days, engine.asarray(by_day.warm)
+    )
+    until = end if last_day is None else min(end, last_day)
+    told = assigned._replace(notes=[*notes, *strays, *assigned.notes, *cut])
+    return _Dated(told, end, until, last_day, by_day.streamed(until))
 
 
 class _Numbered:
@@ -113,7 +163,7 @@ class _Numbered:
         interactions: DataFrame,
         tables: Tables,
         users: Registered,
-        catalogue: Catalogue,
+        catalogue: Numbering,
     ):
         self._engine, self._interactions, self._users = engine, interactions, users
         self._spark = interactions.sparkSession
@@ -176,12 +226,12 @@ class _Numbered:
         )
 
 
-def _unlisted(catalogue: Catalogue) -> dict[str, int]:
+def _unlisted(catalogue: Numbering) -> dict[str, int]:
     """Codes of the kinds of entities of which no table says what there are."""
     return {kind: ENTITIES.index(kind) for kind in unlisted_kinds(catalogue)}
 
 
-def _user_days(rows: DataFrame, catalogue: Catalogue) -> DataFrame:
+def _user_days(rows: DataFrame, catalogue: Numbering) -> DataFrame:
     """What each user did on each day, in numbers: all that notes and dates are made of."""
     codes = _unlisted(catalogue)
     unlisted = f"entity IN ({', '.join(map(str, codes.values()))})" if codes else "false"
@@ -200,7 +250,7 @@ def _user_days(rows: DataFrame, catalogue: Catalogue) -> DataFrame:
     )
 
 
-def _left_out(user_days: DataFrame, catalogue: Catalogue) -> list[str]:
+def _left_out(user_days: DataFrame, catalogue: Numbering) -> list[str]:
     """Notes on the interactions that cannot be used; see :class:`LeftOut`."""
     kinds = list(_unlisted(catalogue))
     sums = ("total", "unknown", "early", "kept", *kinds)

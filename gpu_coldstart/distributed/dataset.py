@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -17,18 +17,30 @@ from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.data.frames import to_arrow
 from gpu_coldstart.data.indexing import index
 from gpu_coldstart.data.logs import Logs
+from gpu_coldstart.data.newcomers import Entities
 from gpu_coldstart.data.problems import refuse
+from gpu_coldstart.data.selection import Registered
 from gpu_coldstart.data.truth import GroundTruth
-from gpu_coldstart.distributed.checks import checked, schema_sample
+from gpu_coldstart.distributed.checks import checked, numbers, schema_sample
 from gpu_coldstart.distributed.counting import Counting
 from gpu_coldstart.distributed.sessions import session
+from gpu_coldstart.distributed.tt_svd import tt_svd
+from gpu_coldstart.distributed.ut_als import ut_als
+from gpu_coldstart.distributed.warm import Histories
 from gpu_coldstart.engine.base import Engine
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.spaces import Progress
+from gpu_coldstart.spaces import Progress, Space
+from gpu_coldstart.spaces.tt_svd import check_dimension
+
+if TYPE_CHECKING:
+    from gpu_coldstart.models import Checkpoint
 
 __all__ = ["SparkDataset"]
 
 Interactions: TypeAlias = Path | pa.Table | DataFrame
+
+_FITS: dict[str, Callable[..., Space]] = {"tt-svd": tt_svd, "ut-als": ut_als}
+"""What learns a space in executors."""
 
 
 class SparkDataset(Dataset):
@@ -49,6 +61,8 @@ class SparkDataset(Dataset):
     description, files, parameters
         As for :class:`~gpu_coldstart.data.dataset.Dataset`.
     """
+
+    spread = tuple(_FITS)
 
     def __init__(
         self,
@@ -118,17 +132,10 @@ class SparkDataset(Dataset):
     ) -> tuple[Logs, GroundTruth]:
         """See :meth:`~gpu_coldstart.data.dataset.Dataset.index`."""
         progress(0, 3, "making or opening the tables")
-        source = dict(self._source())
+        source = self._source()
         with session(self._master) as spark:
-            frame = _interactions(spark, source["interactions"])
             progress(1, 3, "reading and checking")
-            source["interactions"] = schema_sample(frame)
-            read = tables.read_all(engine, source)
-            # Of the sample, only what columns it has counts; its values are checked with all.
-            refuse(
-                [each for each in read.problems if each.row is None or each.table != "interactions"]
-            )
-            loaded = tables.Tables.of(read)
+            loaded, frame = _opened(engine, spark, source)
             frame = checked(engine, frame, loaded.ids)
             progress(2, 3, "indexing")
             days = config.segments.popularity_days
@@ -140,6 +147,63 @@ class SparkDataset(Dataset):
                 tested=tested,
                 selecting=Counting(frame, days),
             )
+
+    def check(self, engine: Engine, config: Config, logs: Logs) -> None:
+        """See :meth:`~gpu_coldstart.data.dataset.Dataset.check`.
+
+        What executors learn from is not at hand: whether it will do shows when they do.
+        """
+        if config.spark.spaces == "driver":
+            super().check(engine, config, logs)
+        elif "tt-svd" in config.spaces:
+            check_dimension(logs, config.tt_svd)
+
+    def space(
+        self,
+        name: str,
+        engine: Engine,
+        logs: Logs,
+        config: Config,
+        progress: Progress,
+        *,
+        checkpoint: Checkpoint | None = None,
+    ) -> Space:
+        """See :meth:`~gpu_coldstart.data.dataset.Dataset.space`; maybe learned in executors."""
+        if config.spark.spaces == "driver":
+            return super().space(name, engine, logs, config, progress, checkpoint=checkpoint)
+        progress(0, 1, "opening the tables")
+        source = self._source()
+        with session(self._master) as spark:
+
+            def histories() -> Histories:
+                loaded, frame = _opened(engine, spark, source)
+                counting = Counting(numbers(frame), config.segments.popularity_days)
+                users = Registered.of(engine, loaded)
+                entities = Entities.of(engine, logs)
+                events = counting.histories(engine, loaded, config.split, users, entities)
+                held = engine.lookup(logs.user_ids[logs.users("warm")], users.ids)
+                return Histories(events, engine.to_host(held))
+
+            return _FITS[name](
+                engine,
+                logs,
+                config.of(name),
+                config.seed,
+                progress,
+                spark=spark,
+                histories=histories,
+            )
+
+
+def _opened(
+    engine: Engine, spark: SparkSession, source: Mapping[str, Interactions]
+) -> tuple[tables.Tables, DataFrame]:
+    """The tables of the driver, checked, with no more of interactions than a sample; and these."""
+    frame = _interactions(spark, source["interactions"])
+    read = tables.read_all(engine, {**source, "interactions": schema_sample(frame)})
+    # Of the sample, only what columns it has counts; its values are checked with all.
+    refuse([each for each in read.problems if each.row is None or each.table != "interactions"])
+    return tables.Tables.of(read), frame
 
 
 def _collected(name: str, frame: Any) -> pa.Table:

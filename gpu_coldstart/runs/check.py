@@ -17,7 +17,7 @@ from gpu_coldstart.data.tables import ACTIONS, Source, Tables, read_all
 from gpu_coldstart.datasets import events
 from gpu_coldstart.engine.base import Column, Engine
 from gpu_coldstart.errors import UserError
-from gpu_coldstart.runs.making import check_lists, check_settings
+from gpu_coldstart.runs.settings import check_lists, check_settings
 
 __all__ = ["CheckReport", "check", "check_directory"]
 

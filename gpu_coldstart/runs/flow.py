@@ -26,6 +26,7 @@ from gpu_coldstart.runs.artifacts import decode, encode
 from gpu_coldstart.runs.examples import Sources, examples_stage
 from gpu_coldstart.runs.learned import Learned
 from gpu_coldstart.runs.making import TABLES, Predictions, Prepared, Recommendations, Tables
+from gpu_coldstart.runs.settings import check_lists, check_settings
 from gpu_coldstart.runs.stages import Codec, Given, Stage
 
 __all__ = ["Flow"]
@@ -133,9 +134,9 @@ class Flow:
         def make(given: Given) -> tuple[Logs, GroundTruth]:
             del given
             logs, truth = self._dataset.index(engine, config, self._progress, tested=self._tested)
-            making.check_settings(engine, config, self._dataset, logs)
+            check_settings(engine, config, self._dataset, logs)
             if self._tested:
-                making.check_lists(engine, config, logs)
+                check_lists(engine, config, logs)
             return logs, truth
 
         return Stage(
@@ -215,6 +216,7 @@ class Flow:
             self._section(
                 section(name),
                 "seed",
+                "spark",
                 *(f"new_releases.{key}" for key in ("place", "sources", "neighbours")),
             ),
         )

@@ -17,20 +17,18 @@ from gpu_coldstart.data.dataset import Dataset
 from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Array, Csr, Engine, HostArray
-from gpu_coldstart.errors import UserError
 from gpu_coldstart.evaluation.protocol import MEASURES
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.models import (
     Checkpoint,
     Network,
-    check_batches,
     restore,
     train,
     validation_targets,
 )
 from gpu_coldstart.models.feedforward import feedforward
 from gpu_coldstart.predicting import predict
-from gpu_coldstart.registry import MODELS, section
+from gpu_coldstart.registry import MODELS
 from gpu_coldstart.runs import paths
 from gpu_coldstart.runs.artifacts import json_bytes, parquet_bytes, read_json, read_table
 from gpu_coldstart.runs.stages import Codec, Given
@@ -46,8 +44,6 @@ __all__ = [
     "Prepared",
     "Recommendations",
     "Tables",
-    "check_lists",
-    "check_settings",
     "context_of",
     "embed",
     "mean_ndcg",
@@ -111,44 +107,6 @@ class Recommendations:
 
     lists: dict[str, Any]
     measures: dict[str, HostArray]
-
-
-def check_settings(engine: Engine, config: Config, dataset: Dataset, logs: Logs) -> None:
-    """Refuse settings that the data cannot serve before anything is written.
-
-    Raises
-    ------
-    UserError
-        For more segments than warm users, no full batch, sound that is not there, or what the data
-        set refuses.
-    """
-    if "sound" in config.new_releases.sources and logs.sound is None:
-        raise UserError(
-            "setting 'new_releases.sources' names sound, of which the data have no table: add "
-            "sound.parquet, as 'gpu-coldstart artists embed' writes it, or leave sound out"
-        )
-    dataset.check(engine, config, logs)
-    segments.number_of_segments(config.segments.k, logs.n_warm)
-    check_batches(config.of(config.model), logs.n_warm, section(config.model))
-
-
-def check_lists(engine: Engine, config: Config, logs: Logs) -> None:
-    """Refuse lists longer than the catalogue, or than what is left of it for some user.
-
-    Raises
-    ------
-    UserError
-    """
-    longest = max(config.evaluation.k)
-    if longest > logs.n_tracks:
-        raise UserError(
-            f"setting 'evaluation.k' asks for {longest} tracks, more than the "
-            f"{logs.n_tracks} there are: set it lower"
-        )
-    if config.strategies.exclude_seen:
-        listed = engine.xp.arange(logs.n_users)[logs.users("test", "target")]
-        seen = logs.registrations.streamed(engine, listed, logs.n_tracks)
-        strategies.most_seen(engine, seen, longest)
 
 
 def embed(

@@ -35,10 +35,10 @@ from gpu_coldstart.runs.checkpoint import FileCheckpoint
 from gpu_coldstart.runs.environment import versions_of_run
 from gpu_coldstart.runs.fingerprint import fingerprint
 from gpu_coldstart.runs.flow import Flow
-from gpu_coldstart.runs.making import check_lists, check_settings
 from gpu_coldstart.runs.opening import open_run
 from gpu_coldstart.runs.progress import Reporter, StageTime
 from gpu_coldstart.runs.results import space_results
+from gpu_coldstart.runs.settings import check_lists, check_settings
 from gpu_coldstart.runs.stages import Codec, Given, Runner, Stage, keys_of
 from gpu_coldstart.runs.store import RunDirectory
 from gpu_coldstart.runs.tables import files_of, read_tables

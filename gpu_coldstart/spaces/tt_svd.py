@@ -5,14 +5,29 @@ from __future__ import annotations
 from gpu_coldstart.config.components import TtSvdConfig
 from gpu_coldstart.data.catalogue import entries
 from gpu_coldstart.data.logs import Logs
-from gpu_coldstart.engine.base import Csr, Engine, PmiOptions, SvdOptions
+from gpu_coldstart.engine.base import Array, Csr, Engine, PmiOptions, Svd, SvdOptions
 from gpu_coldstart.errors import UserError
 from gpu_coldstart.spaces.base import Progress, Space, unit_rows
 
-__all__ = ["TtSvd", "collections", "cooccurrence"]
+__all__ = [
+    "NOTHING",
+    "NO_PLAYLISTS",
+    "TtSvd",
+    "capped",
+    "check_dimension",
+    "collections",
+    "cooccurrence",
+    "listed",
+    "placed",
+    "pmi_options",
+    "svd_options",
+]
 
 _FEW_SETS = 500
-_NOTHING = (
+NO_PLAYLISTS = (
+    "no playlists that count: TT-SVD counts tracks that share a listening history instead"
+)
+NOTHING = (
     "no two tracks co-occur more than by chance, so TT-SVD has nothing to factorise: give "
     "playlists or longer histories, or set tt_svd.min_count and tt_svd.shift lower"
 )
@@ -21,26 +36,34 @@ _NOTHING = (
 def collections(engine: Engine, logs: Logs, parameters: TtSvdConfig) -> tuple[Csr, tuple[str, ...]]:
     """The sets of tracks that co-occur [collections, tracks]: playlists, else histories.
 
-    A set longer than ``max_tracks`` keeps its most played tracks; a playlist, which has no play
-    counts, its most popular ones.
-
     Returns
     -------
     sets : Csr of ones
+        As :func:`capped` leaves them.
     notes : tuple of str
     """
+    sets = listed(engine, logs)
+    if sets.nnz:
+        return capped(engine, sets, parameters.max_tracks), ()
+    return capped(engine, logs.history, parameters.max_tracks), (NO_PLAYLISTS,)
+
+
+def listed(engine: Engine, logs: Logs) -> Csr:
+    """The playlists that count [playlists, tracks]."""
+    every = engine.xp.arange(logs.members.shape[0])
+    return engine.take_rows(logs.members, every[logs.playlists])
+
+
+def capped(engine: Engine, sets: Csr, max_tracks: int) -> Csr:
+    """Ones where sets hold tracks, of a set longer than ``max_tracks`` only its most played tracks.
+
+    Of a playlist, which has no play counts, these are its most popular ones.
+    """
     xp = engine.xp
-    notes: tuple[str, ...] = ()
-    sets = engine.take_rows(logs.members, xp.arange(logs.members.shape[0])[logs.playlists])
-    if not sets.nnz:
-        sets = logs.history
-        notes = (
-            "no playlists that count: TT-SVD counts tracks that share a listening history instead",
-        )
-    long = xp.diff(sets.indptr) > parameters.max_tracks
+    long = xp.diff(sets.indptr) > max_tracks
     if bool(long.any()):
-        sets = _shortened(engine, sets, long, parameters.max_tracks)
-    return sets.with_data(xp.ones(sets.nnz, dtype=xp.float32)), notes
+        sets = _shortened(engine, sets, long, max_tracks)
+    return sets.with_data(xp.ones(sets.nnz, dtype=xp.float32))
 
 
 def _shortened(engine: Engine, sets: Csr, long: object, limit: int) -> Csr:
@@ -67,7 +90,13 @@ def cooccurrence(engine: Engine, sets: Csr) -> Csr:
     return Csr(indptr, columns[apart], counts.data[apart], counts.shape)
 
 
-def _check_dimension(logs: Logs, parameters: TtSvdConfig) -> None:
+def check_dimension(logs: Logs, parameters: TtSvdConfig) -> None:
+    """Refuse more dimensions than there are tracks.
+
+    Raises
+    ------
+    UserError
+    """
     if parameters.dimension > logs.n_tracks:
         raise UserError(
             f"setting 'tt_svd.dimension' is {parameters.dimension}, more than the "
@@ -75,10 +104,43 @@ def _check_dimension(logs: Logs, parameters: TtSvdConfig) -> None:
         )
 
 
-def _pmi_options(parameters: TtSvdConfig) -> PmiOptions:
+def pmi_options(parameters: TtSvdConfig) -> PmiOptions:
+    """What the configured PMI is."""
     return PmiOptions(
         shift=parameters.shift, smoothing=parameters.smoothing, min_count=parameters.min_count
     )
+
+
+def svd_options(parameters: TtSvdConfig, seed: int) -> SvdOptions:
+    """What the configured SVD is."""
+    return SvdOptions(
+        rank=parameters.dimension,
+        oversamples=parameters.oversamples,
+        power_iterations=parameters.power_iterations,
+        seed=seed,
+    )
+
+
+def placed(
+    engine: Engine, logs: Logs, parameters: TtSvdConfig, svd: Svd, entries: Array
+) -> tuple[Array, Array]:
+    """Places of tracks and warm users in the space.
+
+    Parameters
+    ----------
+    svd : Svd
+        Of the PMI of all tracks.
+    entries : Array [tracks] of integers
+        Of each track's row.
+    """
+    xp = engine.xp
+    tracks = unit_rows(svd.u * svd.s**parameters.exponent)
+    # Made unit, the rounding errors of a null row would be a direction like any other.
+    tracks[entries == 0] = 0
+    weights = logs.history
+    if parameters.history == "distinct":
+        weights = weights.with_data(xp.ones(weights.nnz, dtype=xp.float32))
+    return tracks, unit_rows(engine.pool(weights, tracks))
 
 
 def _co_occur(engine: Engine, sets: Csr, parameters: TtSvdConfig) -> bool:
@@ -92,7 +154,7 @@ def _co_occur(engine: Engine, sets: Csr, parameters: TtSvdConfig) -> bool:
     counted = cooccurrence(engine, few).data >= parameters.min_count
     if parameters.shift <= 1 and bool(counted.any()):
         return True
-    return engine.pmi(cooccurrence(engine, sets), _pmi_options(parameters)).nnz > 0
+    return engine.pmi(cooccurrence(engine, sets), pmi_options(parameters)).nnz > 0
 
 
 class TtSvd:
@@ -113,9 +175,9 @@ class TtSvd:
         ------
         UserError
         """
-        _check_dimension(logs, parameters)
+        check_dimension(logs, parameters)
         if not _co_occur(engine, collections(engine, logs, parameters)[0], parameters):
-            raise UserError(_NOTHING)
+            raise UserError(NOTHING)
 
     @staticmethod
     def fit(
@@ -132,30 +194,16 @@ class TtSvd:
         UserError
             What :meth:`check` refuses.
         """
-        _check_dimension(logs, parameters)
+        check_dimension(logs, parameters)
         sets, notes = collections(engine, logs, parameters)
         progress(1, 4, "counting co-occurrences")
         counts = cooccurrence(engine, sets)
         progress(2, 4, f"PMI of {counts.nnz} pairs")
-        pmi = engine.pmi(counts, _pmi_options(parameters))
+        pmi = engine.pmi(counts, pmi_options(parameters))
         if not pmi.nnz:
-            raise UserError(_NOTHING)
+            raise UserError(NOTHING)
         progress(3, 4, f"SVD of {pmi.nnz} entries")
-        svd = engine.svd(
-            pmi,
-            SvdOptions(
-                rank=parameters.dimension,
-                oversamples=parameters.oversamples,
-                power_iterations=parameters.power_iterations,
-                seed=seed,
-            ),
-        )
-        tracks = unit_rows(svd.u * svd.s**parameters.exponent)
-        # Made unit, the rounding errors of a null row would be a direction like any other.
-        tracks[engine.xp.diff(pmi.indptr) == 0] = 0
-        weights = logs.history
-        if parameters.history == "distinct":
-            weights = weights.with_data(engine.xp.ones(weights.nnz, dtype=engine.xp.float32))
-        users = unit_rows(engine.pool(weights, tracks))
+        svd = engine.svd(pmi, svd_options(parameters, seed))
+        tracks, users = placed(engine, logs, parameters, svd, engine.xp.diff(pmi.indptr))
         progress(4, 4, "done")
         return Space("tt-svd", tracks, users, notes=notes)

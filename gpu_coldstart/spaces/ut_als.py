@@ -8,7 +8,7 @@ from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.engine.base import AlsOptions, Csr, Engine
 from gpu_coldstart.spaces.base import Progress, Space, unit_rows
 
-__all__ = ["UtAls", "affinity"]
+__all__ = ["UtAls", "affinity", "affinity_of", "als_options", "covers"]
 
 
 def affinity(engine: Engine, logs: Logs, parameters: UtAlsConfig) -> Csr:
@@ -17,6 +17,17 @@ def affinity(engine: Engine, logs: Logs, parameters: UtAlsConfig) -> Csr:
     ``stream_weight * log(1 + streams)``, plus a weight for each favourite that is the track, its
     album or its artist. A favourite counts for the tracks it covers even where none was streamed.
     """
+    return affinity_of(
+        engine,
+        logs.history,
+        logs.favorites,
+        covers(engine, logs, parameters),
+        parameters.stream_weight,
+    )
+
+
+def covers(engine: Engine, logs: Logs, parameters: UtAlsConfig) -> Csr:
+    """What a favourite adds to the affinity of each track that it covers [entities, tracks]."""
     xp = engine.xp
     n_artists = int(logs.artist_ids.shape[0])
     weights = xp.concatenate(
@@ -30,11 +41,26 @@ def affinity(engine: Engine, logs: Logs, parameters: UtAlsConfig) -> Csr:
             ),
         ]
     )
-    liked = logs.favorites.with_data(weights[logs.favorites.indices])
-    spread = engine.product(liked, logs.members)
-    played = logs.history.with_data(
-        xp.float32(parameters.stream_weight) * xp.log1p(logs.history.data)
-    )
+    entity, _ = entries(engine, logs.members)
+    return logs.members.with_data(weights[entity])
+
+
+def affinity_of(
+    engine: Engine, history: Csr, favorites: Csr, covered: Csr, stream_weight: float
+) -> Csr:
+    """The :func:`affinity` of some users, by row.
+
+    Parameters
+    ----------
+    history : Csr [users, tracks]
+    favorites : Csr [users, entities]
+    covered : Csr [entities, tracks]
+        What :func:`covers` returns.
+    """
+    xp = engine.xp
+    liked = favorites.with_data(xp.ones(favorites.nnz, dtype=xp.float32))
+    spread = engine.product(liked, covered)
+    played = history.with_data(xp.float32(stream_weight) * xp.log1p(history.data))
     rows, columns, values = [], [], []
     for part in (played, spread):
         row, column = entries(engine, part)
@@ -43,7 +69,19 @@ def affinity(engine: Engine, logs: Logs, parameters: UtAlsConfig) -> Csr:
         columns.append(column[positive])
         values.append(part.data[positive])
     return engine.csr(
-        xp.concatenate(rows), xp.concatenate(columns), xp.concatenate(values), logs.history.shape
+        xp.concatenate(rows), xp.concatenate(columns), xp.concatenate(values), history.shape
+    )
+
+
+def als_options(parameters: UtAlsConfig, seed: int) -> AlsOptions:
+    """What the configured factorisation is."""
+    return AlsOptions(
+        factors=parameters.factors,
+        iterations=parameters.iterations,
+        regularization=parameters.regularization,
+        confidence=parameters.confidence,
+        cg_steps=parameters.cg_steps,
+        seed=seed,
     )
 
 
@@ -79,18 +117,7 @@ class UtAls:
             progress(iteration + 1, parameters.iterations, f"loss {loss:.6g}")
 
         drawn = affinity(engine, logs, parameters)
-        users, tracks = engine.als(
-            drawn,
-            AlsOptions(
-                factors=parameters.factors,
-                iterations=parameters.iterations,
-                regularization=parameters.regularization,
-                confidence=parameters.confidence,
-                cg_steps=parameters.cg_steps,
-                seed=seed,
-            ),
-            report,
-        )
+        users, tracks = engine.als(drawn, als_options(parameters, seed), report)
         # Nobody is drawn to these: what is left of their random start would be a direction, too.
         tracks[engine.xp.bincount(drawn.indices, minlength=logs.n_tracks) == 0] = 0
         return Space("ut-als", tracks, unit_rows(users), tuple(losses))

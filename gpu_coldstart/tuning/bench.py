@@ -19,7 +19,8 @@ from gpu_coldstart.errors import UserError
 from gpu_coldstart.runs.artifacts import lacks_memory
 from gpu_coldstart.runs.flow import Flow
 from gpu_coldstart.runs.learned import Learned
-from gpu_coldstart.runs.making import check_settings, context_of
+from gpu_coldstart.runs.making import context_of
+from gpu_coldstart.runs.settings import check_settings
 from gpu_coldstart.runs.stages import Given, Stage
 from gpu_coldstart.runs.store import Manifest, RunDirectory
 from gpu_coldstart.spaces import Progress

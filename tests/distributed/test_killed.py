@@ -17,9 +17,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyspark
 import pytest
+from numpy.testing import assert_allclose
 from pyspark.sql import SparkSession
 
 from gpu_coldstart import ColdStart, Dataset
+from gpu_coldstart.config.resolve import resolve
+from gpu_coldstart.datasets.synthetic import frames
 from gpu_coldstart.distributed import SparkDataset, recommend
 from gpu_coldstart.distributed.sessions import python_of_workers
 from gpu_coldstart.engine import choose
@@ -109,9 +112,23 @@ def test_counts_are_the_same(cluster: SparkSession, jobs: int) -> None:
         assert encode(cpu, one) == encode(cpu, other)
 
 
-def test_lists_are_the_same(cluster: SparkSession, tmp_path: Path) -> None:
-    from gpu_coldstart.datasets.synthetic import frames
+@pytest.mark.parametrize(("name", "jobs"), [("tt-svd", 3), ("ut-als", 12)])
+def test_spaces_are_the_same(cluster: SparkSession, name: str, jobs: int) -> None:
+    cpu, settings = choose("cpu")[0], {"spark.spaces": "executors", "ut_als.iterations": 3}
+    config, dataset = (
+        resolve(preset="tiny", settings=settings),
+        Dataset.from_frames(**frames("tiny")),
+    )
+    logs, _ = dataset.index(cpu, config, silent)
+    spread = SparkDataset.of(dataset, None)
+    wanted = spread.space(name, cpu, logs, config, silent)
+    with one_killed(cluster, jobs):
+        found = spread.space(name, cpu, logs, config, silent)
+    assert_allclose(found.tracks, wanted.tracks, atol=1e-6)
+    assert_allclose(found.users, wanted.users, atol=1e-6)
 
+
+def test_lists_are_the_same(cluster: SparkSession, tmp_path: Path) -> None:
     tables = frames("tiny")
     model = ColdStart(preset="tiny", strategies=["semi"], engine="cpu")
     model.fit(Dataset.from_frames(**tables)).save(tmp_path / "bundle")

@@ -79,11 +79,12 @@ def test_users_that_break_the_contract(
             recommend(tmp_path / "bundle", asked)
 
 
-def test_the_command_counts_on_spark(spark: SparkSession, tmp_path: Path) -> None:
+def test_the_command_counts_and_learns_on_spark(spark: SparkSession, tmp_path: Path) -> None:
     del spark  # is active, and so used
     options = [*synthetic(), "--strategies", "popularity,semi", "--space", "tt-svd"]
     plain = command(*options, "--engine", "cpu", "--out", tmp_path / "plain")
-    ours = command(*options, "--engine", "cpu", "--master", "local[2]", "--out", tmp_path / "spark")
+    there = ("--master", "local[2]", "--set", "spark.spaces=executors")
+    ours = command(*options, "--engine", "cpu", *there, "--out", tmp_path / "spark")
     assert (plain.status, ours.status) == (0, 0), ours.err
     lists = [
         pq.read_table(tmp_path / name / "recommendations/tt-svd/semi.parquet")

@@ -167,7 +167,7 @@ def fitted(matrix: Csr) -> tuple[HostArray, HostArray]:
 def test_als_stops_where_a_row_has_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
     matrix = affinity(1, (50, 40))
     start = np.random.default_rng(0).random((50, 9), dtype=np.float32) * np.float32(0.01)
-    monkeypatch.setattr(cpu_als, "_ARRIVED", 1e9)
+    monkeypatch.setattr(cpu_als, "ARRIVED", 1e9)
     assert_array_equal(fitted(matrix)[0], start)
 
 

@@ -66,6 +66,7 @@ NOTHING = {
     "preset": "says where the other values came from",
     "evaluation.protocol": "says where the other values came from",
     "model": "there is one model; see test_registry",
+    "spark.spaces": "says where the same is learned; see tests/distributed/test_spaces.py",
     **{key: "says how others came about" for key in KEYS if key.startswith("tuning.")},
 }
 """Keys that by what they mean change nothing of the results."""

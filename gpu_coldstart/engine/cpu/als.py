@@ -18,12 +18,12 @@ from gpu_coldstart.engine.cpu.jit import add_scaled, compiled, copy_into, dot, i
 from gpu_coldstart.engine.cpu.sparse import to_scipy
 from gpu_coldstart.engine.cpu.threads import over_rows
 
-__all__ = ["als"]
+__all__ = ["ARRIVED", "add_pulls", "als", "gram_of", "solve", "start"]
 
 _ROWS = 64
 """Rows that a thread takes at once: few, as the first tracks have nearly all the streams."""
 
-_ARRIVED = 1e-20
+ARRIVED = 1e-20
 """Squared residual at which a row's conjugate gradients stop."""
 
 
@@ -42,35 +42,87 @@ def als(
 ) -> tuple[HostArray, HostArray]:
     """See :meth:`gpu_coldstart.engine.base.Engine.als`; both sides start small and positive."""
     confidence = to_scipy(affinity.with_data(1.0 + np.float32(options.confidence) * affinity.data))
-    regularization, cg_steps = options.regularization, options.cg_steps
-    random = np.random.default_rng(options.seed)
-    users, tracks = (
-        random.random((n, options.factors), dtype=np.float32) * np.float32(0.01)
-        for n in confidence.shape
-    )
+    n_users, n_tracks = confidence.shape
+    users, tracks = start(options, 0, n_users), start(options, n_users, n_tracks)
     across = confidence.T.tocsr()
-    cells = confidence.shape[0] * confidence.shape[1]
     for iteration in range(options.iterations):
-        _solve(confidence, users, tracks, regularization, cg_steps)
-        loss = _solve(across, tracks, users, regularization, cg_steps)
-        loss += regularization * float(np.square(users).sum(dtype=np.float64))
-        progress(iteration, loss / cells)
+        solve(confidence, users, tracks, gram_of(tracks, options), options.cg_steps)
+        loss = solve(across, tracks, users, gram_of(users, options), options.cg_steps)
+        loss += options.regularization * float(np.square(users).sum(dtype=np.float64))
+        progress(iteration, loss / (n_users * n_tracks))
     return users, tracks
 
 
-def _solve(
-    confidence: sp.csr_array, x: HostArray, fixed: HostArray, regularization: float, cg_steps: int
+def start(options: AlsOptions, first: int, n: int) -> HostArray:
+    """Factors [n, d] to start from, of the rows ``first`` on: users, and tracks behind them."""
+    skipped, bits = first * options.factors, np.random.PCG64(options.seed)
+    bits.advance(skipped // 2)  # each of its steps makes two such numbers
+    random = np.random.Generator(bits)
+    random.random(skipped % 2, dtype=np.float32)
+    factors: HostArray = random.random((n, options.factors), dtype=np.float32) * np.float32(0.01)
+    return factors
+
+
+def gram_of(fixed: HostArray, options: AlsOptions) -> HostArray:
+    """What is common to all rows that are solved against ``fixed`` [rows, d]."""
+    gram: HostArray = fixed.T @ fixed
+    gram += np.float32(options.regularization) * np.eye(len(gram), dtype=np.float32)
+    return gram
+
+
+def solve(
+    confidence: sp.csr_array, x: HostArray, fixed: HostArray, gram: HostArray, cg_steps: int
 ) -> float:
     """Move ``x`` [rows, d] towards its solution; the objective then, but for ``fixed``'s length."""
-    gram = fixed.T @ fixed + np.float32(regularization) * np.eye(x.shape[1], dtype=np.float32)
     losses = np.zeros(len(x))
     side = _Side(confidence.indptr, confidence.indices, confidence.data, fixed, gram)
 
     def work(start: int, stop: int) -> None:
-        _solve_rows(side, x, losses, (start, stop), (cg_steps, _ARRIVED))
+        _solve_rows(side, x, losses, (start, stop), (cg_steps, ARRIVED))
 
     over_rows(len(x), _ROWS, work)
     return float(confidence.data.sum(dtype=np.float64) + losses.sum())
+
+
+def add_pulls(
+    confidence: sp.csr_array, users: HostArray, vectors: HostArray, out: HostArray, *, first: bool
+) -> None:
+    """What some users add to the equations of all tracks, on one thread.
+
+    To a track's row: ``sum_u (c_u - 1) f_u x_u``, where ``f_u = x_u.v`` and v is the track's
+    vector; ``first``, ``sum_u (c_u - (c_u - 1) f_u) x_u``. To its last number: ``sum_u c_u f_u``.
+
+    Parameters
+    ----------
+    confidence : csr_array [users, tracks]
+    users : HostArray [users, d] of float32
+    vectors : HostArray [tracks, d] of float32
+    out : HostArray [tracks, d + 1] of float32
+        Added to.
+    """
+    shares = np.float32(first), np.float32(-1 if first else 1)
+    entries = confidence.indptr, confidence.indices, confidence.data
+    _add_pulls(entries, users, vectors, out, shares)
+
+
+@compiled
+def _add_pulls(
+    entries: tuple[HostArray, HostArray, HostArray],
+    users: HostArray,
+    vectors: HostArray,
+    out: HostArray,
+    shares: tuple[np.float32, np.float32],
+) -> None:
+    indptr, indices, confidence = entries
+    s, t = shares
+    one, d = np.float32(1), users.shape[1]
+    for user in range(len(users)):
+        x = users[user]
+        for entry in range(indptr[user], indptr[user + 1]):
+            track, c = indices[entry], confidence[entry]
+            f = dot(x, vectors[track])
+            add_scaled(s * c + t * (c - one) * f, x, out[track, :d])
+            out[track, d] += c * f
 
 
 @inlined
