@@ -22,7 +22,7 @@ from sklearn.cluster import kmeans_plusplus
 
 from gpu_coldstart.engine.base import AlsOptions, Csr, HostArray, KmeansOptions
 from gpu_coldstart.engine.cpu import als as cpu_als
-from gpu_coldstart.engine.cpu import geometry, products, sparse
+from gpu_coldstart.engine.cpu import geometry, products, search, sparse
 from gpu_coldstart.engine.cpu import jit as cpu_jit
 from gpu_coldstart.engine.cpu import kmeans as cpu_kmeans
 from gpu_coldstart.engine.cpu.sparse import from_scipy
@@ -133,7 +133,7 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(sparse, "_ROWS", 4)
     monkeypatch.setattr(products, "_FEW_ROWS", 4)
     monkeypatch.setattr(geometry, "_CACHED", 1 << 10)
-    monkeypatch.setattr(geometry, "_PAIRS", 1 << 5)
+    monkeypatch.setattr(search, "_QUERIES", 300)
     matrix = affinity(0, (300, 200))
     points = np.random.default_rng(0).normal(size=(2000, 40)).astype(np.float32)
 
@@ -281,7 +281,7 @@ def test_neighbours_are_the_same_compiled_or_not(
     queries, items = (random.normal(size=(n, 33)).astype(np.float32) for n in (70, 400))
     if whole_numbers:  # ties, so that all items are ranked
         queries, items = np.round(queries), np.round(items)
-    for search, n in ((geometry.nearest, 3), (geometry.nearest, 20), (geometry.top_k, 50)):
-        one, other = both_ways(monkeypatch, partial(search, queries, items, n))
+    for find, n in ((geometry.nearest, 3), (geometry.nearest, 20), (geometry.top_k, 50)):
+        one, other = both_ways(monkeypatch, partial(find, queries, items, n))
         for mine, theirs in zip(one, other, strict=True):
             assert mine.tobytes() == theirs.tobytes()

@@ -85,12 +85,13 @@ class CpuEngine(Engine):
         return blocks.BlockLinear(inputs, outputs, block=block)
 
     def compile(self) -> Iterator[str]:
-        from gpu_coldstart.engine.cpu.pairs import keys_of
+        # With Numba loaded nothing is too small for it.
+        import gpu_coldstart.engine.cpu.search  # noqa: F401
 
         one = np.zeros((1, 1), np.float32)
-        for distances, what in ((False, "inner products"), (True, "distances")):
-            keys_of(one, one, None, distances=distances)
-            yield f"exact {what} of pairs"
+        for find, what in ((geometry.top_k, "products"), (geometry.nearest, "distances")):
+            find(one, one, 1)
+            yield f"the search by {what}"
 
     def caches(self) -> tuple[Path, ...]:
         from gpu_coldstart.engine.cpu import jit
