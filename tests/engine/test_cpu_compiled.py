@@ -22,7 +22,8 @@ from sklearn.cluster import kmeans_plusplus
 
 from gpu_coldstart.engine.base import AlsOptions, Csr, HostArray, KmeansOptions
 from gpu_coldstart.engine.cpu import als as cpu_als
-from gpu_coldstart.engine.cpu import geometry, products, search, sparse
+from gpu_coldstart.engine.cpu import engine as cpu_engine
+from gpu_coldstart.engine.cpu import geometry, products, ranking, search, sparse, tally
 from gpu_coldstart.engine.cpu import jit as cpu_jit
 from gpu_coldstart.engine.cpu import kmeans as cpu_kmeans
 from gpu_coldstart.engine.cpu.sparse import from_scipy
@@ -232,7 +233,7 @@ def both_ways(monkeypatch: pytest.MonkeyPatch, work: Callable[[], Any]) -> tuple
     results = []
     for few in (True, False):
         with monkeypatch.context() as patch:
-            for module in (geometry, sparse):
+            for module in (cpu_engine, geometry, ranking, sparse):
                 patch.setattr(module, "small", lambda _, few=few: few)
             results.append(work())
     return results[0], results[1]
@@ -271,6 +272,43 @@ def test_rows_taken_are_the_same_by_numpy_and_scipy(monkeypatch: pytest.MonkeyPa
             mine, theirs = getattr(one, part), getattr(other, part)
             assert mine.dtype == theirs.dtype
             assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 5, 60])
+def test_the_best_of_rows_are_the_same_compiled_or_not(
+    monkeypatch: pytest.MonkeyPatch, depth: int
+) -> None:
+    random = np.random.default_rng(0)
+    table = np.round(random.normal(size=(150, 60)) * 2) * (random.random((150, 60)) < 0.7)
+    table[3:9] = 0
+    matrix = from_scipy(sp.coo_array(table.astype(np.float32)).tocsr())
+    matrix.data[::50], matrix.data[::70], matrix.data[::90] = np.nan, np.inf, -0.0
+    one, other = both_ways(monkeypatch, partial(ranking.row_top, matrix, depth))
+    for mine, theirs in zip(one, other, strict=True):
+        assert mine.dtype == theirs.dtype
+        assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("pays", [True, False])
+@pytest.mark.parametrize("k", [1, 7, 400])
+def test_segments_are_counted_the_same_compiled_or_not(
+    monkeypatch: pytest.MonkeyPatch, k: int, pays: bool
+) -> None:
+    random = np.random.default_rng(k)
+    table = random.random((90, 50)) < 0.2
+    table[:9] = False
+    matrix = from_scipy(sp.coo_array(table.astype(np.float32)).tocsr())
+    labels = random.integers(0, max(1, k - 1), 90).astype(np.int32)
+    monkeypatch.setattr(tally, "dense_pays", lambda *_: pays)
+    count = cpu_engine.CpuEngine().segment_counts
+    for found in both_ways(monkeypatch, partial(count, labels, matrix, k)):
+        wanted = np.zeros((k, 50), int)
+        np.add.at(wanted, labels, table)
+        assert_array_equal(sparse.to_scipy(found).toarray(), wanted)
+        assert found.indptr.dtype == np.int64
+        assert found.indices.dtype == np.int32
+        assert found.data.dtype == np.float32
+        assert found.nnz == (wanted > 0).sum()
 
 
 @pytest.mark.parametrize("whole_numbers", [True, False])
