@@ -26,85 +26,51 @@ def keys_of(
     keys = np.zeros((len(queries), chosen.shape[1]))
     if held is None:
         held = np.full(len(queries), chosen.shape[1], np.int64)
-    loop = _squared_distances if distances else _negated_products
-    loop(queries, items, (chosen, held), keys)
+    _sums(queries, items, (chosen, held), keys, distances)
     return keys
 
 
 @compiled_strictly
-def _negated_products(
+def _sums(
     queries: HostArray,
     items: HostArray,
     candidates: tuple[HostArray, HostArray],
     keys: HostArray,
+    distances: bool,  # noqa: FBT001 - compiled functions take no keywords
 ) -> None:
-    """Four pairs abreast, each summed dimension by dimension; rows may share candidates."""
-    d = queries.shape[1]
-    query = np.empty(d)
+    """Eight pairs abreast: first the terms of each, then their sums dimension by dimension.
+
+    Rows may share candidates.
+    """
     every, held = candidates
+    d = queries.shape[1]
+    query, terms = np.empty(d), np.zeros((8, d))
+    t0, t1, t2, t3 = terms[0], terms[1], terms[2], terms[3]
+    t4, t5, t6, t7 = terms[4], terms[5], terms[6], terms[7]
     for row in range(len(queries)):
         query[:] = queries[row]
         chosen = every[row % len(every)]
-        width = held[row]
-        whole = width - width % 4
-        for c in range(0, whole, 4):
-            i0, i1, i2, i3 = (
-                items[chosen[c]],
-                items[chosen[c + 1]],
-                items[chosen[c + 2]],
-                items[chosen[c + 3]],
-            )
-            s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+        for first in range(0, held[row], 8):
+            some = min(8, held[row] - first)
+            for lane in range(some):
+                item, line = items[chosen[first + lane]], terms[lane]
+                if distances:
+                    for j in range(len(query)):
+                        apart = query[j] - np.float64(item[j])
+                        line[j] = apart * apart
+                else:
+                    for j in range(len(query)):
+                        line[j] = -(query[j] * np.float64(item[j]))
+            s0, s1, s2, s3, s4, s5, s6, s7 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
             for j in range(d):
-                q = query[j]
-                s0 -= q * np.float64(i0[j])
-                s1 -= q * np.float64(i1[j])
-                s2 -= q * np.float64(i2[j])
-                s3 -= q * np.float64(i3[j])
-            keys[row, c], keys[row, c + 1], keys[row, c + 2], keys[row, c + 3] = s0, s1, s2, s3
-        for c in range(whole, width):
-            item, total = items[chosen[c]], 0.0
-            for j in range(d):
-                total -= query[j] * np.float64(item[j])
-            keys[row, c] = total
-
-
-@compiled_strictly
-def _squared_distances(
-    queries: HostArray,
-    items: HostArray,
-    candidates: tuple[HostArray, HostArray],
-    keys: HostArray,
-) -> None:
-    """The same."""
-    d = queries.shape[1]
-    query = np.empty(d)
-    every, held = candidates
-    for row in range(len(queries)):
-        query[:] = queries[row]
-        chosen = every[row % len(every)]
-        width = held[row]
-        whole = width - width % 4
-        for c in range(0, whole, 4):
-            i0, i1, i2, i3 = (
-                items[chosen[c]],
-                items[chosen[c + 1]],
-                items[chosen[c + 2]],
-                items[chosen[c + 3]],
-            )
-            s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-            for j in range(d):
-                q = query[j]
-                a0, a1 = q - np.float64(i0[j]), q - np.float64(i1[j])
-                a2, a3 = q - np.float64(i2[j]), q - np.float64(i3[j])
-                s0 += a0 * a0
-                s1 += a1 * a1
-                s2 += a2 * a2
-                s3 += a3 * a3
-            keys[row, c], keys[row, c + 1], keys[row, c + 2], keys[row, c + 3] = s0, s1, s2, s3
-        for c in range(whole, width):
-            item, total = items[chosen[c]], 0.0
-            for j in range(d):
-                apart = query[j] - np.float64(item[j])
-                total += apart * apart
-            keys[row, c] = total
+                s0 += t0[j]
+                s1 += t1[j]
+                s2 += t2[j]
+                s3 += t3[j]
+                s4 += t4[j]
+                s5 += t5[j]
+                s6 += t6[j]
+                s7 += t7[j]
+            sums = (s0, s1, s2, s3, s4, s5, s6, s7)
+            for lane in range(some):
+                keys[row, first + lane] = sums[lane]

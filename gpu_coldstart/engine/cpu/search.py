@@ -13,12 +13,12 @@ from gpu_coldstart.engine import settle
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.engine.cpu.jit import compiled_strictly
 from gpu_coldstart.engine.cpu.pairs import keys_of
-from gpu_coldstart.engine.cpu.threads import Scratch, over_rows
+from gpu_coldstart.engine.cpu.threads import Scratch, number_of_threads, over_rows
 
 __all__ = ["Multiply", "search"]
 
 _QUERIES = 512
-"""Queries that a thread takes at once."""
+"""Queries that a thread takes at once; more where the items are few."""
 
 _SCORES = 1 << 18
 """Scores that it looks at in one pass, so that they stay in the cache."""
@@ -71,7 +71,8 @@ def search(
     keys = np.empty((len(queries), n), np.float32)
     crowded = np.zeros(len(queries), bool)
     lanes = max(_LANES, 4 * n)
-    run = min(_QUERIES, len(queries))
+    share = -(-len(queries) // number_of_threads())
+    run = max(1, min(len(queries), max(_QUERIES, min(share, _SCORES // len(items)))))
     wide = min(len(items), max(_QUERIES, 4 * lanes, _SCORES // max(1, run)))
     scratch = Scratch(1, run * wide)
 
