@@ -88,8 +88,6 @@ def _neighbours(
     from gpu_coldstart.engine.cpu.search import search
 
     offsets = _halves(items) if distances else np.zeros(len(items), np.float32)
-    best = np.empty((len(queries), n), np.int32)
-    keys = np.empty((len(queries), n), np.float32)
     left = np.arange(len(queries))
     attempts: list[_Attempt] = [_precise, partial(_precise, eager=True)]
     if pays(queries.size * len(items)):
@@ -100,7 +98,7 @@ def _neighbours(
             multiply, errors, eager = attempt(some, items, length)
             slack = settle.slack(np, some, length, distances=distances)
             margins = 2 * errors + (slack / 2 if distances else slack)
-            best[left], keys[left], crowded = search(
+            found, values, crowded = search(
                 some,
                 items,
                 multiply,
@@ -110,6 +108,10 @@ def _neighbours(
                 distances=distances,
                 eager=eager,
             )
+            if some is queries:
+                best, keys = found, values
+            else:
+                best[left], keys[left] = found, values
             left = left[crowded]
 
     def pair(rows: HostArray, _: HostArray | None) -> HostArray:

@@ -5,17 +5,22 @@ instructions for them.
 from __future__ import annotations
 
 import sys
-import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.engine.cpu.threads import Arena
 
 __all__ = ["Rough", "pays"]
 
-_OPERATIONS = 1 << 29
+_OPERATIONS = 1 << 28
 """Multiplications from which on the time of conversion is made up for, as measured."""
+
+_ROWS = 1024
+"""Vectors that are rounded at once."""
 
 _ROUNDING = 2.0**-9
 """Relative error of a number in bfloat16, which has 8 digits."""
@@ -47,7 +52,6 @@ class Rough:
         import torch
 
         self._torch: Any = torch
-        self._own = threading.local()
         (self._queries, lengths, lost), (self._items, _, of_items) = map(
             self._rounded, (queries, items)
         )
@@ -58,19 +62,22 @@ class Rough:
 
     def _rounded(self, vectors: HostArray) -> tuple[Any, HostArray, HostArray]:
         """Vectors in bfloat16, their lengths, and those of what rounding took from them."""
-        exact = self._torch.from_numpy(vectors)
-        rounded = exact.bfloat16()
-        lost = self._torch.linalg.vector_norm(exact - rounded.float(), dim=1)
-        lengths = self._torch.linalg.vector_norm(exact, dim=1)
-        return rounded, lengths.double().numpy(), lost.double().numpy()
+        length_of = self._torch.linalg.vector_norm
+        rounded = self._torch.empty(vectors.shape, dtype=self._torch.bfloat16)
+        lengths, lost = np.empty(len(vectors)), np.empty(len(vectors))
+        for start in range(0, len(vectors), _ROWS):
+            rows = slice(start, start + _ROWS)
+            exact = self._torch.from_numpy(vectors[rows])
+            rounded[rows] = exact
+            lengths[rows] = length_of(exact, dim=1)
+            lost[rows] = length_of(rounded[rows].float().sub_(exact), dim=1)
+        return rounded, lengths, lost
 
     def __call__(self, rows: slice, some: slice, out: HostArray) -> None:
         """Fill ``out`` with the products of some queries and items."""
         queries, items = self._queries[rows], self._items[some]
-        # New memory for each is slow.
-        if out.size > getattr(self._own, "size", 0):
-            self._own.size = out.size
-            self._own.products = self._torch.empty(out.size, dtype=self._torch.bfloat16)
-        products = self._own.products[: out.size].view(out.shape)
-        self._torch.mm(queries, items.T, out=products)
-        self._torch.from_numpy(out).copy_(products)
+        with Arena.taken() as arena:
+            raw = self._torch.from_numpy(arena.array("rough", out.shape, np.int16))
+            products = raw.view(self._torch.bfloat16)
+            self._torch.mm(queries, items.T, out=products)
+            self._torch.from_numpy(out).copy_(products)

@@ -13,7 +13,7 @@ from gpu_coldstart.engine import settle
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.engine.cpu.jit import compiled_strictly
 from gpu_coldstart.engine.cpu.pairs import keys_of
-from gpu_coldstart.engine.cpu.threads import Scratch, number_of_threads, over_rows
+from gpu_coldstart.engine.cpu.threads import Arena, number_of_threads, over_rows
 
 __all__ = ["Multiply", "search"]
 
@@ -74,20 +74,24 @@ def search(
     share = -(-len(queries) // number_of_threads())
     run = max(1, min(len(queries), max(_QUERIES, min(share, _SCORES // len(items)))))
     wide = min(len(items), max(_QUERIES, 4 * lanes, _SCORES // max(1, run)))
-    scratch = Scratch(1, run * wide)
 
     def work(start: int, stop: int) -> None:
-        kept = _Kept(stop - start, min(len(items), lanes + _LANES), lanes, margins[start:stop])
+        with Arena.taken() as arena:
+            look(start, stop, arena)
+
+    def look(start: int, stop: int, arena: Arena) -> None:
+        room = min(len(items), 3 * n + _LANES)
+        kept = _Kept(arena, (stop - start, room, lanes), margins[start:stop])
+        flags = arena.array("flags", (-(-wide // 8) * 8,), np.uint8)
         for number, first in enumerate(range(0, len(items), wide)):
             some = slice(first, min(first + wide, len(items)))
-            scores = scratch.array[0, : (stop - start) * (some.stop - first)]
-            scores = scores.reshape(stop - start, -1)
+            scores = arena.array("scores", (stop - start, some.stop - first), np.float32)
             multiply(slice(start, stop), some, scores)
             _raise(scores, offsets[some], kept.highest)
             # Later blocks change less and less.
             if eager or number & (number - 1) == 0:
                 kept.limit(n)
-            _keep(scores, offsets[some], first, kept.state, kept.flags(wide))
+            _keep(scores, offsets[some], first, kept.state, (flags, flags.view(np.uint64)))
         if number:
             kept.limit(n)
         crowded[start:stop] = kept.held < n
@@ -113,19 +117,16 @@ class _Kept:
     highest : array [q, lanes] of float32
     """
 
-    def __init__(self, n: int, room: int, lanes: int, margins: HostArray):
-        self.names = np.zeros((n, room), np.int32)
+    def __init__(self, arena: Arena, sizes: tuple[int, int, int], margins: HostArray):
+        n, room, lanes = sizes
+        self.names = arena.array("names", (n, room), np.int32)
         self.held = np.zeros(n, np.int64)
         limits = np.full(n, -np.inf, np.float32)
-        self.state = np.empty((n, room), np.float32), self.names, self.held, limits
-        self.highest = np.full((n, lanes), -np.inf, np.float32)
+        kept = arena.array("kept", (n, room), np.float32)
+        self.state = kept, self.names, self.held, limits
+        self.highest = arena.array("lanes", (n, lanes), np.float32)
+        self.highest.fill(-np.inf)
         self._margins = margins
-
-    def flags(self, wide: int) -> tuple[HostArray, HostArray]:
-        """Bytes, and the same as words."""
-        if not hasattr(self, "_flags"):
-            self._flags = np.zeros(-(-wide // 8) * 8, np.uint8)
-        return self._flags, self._flags.view(np.uint64)
 
     def limit(self, n: int) -> None:
         """Raise the limits, and drop what is below them now."""
@@ -142,10 +143,11 @@ def _ranked(
 
     One sort of integers, the key's bits before the item's number, settles all ties.
     """
-    names, held = kept.names, kept.held
+    held = kept.held
+    names = np.ascontiguousarray(kept.names[:, : max(n, int(held.max(initial=0)))])
     exact = keys_of(queries, items, names, held, distances=distances)
-    packed = np.empty((len(queries), max(n, int(held.max(initial=0)))), np.uint64)
-    bits = settle.as_returned(np, exact[:, : packed.shape[1]], distances=distances)
+    packed = np.empty(names.shape, np.uint64)
+    bits = settle.as_returned(np, exact, distances=distances)
     _pack((bits + np.float32(0)).view(np.uint32), names, held, packed)
     packed.sort(axis=1)
     packed = packed[:, :n]

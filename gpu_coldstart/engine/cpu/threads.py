@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from gpu_coldstart.engine.base import HostArray
 
-__all__ = ["Scratch", "number_of_threads", "one_blas_thread", "over_rows"]
+__all__ = ["Arena", "Scratch", "number_of_threads", "one_blas_thread", "over_rows"]
 
 
 def number_of_threads() -> int:
@@ -32,6 +34,40 @@ class Scratch(threading.local):
 
     def __init__(self, rows: int, columns: int):
         self.array: HostArray = np.empty((rows, columns), np.float32)
+
+
+class Arena:
+    """Memory by name that is used again and again, as to be given new pages takes long.
+
+    What one call leaves the next one takes, whichever thread it runs on; of much, nothing is kept.
+    """
+
+    _most = 1 << 23
+    _left: ClassVar[list[Arena]] = []
+
+    def __init__(self) -> None:
+        self._held: dict[str, HostArray] = {}
+
+    @classmethod
+    @contextmanager
+    def taken(cls) -> Iterator[Arena]:
+        """One that nobody else has, within the block."""
+        try:
+            arena = cls._left.pop()
+        except IndexError:
+            arena = cls()
+        yield arena
+        if sum(block.nbytes for block in arena._held.values()) <= cls._most:
+            cls._left.append(arena)
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> HostArray:
+        """An array of that name, until it is asked for again; it may hold anything."""
+        kind = np.dtype(dtype)
+        size = math.prod(shape) * kind.itemsize
+        block = self._held.get(name)
+        if block is None or block.nbytes < size:
+            block = self._held[name] = np.zeros(size, np.uint8)
+        return block[:size].view(kind).reshape(shape)
 
 
 def over_rows(n: int, batch: int, work: Callable[[int, int], None]) -> None:
