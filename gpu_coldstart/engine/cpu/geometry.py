@@ -22,7 +22,7 @@ _BLOCK = 64
 _CACHED = 1 << 20
 """Numbers that a core works on at once, so that they stay in the cache."""
 
-_RUNS, _LEAST = 16, 256
+_RUNS, _LEAST = 16, 1024
 """Runs to cut points into, if that leaves each so many, so that threads end at the same time."""
 
 

@@ -8,9 +8,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,9 @@ def number_of_threads() -> int:
         return int(torch.get_num_threads())
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     return int(asked) if asked.isdecimal() and int(asked) else len(os.sched_getaffinity(0))
+
+
+_own = threading.local()
 
 
 class Scratch(threading.local):
@@ -88,12 +91,20 @@ def over_rows(n: int, batch: int, work: Callable[[int, int], None]) -> None:
                 done.result()
 
 
-def one_blas_thread() -> AbstractContextManager[Any]:
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
     """Let BLAS take one thread: for many small products more take longer, most of all where other
-    processes have the cores.
+    processes have the cores. Within another such block of the thread it takes no time.
     """
-    limited: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
-    return limited
+    if getattr(_own, "limited", False):
+        yield
+        return
+    with _libraries().limit(limits=1, user_api="blas"):
+        _own.limited = True
+        try:
+            yield
+        finally:
+            _own.limited = False
 
 
 @cache
