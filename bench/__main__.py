@@ -6,12 +6,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import threads
+from bench.sweep import apart, measure, say
 from gpu_coldstart.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ examples:
   python -m bench list
   python -m bench run --scale 0.1 --out bench/results/mine.json
   python -m bench run top-50 'als-*' --rounds 3 --threads 2 --out bench/results/mine.json
+  python -m bench run kmeans assign --scale 0.03,0.1,0.3,1 --out bench/results/mine-by-size.json
   python -m bench report bench/results/mine.json --out bench/results
 
 exit status: 0 done, 1 a contender failed or found something else than ours, 2 a mistake in the
@@ -41,7 +41,14 @@ def _parser() -> argparse.ArgumentParser:
     measuring = commands.add_parser("run", help="measure")
     add = measuring.add_argument
     add("names", nargs="*", metavar="NAME", help="benchmarks, or patterns like 'als-*' (all)")
-    add("--scale", type=float, default=1.0, help="of the paper's sizes (1)")
+    add(
+        "--scale",
+        type=_scales,
+        dest="scales",
+        default=[1.0],
+        metavar="SCALE[,SCALE...]",
+        help="of the paper's sizes (1); several are a sweep, each in a process of its own",
+    )
     add("--engine", choices=("cpu", "cuda"), default="cpu", help="processor (cpu)")
     add("--rounds", type=int, default=7, help="calls of each contender (7; slow ones fewer)")
     add("--threads", type=int, default=len(os.sched_getaffinity(0)), help="for everybody (all)")
@@ -63,9 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+def _scales(text: str) -> list[float]:
+    """Numbers between commas, from small to large, each once."""
+    try:
+        return sorted({float(part) for part in text.split(",")})
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number, nor some with commas") from None
 
 
 def _list() -> int:
@@ -73,14 +83,17 @@ def _list() -> int:
 
     wide = max(map(len, ALL))
     for name, benchmark in ALL.items():
-        _say(f"{name:<{wide}}  {benchmark.what}")
+        say(f"{name:<{wide}}  {benchmark.what}")
     return 0
 
 
 def _check(options: argparse.Namespace) -> None:
     """Refuse what cannot be measured before hours are spent on it."""
-    if not 0 < options.scale <= 100:
-        raise UserError(f"--scale is {options.scale:g}: give more than 0 and at most 100")
+    for scale in options.scales:
+        if not 0 < scale <= 100:
+            raise UserError(f"--scale is {scale:g}: give more than 0 and at most 100")
+    if options.tables and len(options.scales) > 1:
+        raise UserError("--tables holds the world of one scale: name one --scale, or none of them")
     for name, least in (("rounds", 1), ("threads", 1), ("seed", 0)):
         if getattr(options, name) < least:
             raise UserError(f"--{name} is {getattr(options, name)}: give {least} or more")
@@ -94,49 +107,17 @@ def _run(options: argparse.Namespace) -> int:
     _check(options)
     # Before any library that reads it is loaded.
     threads.announce(options.threads)
-    from bench import harness, machine, results
-    from bench.benchmarks import ALL
-    from bench.cases import Setting
-    from gpu_coldstart.engine import choose
+    from bench import results
 
-    patterns = options.names or ["*"]
-    for pattern in patterns:
-        if not any(fnmatch(name, pattern) for name in ALL):
-            raise UserError(f"no benchmark is called '{pattern}': use some of {', '.join(ALL)}")
-    chosen = [one for name, one in ALL.items() if any(fnmatch(name, p) for p in patterns)]
-    with threads.limited(options.threads):
-        setting = Setting(
-            choose(options.engine)[0],
-            options.scale,
-            options.threads,
-            options.seed,
-            tables=options.tables,
-        )
-        campaign = results.Campaign(
-            date=datetime.now(UTC).isoformat(timespec="seconds"),
-            machine=machine.describe(setting.engine, options.threads),
-            settings={
-                "scale": options.scale,
-                "rounds": options.rounds,
-                "limit": options.limit,
-                "seed": options.seed,
-            },
-            results=[],
-        )
-        for benchmark in chosen:
-            found = harness.run(
-                benchmark,
-                setting,
-                rounds=options.rounds,
-                limit=options.limit,
-                ours_only=options.ours,
-                say=_say,
-            )
-            campaign.results.append(found)
-            # After each, so that an interruption costs no more than the one it hits.
-            results.save(options.out, campaign)
+    for scale in options.scales:
+        if len(options.scales) == 1:
+            measure(options, scale)
+        else:
+            say(f"scale {scale:g}")
+            apart(measure, options, scale)
+    campaign = results.load(options.out)
     complaints = [line for result in campaign.results for line in _complaints(result, options)]
-    _say("\n".join([*complaints, f"written to {options.out}"]))
+    say("\n".join([*complaints, f"written to {options.out}"]))
     return 1 if complaints else 0
 
 
@@ -157,7 +138,7 @@ def _report(options: argparse.Namespace) -> int:
     from bench import report
 
     for path in options.files:
-        _say(f"written to {report.write(path, options.out)}")
+        say(f"written to {report.write(path, options.out)}")
     return 0
 
 

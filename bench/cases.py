@@ -177,6 +177,8 @@ class Benchmark:
         One call takes many seconds at the paper's size: warm up on a small world.
     most_rounds : int
         No more rounds than these.
+    one_size : bool
+        The data are of one size whatever the scale.
     """
 
     name: str
@@ -184,6 +186,7 @@ class Benchmark:
     prepare: Callable[[Setting], Case]
     slow: bool = False
     most_rounds: int = 1000
+    one_size: bool = False
 
 
 def on_tafeng(benchmark: Benchmark) -> Benchmark:
@@ -201,4 +204,5 @@ def on_tafeng(benchmark: Benchmark) -> Benchmark:
         what="the same of the Ta-Feng grocery logs",
         prepare=prepare,
         slow=False,  # there is no smaller one to warm up on
+        one_size=True,
     )

@@ -83,10 +83,11 @@ def run(
     -------
     Result
     """
+    scale = None if benchmark.one_size else setting.scale
     try:
         case = benchmark.prepare(setting)
     except UnavailableError as reason:
-        return Result(benchmark.name, benchmark.what, skipped=str(reason))
+        return Result(benchmark.name, benchmark.what, skipped=str(reason), scale=scale)
     gc.collect()
     gc.freeze()  # so that collecting before each call looks at what the calls made only
     try:
@@ -138,6 +139,7 @@ def _measured(
         flops=case.flops,
         versus=case.versus,
         outcomes=[runner.outcome for runner in runners],
+        scale=None if benchmark.one_size else setting.scale,
     )
 
 

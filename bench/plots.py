@@ -1,20 +1,27 @@
-"""Plots of a campaign: times of contenders, objectives against time, stages."""
+"""Plots of a campaign: times of contenders, objectives against time, stages, ratios by size."""
 
 from __future__ import annotations
 
 import statistics
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bench.results import Campaign, Outcome, Result, spread
+from bench.results import Campaign, Outcome, Ratio, Result, by_size, spread
 
-__all__ = ["draw"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["SIZES", "draw"]
+
+SIZES = "sizes"
+"""Names the plot of a sweep."""
 
 _OURS, _THEIRS = "#1f6f8b", "#b8b8b8"
+_ABREAST = 3
 
 
 def draw(campaign: Campaign, out: Path, stem: str) -> dict[str, str]:
-    """Draw every benchmark that ran into a file of its own.
+    """Draw every benchmark that ran into a file of its own, or the ratios of a sweep into one.
 
     Parameters
     ----------
@@ -27,31 +34,67 @@ def draw(campaign: Campaign, out: Path, stem: str) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        File name by benchmark.
+        File name by benchmark; of a sweep, one under :data:`SIZES`.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
 
     found = {}
     # The same numbers give the same file.
     with mpl.rc_context({"svg.hashsalt": "bench", "font.size": 9}):
-        for result in campaign.results:
-            ran = [one for one in result.outcomes if one.seconds]
-            if not ran:
-                continue
-            traced = [one for one in ran if one.trace]
-            figure = Figure(figsize=(7, 1.2 + 0.32 * len(ran) + 2.4 * bool(traced)))
-            figure.set_layout_engine("constrained")
+        if len(campaign.scales) > 1:
+            figures = {SIZES: _by_size(by_size(campaign))}
+        else:
+            figures = {
+                result.name: _contenders(result)
+                for result in campaign.results
+                if any(one.seconds for one in result.outcomes)
+            }
+        for what, figure in figures.items():
             FigureCanvasSVG(figure)
-            axes = figure.subplots(1 + bool(traced), 1, squeeze=False)[:, 0]
-            _bars(axes[0], result, ran)
-            if traced:
-                _curves(axes[1], traced)
-            name = f"{stem}-{result.name}.svg"
-            figure.savefig(out / name, metadata={"Date": None})
-            found[result.name] = name
+            found[what] = f"{stem}-{what}.svg"
+            figure.savefig(out / found[what], metadata={"Date": None})
     return found
+
+
+def _by_size(ratios: dict[str, dict[float, Ratio]]) -> Figure:
+    """A panel for each benchmark: medians and quartiles of the ratio over the scale."""
+    from matplotlib.figure import Figure
+
+    deep = max(1, -(-len(ratios) // _ABREAST))
+    figure = Figure(figsize=(7, 0.4 + 1.7 * deep), layout="constrained")
+    panels = figure.subplots(deep, _ABREAST, squeeze=False, sharex=True, sharey=True).flat
+    for (name, by_scale), axes in zip(ratios.items(), panels, strict=False):
+        spreads = [found.spread for found in by_scale.values()]
+        medians = [s.median for s in spreads]
+        quartiles = [
+            [s.median - s.first for s in spreads],
+            [s.third - s.median for s in spreads],
+        ]
+        axes.axhline(1, color=_THEIRS)
+        axes.errorbar(
+            list(by_scale), medians, yerr=quartiles, color=_OURS, marker="o", markersize=3
+        )
+        axes.set(title=name, xscale="log", yscale="log")
+    for axes in list(panels)[len(ratios) :]:
+        axes.set_axis_off()
+    figure.supxlabel("scale")
+    figure.supylabel("our time over the best rival's")
+    return figure
+
+
+def _contenders(result: Result) -> Figure:
+    """Times of everybody, and the objective against them where it was followed."""
+    from matplotlib.figure import Figure
+
+    ran = [one for one in result.outcomes if one.seconds]
+    traced = [one for one in ran if one.trace]
+    figure = Figure(figsize=(7, 1.2 + 0.32 * len(ran) + 2.4 * bool(traced)), layout="constrained")
+    axes = figure.subplots(1 + bool(traced), 1, squeeze=False)[:, 0]
+    _bars(axes[0], result, ran)
+    if traced:
+        _curves(axes[1], traced)
+    return figure
 
 
 def _bars(axes: Any, result: Result, ran: list[Outcome]) -> None:

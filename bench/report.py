@@ -7,14 +7,26 @@ from pathlib import Path
 from typing import Any
 
 from bench import plots
-from bench.results import Campaign, Outcome, Result, best_rival, load, ratio, spread
+from bench.results import (
+    Campaign,
+    Outcome,
+    Ratio,
+    Result,
+    best_rival,
+    by_size,
+    load,
+    ratio,
+    spread,
+)
 from gpu_coldstart.errors import UserError
 
 __all__ = ["markdown", "write"]
 
 
 def write(source: Path, out: Path) -> Path:
-    """Make ``<name>.md`` and ``<name>-<benchmark>.svg`` in ``out`` of a file of results.
+    """Make ``<name>.md`` and its plots in ``out`` of a file of results.
+
+    Plots are ``<name>-<benchmark>.svg``, and of a sweep ``<name>-sizes.svg``.
 
     Returns
     -------
@@ -44,11 +56,15 @@ def markdown(campaign: Campaign, pictures: dict[str, str] | None = None) -> str:
     ----------
     campaign : Campaign
     pictures : dict of str to str
-        File of each benchmark's plot, seen from the page.
+        File of each benchmark's plot, or of a sweep's under :data:`bench.plots.SIZES`, seen from
+        the page.
     """
-    parts = [_head(campaign), _summary(campaign)]
+    sweep = len(campaign.scales) > 1
+    parts = [_head(campaign), _sizes(campaign) if sweep else _summary(campaign)]
+    if pictures and sweep:
+        parts.append(f"![ratios by size]({pictures[plots.SIZES]})")
     for result in campaign.results:
-        parts.append(_section(result, campaign.machine))
+        parts.append(_section(result, campaign.machine, at=result.scale if sweep else None))
         if pictures and result.name in pictures:
             parts.append(f"![{result.name}]({pictures[result.name]})")
     return "\n\n".join(parts) + "\n"
@@ -83,10 +99,11 @@ def _head(campaign: Campaign) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     commit = machine.get("commit") or "unknown"
     changed = " with changes" if machine.get("changed_since_commit") else ""
+    scales = ", ".join(f"{scale:g}" for scale in campaign.scales)
     device = f"; {machine['gpu']}, driver {machine['driver']}" if machine.get("gpu") else ""
     return "\n".join(
         [
-            f"# Benchmarks at scale {settings['scale']:g}, engine {machine['engine']}",
+            f"# Benchmarks at scale {scales}, engine {machine['engine']}",
             "",
             f"- {campaign.date}; commit {commit[:12]}{changed}",
             f"- {machine['processor']}, {machine['threads']} of {machine['cores']} cores, "
@@ -127,8 +144,23 @@ def _summary(campaign: Campaign) -> str:
     return f"{_table(head, rows)}\n\nRatios below 1 mean that ours is faster."
 
 
-def _section(result: Result, machine: dict[str, Any]) -> str:
-    title = f"## {result.name}\n\n{result.what[0].upper()}{result.what[1:]}."
+def _sizes(campaign: Campaign) -> str:
+    """Of a sweep, the ratio to the best rival at each scale, a line for each benchmark."""
+    rows = [
+        [name, *(_against(by_scale.get(scale)) for scale in campaign.scales)]
+        for name, by_scale in by_size(campaign).items()
+    ]
+    head = ["", *(f"{scale:g}" for scale in campaign.scales)]
+    return f"{_table(head, rows)}\n\nOur time over the best rival's; below 1 ours is faster."
+
+
+def _against(found: Ratio | None) -> str:
+    return "" if found is None else f"{found.spread.median:.2f} ({found.rival})"
+
+
+def _section(result: Result, machine: dict[str, Any], *, at: float | None) -> str:
+    name = result.name if at is None else f"{result.name} at scale {at:g}"
+    title = f"## {name}\n\n{result.what[0].upper()}{result.what[1:]}."
     if result.skipped:
         return f"{title}\n\nNot run: {result.skipped}"
     sizes = ", ".join(f"{size:,} {name}".replace(",", " ") for name, size in result.sizes.items())

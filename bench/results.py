@@ -18,6 +18,7 @@ __all__ = [
     "Result",
     "Spread",
     "best_rival",
+    "by_size",
     "load",
     "ratio",
     "save",
@@ -71,7 +72,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Result:
-    """One benchmark.
+    """One benchmark at one scale.
 
     Attributes
     ----------
@@ -86,6 +87,8 @@ class Result:
     versus : bool
         Whether contenders are rivals; else they are sizes of our own work.
     outcomes : list of Outcome
+    scale : float or None
+        Of the paper's sizes; None where the data are of one size.
     """
 
     name: str
@@ -97,6 +100,7 @@ class Result:
     flops: float = 0.0
     versus: bool = True
     outcomes: list[Outcome] = field(default_factory=list)
+    scale: float | None = None
 
     @property
     def ours(self) -> Outcome | None:
@@ -112,6 +116,11 @@ class Campaign:
     machine: dict[str, Any]
     settings: dict[str, Any]
     results: list[Result]
+
+    @property
+    def scales(self) -> list[float]:
+        """Those that were asked for, from small to large: of a sweep more than one."""
+        return sorted(self.settings["scales"])
 
 
 @dataclass(frozen=True)
@@ -170,6 +179,19 @@ def best_rival(result: Result) -> Outcome | None:
     return min(rivals, key=lambda one: statistics.median(one.seconds), default=None)
 
 
+def by_size(campaign: Campaign) -> dict[str, dict[float, Ratio]]:
+    """The ratio to the best rival at each scale, of every benchmark that has one there."""
+    found: dict[str, dict[float, Ratio]] = {}
+    for result in campaign.results:
+        ours, rival = result.ours, best_rival(result)
+        if result.scale is None or ours is None or rival is None or not result.versus:
+            continue
+        against = ratio(ours, rival)
+        if against is not None:
+            found.setdefault(result.name, {})[result.scale] = against
+    return found
+
+
 def save(path: Path, campaign: Campaign) -> None:
     """Write a campaign as JSON.
 
@@ -206,6 +228,10 @@ def load(path: Path) -> Campaign:
     if content.pop("format") != FORMAT:
         raise UserError(f"{path} has another format than {FORMAT}: run the benchmarks again")
     try:
+        settings = content["settings"]
+        # Files from before there were sweeps tell one scale, that of all results.
+        if "scale" in settings:
+            settings["scales"] = [settings.pop("scale")]
         results = [_result(entry) for entry in content.pop("results")]
         return Campaign(**content, results=results)
     except (TypeError, KeyError, AttributeError) as error:

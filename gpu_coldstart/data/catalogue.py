@@ -99,8 +99,9 @@ class Catalogue(Numbering):
 def entries(engine: Engine, matrix: Csr) -> tuple[Array, Array]:
     """Row and column of each stored entry, int32."""
     xp = engine.xp
-    places = xp.arange(matrix.nnz, dtype=xp.int64)
-    rows = xp.searchsorted(matrix.indptr, places, side="right") - 1
+    # How many rows begin at each entry, added up: several times faster than to look each up.
+    begun = xp.bincount(matrix.indptr[1:-1], minlength=max(1, matrix.nnz))[: matrix.nnz]
+    rows = xp.cumsum(begun)
     return rows.astype(xp.int32), matrix.indices
 
 

@@ -13,12 +13,14 @@ from gpu_coldstart.engine.base import Array
 __all__ = [
     "SPARE",
     "Keys",
+    "among_all",
     "as_returned",
     "best_of",
     "in_order",
     "largest_remainder",
     "occupy_all",
     "pair_keys",
+    "slack",
 ]
 
 _EXACT_CELLS = 1 << 24
@@ -143,25 +145,39 @@ def best_of(
     best, least = chosen[:, :n].astype(xp.int32), xp.ascontiguousarray(keys[:, :n])
     if candidates.shape[1] < len(items):
         nth = xp.sort(exact, axis=1)[:, n - 1]
-        near = exact.max(axis=1) - nth <= _slack(xp, queries, longest, distances=distances)
-        doubtful = xp.flatnonzero(near)
-        batch = max(1, _EXACT_CELLS // max(1, len(items)))
-        for start in range(0, len(doubtful), batch):
-            rows = doubtful[start : start + batch]
-            full = as_returned(xp, pair(rows, None), distances=distances)
-            order = xp.argsort(full, axis=1, kind="stable")[:, :n]
-            best[rows] = order.astype(xp.int32)
-            least[rows] = xp.take_along_axis(full, order, axis=1)
+        near = exact.max(axis=1) - nth <= slack(xp, queries, longest, distances=distances)
+        among_all(xp, xp.flatnonzero(near), len(items), (best, least), pair, distances=distances)
     return best, least if distances else 0 - least  # no negative null
 
 
-def _slack(xp: Any, queries: Array, longest: float, *, distances: bool) -> Array:
+def among_all(
+    xp: Any,
+    rows: Array,
+    n_items: int,
+    out: tuple[Array, Array],
+    pair: Keys,
+    *,
+    distances: bool,
+) -> None:
+    """Rank all items for some ``rows`` of queries, into theirs of ``out``: the best, their keys."""
+    best, least = out
+    n = best.shape[1]
+    batch = max(1, _EXACT_CELLS // max(1, n_items))
+    for start in range(0, len(rows), batch):
+        some = rows[start : start + batch]
+        full = as_returned(xp, pair(some, None), distances=distances)
+        order = xp.argsort(full, axis=1, kind="stable")[:, :n]
+        best[some] = order.astype(xp.int32)
+        least[some] = xp.take_along_axis(full, order, axis=1)
+
+
+def slack(xp: Any, queries: Array, longest: float, *, distances: bool) -> Array:
     """How far a library's scores may mislead [queries]: twice the error of a sum of float32.
 
     Any order of summation errs by at most d units in the last place of the lengths' product;
     a distance, as |c|^2 - 2 q.c too, by at most d + 1 of their sum's square.
     """
-    lengths = xp.sqrt(xp.square(queries.astype(xp.float64)).sum(axis=1))
+    lengths = xp.sqrt(xp.einsum("ij,ij->i", queries, queries)).astype(xp.float64)
     scale = (lengths + longest) ** 2 if distances else lengths * longest
     return 2 * (queries.shape[1] + 16) * _ROUNDING * scale
 

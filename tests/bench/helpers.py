@@ -57,8 +57,24 @@ def outcome(name: str, seconds: list[float], verdict: str = "equal", **more: Any
 
 def campaign(*results: Result) -> Campaign:
     """Results with all that stands around them."""
-    settings = {"scale": 0.5, "rounds": 3, "limit": 300.0, "seed": 0}
+    settings = {"scales": [0.5], "rounds": 3, "limit": 300.0, "seed": 0}
     return Campaign("2020-01-01T00:00:00+00:00", MACHINE, settings, list(results))
+
+
+def sweep() -> Campaign:
+    """One benchmark at two scales, and one of one size."""
+
+    def race(scale: float | None, mine: list[float], theirs: float) -> Result:
+        good, bad = outcome("good", [theirs] * 3), outcome("bad", [0.1] * 3, "worse")
+        outcomes = [outcome("mine", mine, ours=True), good, bad]
+        return Result("race", "who is first", outcomes=outcomes, scale=scale)
+
+    alone = Result("alone", "no rival", outcomes=[outcome("mine", [1.0], ours=True)], scale=0.1)
+    found = campaign(
+        race(0.1, [1.0, 2.0, 3.0], 4.0), race(None, [1.0], 1.0), alone, race(1.0, [6.0], 4.0)
+    )
+    found.settings["scales"] = [0.1, 1.0]
+    return found
 
 
 def rich() -> Campaign:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench import machine, threads
+import bench.__main__ as command
+from bench import machine, sweep, threads
 from bench.__main__ import main
 from bench.benchmarks import ALL
 from bench.results import load
+from gpu_coldstart.errors import UserError
 from tests.bench import helpers
 
 
@@ -34,13 +38,32 @@ def test_run_and_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     found = load(out)
     # In the order of the flow, not of the command.
     assert [result.name for result in found.results] == ["assign", "top-50"]
-    assert found.settings["scale"] == 0.002
+    assert found.scales == [0.002]
     outcomes = [one for result in found.results for one in result.outcomes]
     assert all(len(one.seconds) == 2 for one in outcomes if one.status != "missing")
     assert len([one for one in outcomes if one.seconds]) >= 2 * 3
     assert main(["report", str(out), "--out", str(tmp_path / "pages")]) == 0
     assert "## top-50" in (tmp_path / "pages" / "a.md").read_text()
     assert f"written to {out}" in capsys.readouterr().out
+
+
+def test_a_sweep_holds_all_scales(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Not in a process of its own, which takes seconds to load everything.
+    monkeypatch.setattr(command, "apart", lambda work, *arguments: work(*arguments))
+    one_size = replace(ALL["assign"], name="assign-tafeng", one_size=True)
+    monkeypatch.setitem(ALL, "assign-tafeng", one_size)
+    out = tmp_path / "a.json"
+    options = ["--scale", "0.004,0.002", "--rounds", "1", "--threads", "1", "--ours"]
+    assert main(["run", "assign*", *options, "--out", str(out)]) == 0
+    found = load(out)
+    assert found.scales == [0.002, 0.004]
+    names = [(result.name, result.scale) for result in found.results]
+    assert names == [("assign", 0.002), ("assign-tafeng", None), ("assign", 0.004)]
+
+
+def test_a_scale_that_is_killed_is_told() -> None:
+    with pytest.raises(UserError, match="was killed"):
+        sweep.apart(os._exit, 9)
 
 
 def test_complete_asks_for_every_rival(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,6 +84,8 @@ def test_complete_asks_for_every_rival(tmp_path: Path, monkeypatch: pytest.Monke
         (["run", "no-such"], "no benchmark is called 'no-such'"),
         (["run", "--scale", "0"], "--scale is 0"),
         (["run", "--scale", "nan"], "--scale is nan"),
+        (["run", "--scale", "1,0"], "--scale is 0"),
+        (["run", "--scale", "1,2", "--tables", "."], "--tables holds the world of one scale"),
         (["run", "--rounds", "0"], "--rounds is 0"),
         (["run", "--threads", "0"], "--threads is 0"),
         (["run", "--seed", "-1"], "--seed is -1"),

@@ -10,7 +10,7 @@ import pytest
 from bench import report
 from bench.results import save
 from gpu_coldstart.errors import UserError
-from tests.bench.helpers import rich
+from tests.bench.helpers import rich, sweep
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +67,21 @@ def test_every_plot_that_is_named_is_there_and_repeats(page: Path, tmp_path: Pat
     report.write(tmp_path / "a.json", tmp_path)
     for path in page.parent.iterdir():
         assert path.read_bytes() == (tmp_path / path.name).read_bytes()
+
+
+def test_a_sweep_is_told_by_size(tmp_path: Path) -> None:
+    save(tmp_path / "a.json", sweep())
+    page = report.write(tmp_path / "a.json", tmp_path)
+    assert cells(page, "race") == ["race", "0.50 (good)", "1.50 (good)"]
+    text = page.read_text()
+    assert "# Benchmarks at scale 0.1, 1, engine cpu" in text
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert headings == [
+        "## race at scale 0.1", "## race", "## alone at scale 0.1", "## race at scale 1",
+    ]  # fmt: skip
+    assert "](a-sizes.svg)" in text
+    assert [path.name for path in tmp_path.glob("*.svg")] == ["a-sizes.svg"]
+    assert "race" in (tmp_path / "a-sizes.svg").read_text()
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

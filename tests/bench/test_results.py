@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.results import Result, best_rival, load, ratio, save, spread
+from bench.results import Result, best_rival, by_size, load, ratio, save, spread
 from gpu_coldstart.errors import UserError
-from tests.bench.helpers import outcome, rich
+from tests.bench.helpers import outcome, rich, sweep
 
 SECONDS = st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=9)
 
@@ -22,6 +22,24 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     save(path, rich())
     assert load(path) == rich()
     assert json.loads(path.read_text())["format"] == 1
+
+
+def test_a_file_from_before_there_were_sweeps_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    save(path, rich())
+    content = json.loads(path.read_text())
+    content["settings"]["scale"] = content["settings"].pop("scales")[0]
+    for result in content["results"]:
+        del result["scale"]
+    path.write_text(json.dumps(content))
+    assert load(path) == rich()
+
+
+def test_ratios_by_size_leave_out_what_has_one_size_or_no_rival() -> None:
+    found = by_size(sweep())
+    medians = {scale: ratio.spread.median for scale, ratio in found.pop("race").items()}
+    assert medians == {0.1: 0.5, 1.0: 1.5}
+    assert not found
 
 
 @pytest.mark.parametrize(

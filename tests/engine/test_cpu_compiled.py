@@ -22,7 +22,8 @@ from sklearn.cluster import kmeans_plusplus
 
 from gpu_coldstart.engine.base import AlsOptions, Csr, HostArray, KmeansOptions
 from gpu_coldstart.engine.cpu import als as cpu_als
-from gpu_coldstart.engine.cpu import geometry, products, sparse
+from gpu_coldstart.engine.cpu import engine as cpu_engine
+from gpu_coldstart.engine.cpu import geometry, products, ranking, search, sparse, tally
 from gpu_coldstart.engine.cpu import jit as cpu_jit
 from gpu_coldstart.engine.cpu import kmeans as cpu_kmeans
 from gpu_coldstart.engine.cpu.sparse import from_scipy
@@ -133,7 +134,7 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(sparse, "_ROWS", 4)
     monkeypatch.setattr(products, "_FEW_ROWS", 4)
     monkeypatch.setattr(geometry, "_CACHED", 1 << 10)
-    monkeypatch.setattr(geometry, "_PAIRS", 1 << 5)
+    monkeypatch.setattr(search, "_QUERIES", 300)
     matrix = affinity(0, (300, 200))
     points = np.random.default_rng(0).normal(size=(2000, 40)).astype(np.float32)
 
@@ -232,7 +233,7 @@ def both_ways(monkeypatch: pytest.MonkeyPatch, work: Callable[[], Any]) -> tuple
     results = []
     for few in (True, False):
         with monkeypatch.context() as patch:
-            for module in (geometry, sparse):
+            for module in (cpu_engine, geometry, ranking, sparse):
                 patch.setattr(module, "small", lambda _, few=few: few)
             results.append(work())
     return results[0], results[1]
@@ -273,6 +274,43 @@ def test_rows_taken_are_the_same_by_numpy_and_scipy(monkeypatch: pytest.MonkeyPa
             assert_array_equal(mine, theirs)
 
 
+@pytest.mark.parametrize("depth", [0, 1, 5, 60])
+def test_the_best_of_rows_are_the_same_compiled_or_not(
+    monkeypatch: pytest.MonkeyPatch, depth: int
+) -> None:
+    random = np.random.default_rng(0)
+    table = np.round(random.normal(size=(150, 60)) * 2) * (random.random((150, 60)) < 0.7)
+    table[3:9] = 0
+    matrix = from_scipy(sp.coo_array(table.astype(np.float32)).tocsr())
+    matrix.data[::50], matrix.data[::70], matrix.data[::90] = np.nan, np.inf, -0.0
+    one, other = both_ways(monkeypatch, partial(ranking.row_top, matrix, depth))
+    for mine, theirs in zip(one, other, strict=True):
+        assert mine.dtype == theirs.dtype
+        assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("pays", [True, False])
+@pytest.mark.parametrize("k", [1, 7, 400])
+def test_segments_are_counted_the_same_compiled_or_not(
+    monkeypatch: pytest.MonkeyPatch, k: int, pays: bool
+) -> None:
+    random = np.random.default_rng(k)
+    table = random.random((90, 50)) < 0.2
+    table[:9] = False
+    matrix = from_scipy(sp.coo_array(table.astype(np.float32)).tocsr())
+    labels = random.integers(0, max(1, k - 1), 90).astype(np.int32)
+    monkeypatch.setattr(tally, "dense_pays", lambda *_: pays)
+    count = cpu_engine.CpuEngine().segment_counts
+    for found in both_ways(monkeypatch, partial(count, labels, matrix, k)):
+        wanted = np.zeros((k, 50), int)
+        np.add.at(wanted, labels, table)
+        assert_array_equal(sparse.to_scipy(found).toarray(), wanted)
+        assert found.indptr.dtype == np.int64
+        assert found.indices.dtype == np.int32
+        assert found.data.dtype == np.float32
+        assert found.nnz == (wanted > 0).sum()
+
+
 @pytest.mark.parametrize("whole_numbers", [True, False])
 def test_neighbours_are_the_same_compiled_or_not(
     monkeypatch: pytest.MonkeyPatch, whole_numbers: bool
@@ -281,7 +319,7 @@ def test_neighbours_are_the_same_compiled_or_not(
     queries, items = (random.normal(size=(n, 33)).astype(np.float32) for n in (70, 400))
     if whole_numbers:  # ties, so that all items are ranked
         queries, items = np.round(queries), np.round(items)
-    for search, n in ((geometry.nearest, 3), (geometry.nearest, 20), (geometry.top_k, 50)):
-        one, other = both_ways(monkeypatch, partial(search, queries, items, n))
+    for find, n in ((geometry.nearest, 3), (geometry.nearest, 20), (geometry.top_k, 50)):
+        one, other = both_ways(monkeypatch, partial(find, queries, items, n))
         for mine, theirs in zip(one, other, strict=True):
             assert mine.tobytes() == theirs.tobytes()

@@ -75,5 +75,5 @@ def test_the_command_on_a_card(
     assert Path.cwd() == tmp_path
     out = capsys.readouterr().out
     assert out.count("compiled: pool.cu PER_LANE=") == 3
-    assert "compiled: exact distances of pairs" not in out  # a loop of the CPU engine
+    assert "compiled: the search by distances" not in out  # a loop of the CPU engine
     assert f"compiled code is kept in {tmp_path / 'cache'}" in out.splitlines()

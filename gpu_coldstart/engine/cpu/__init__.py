@@ -1,4 +1,4 @@
-"""The engine on NumPy, SciPy, faiss-cpu and loops compiled by Numba."""
+"""The engine on NumPy, SciPy, PyTorch and loops compiled by Numba."""
 
 from __future__ import annotations
 

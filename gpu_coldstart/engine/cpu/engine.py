@@ -1,4 +1,4 @@
-"""The CPU engine: NumPy, SciPy, faiss-cpu, and loops of our own compiled by Numba.
+"""The CPU engine: NumPy, SciPy, PyTorch, and loops of our own compiled by Numba.
 
 It runs the whole flow without a GPU, backs the tests, and is what every other engine is compared
 with. Results are bit-identical from run to run on the same machine with as many threads. Numba, and
@@ -34,6 +34,7 @@ from gpu_coldstart.engine.base import (
     SvdOptions,
 )
 from gpu_coldstart.engine.cpu import geometry, ranking, sparse
+from gpu_coldstart.engine.cpu.small import small
 from gpu_coldstart.engine.cpu.sparse import from_scipy, to_scipy
 from gpu_coldstart.engine.cpu.threads import number_of_threads, over_rows
 from gpu_coldstart.errors import UserError, first_line
@@ -85,12 +86,13 @@ class CpuEngine(Engine):
         return blocks.BlockLinear(inputs, outputs, block=block)
 
     def compile(self) -> Iterator[str]:
-        from gpu_coldstart.engine.cpu.pairs import keys_of
+        # With Numba loaded nothing is too small for it.
+        import gpu_coldstart.engine.cpu.search  # noqa: F401
 
         one = np.zeros((1, 1), np.float32)
-        for distances, what in ((False, "inner products"), (True, "distances")):
-            keys_of(one, one, None, distances=distances)
-            yield f"exact {what} of pairs"
+        for find, what in ((geometry.top_k, "products"), (geometry.nearest, "distances")):
+            find(one, one, 1)
+            yield f"the search by {what}"
 
     def caches(self) -> tuple[Path, ...]:
         from gpu_coldstart.engine.cpu import jit
@@ -153,6 +155,11 @@ class CpuEngine(Engine):
         return sparse.take_rows(matrix, rows)
 
     def segment_counts(self, labels: Array, matrix: Csr, k: int) -> Csr:
+        if not small(matrix.nnz):
+            from gpu_coldstart.engine.cpu import tally
+
+            if tally.dense_pays(matrix, k):
+                return tally.segment_counts(labels, matrix, k)
         segments = np.repeat(np.asarray(labels), np.diff(matrix.indptr))
         once = np.ones(matrix.nnz, np.float32)
         return self.csr(segments, matrix.indices, once, (k, matrix.shape[1]))

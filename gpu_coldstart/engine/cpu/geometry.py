@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias
+
 import numpy as np
 
 from gpu_coldstart.engine import settle
 from gpu_coldstart.engine.base import HostArray
-from gpu_coldstart.engine.cpu.small import few, small
-from gpu_coldstart.engine.cpu.threads import Scratch, number_of_threads, over_rows
+from gpu_coldstart.engine.cpu.rough import Rough, pays
+from gpu_coldstart.engine.cpu.small import small
+from gpu_coldstart.engine.cpu.threads import Scratch, over_rows
 
 __all__ = ["Closeness", "longest", "nearest", "top_k"]
 
-_FEW = 8
 _BLOCK = 64
-"""Queries whose scores a thread holds at once, where they are few."""
+"""Queries whose scores of all items a thread holds at once, by NumPy alone."""
 
 _CACHED = 1 << 20
 """Numbers that a core works on at once, so that they stay in the cache."""
 
-_PAIRS = 1 << 15
-"""Pairs of a query and a candidate that a thread settles at once."""
-
-_RUNS, _LEAST = 16, 256
+_RUNS, _LEAST = 16, 1024
 """Runs to cut points into, if that leaves each so many, so that threads end at the same time."""
 
 
@@ -43,7 +44,7 @@ class Closeness:
     def __init__(self, centroids: HostArray, n: int):
         self.batch = max(1, min(_CACHED // max(centroids.shape), max(_LEAST, n // _RUNS)))
         self._across = centroids.T
-        self._halves = np.square(centroids).sum(axis=1) / 2
+        self._halves = _halves(centroids)
         self._scratch = Scratch(self.batch, len(centroids))
 
     def __call__(self, points: HostArray) -> HostArray:
@@ -55,43 +56,10 @@ class Closeness:
 
 
 def nearest(points: HostArray, centroids: HostArray, n: int) -> tuple[HostArray, HostArray]:
-    """See :meth:`gpu_coldstart.engine.base.Engine.nearest`.
-
-    A few are found by as many passes over the products, which beats faiss's heaps; many by faiss,
-    or for few points by a partition.
-    """
+    """See :meth:`gpu_coldstart.engine.base.Engine.nearest`."""
     points = np.ascontiguousarray(points, np.float32)
     centroids = np.ascontiguousarray(centroids, np.float32)
-    depth = min(n + 1, len(centroids))
-    candidates = np.empty((len(points), depth), np.int64)
-    closeness = Closeness(centroids, len(points))
-    if depth > _FEW and not few(len(points)):
-        import faiss
-
-        candidates = faiss.knn(points, centroids, depth)[1]
-    else:
-        find = _largest if depth <= _FEW else _partitioned
-
-        def work(start: int, stop: int) -> None:
-            find(closeness(points[start:stop]), candidates[start:stop])
-
-        over_rows(len(points), closeness.batch, work)
-    return _settled(points, centroids, candidates, n, longest(centroids), distances=True)
-
-
-def _largest(values: HostArray, places: HostArray) -> None:
-    """Fill ``places`` [rows, n] with where each row of ``values`` is largest, which it spends."""
-    rows = np.arange(len(values))
-    for column in range(places.shape[1]):
-        best = values.argmax(axis=1)
-        places[:, column] = best
-        values[rows, best] = -np.inf
-
-
-def _partitioned(values: HostArray, places: HostArray) -> None:
-    """As :func:`_largest`, in any order, and values are kept."""
-    n = places.shape[1]
-    places[:] = np.argpartition(values, values.shape[1] - n, axis=1)[:, -n:]
+    return _neighbours(points, centroids, n, longest(centroids), distances=True)
 
 
 def longest(items: HostArray) -> float:
@@ -105,26 +73,110 @@ def top_k(
     """See :meth:`gpu_coldstart.engine.base.Engine.top_k`; ``length`` is of the longest item."""
     queries = np.ascontiguousarray(queries, np.float32)
     items = np.ascontiguousarray(items, np.float32)
-    depth = min(k + settle.SPARE, len(items))
-    candidates = np.empty((len(queries), depth), np.int64)
-    if not few(len(queries)):
-        import faiss
-
-        def search(start: int, stop: int) -> None:
-            # This thread's; of faiss's own, some would wait for others after each run of items.
-            faiss.omp_set_num_threads(1)
-            some, by = queries[start:stop], faiss.METRIC_INNER_PRODUCT
-            candidates[start:stop] = faiss.knn(some, items, depth, metric=by)[1]
-
-        over_rows(len(queries), -(-len(queries) // number_of_threads()), search)
-    else:
-
-        def work(start: int, stop: int) -> None:
-            _partitioned(queries[start:stop] @ items.T, candidates[start:stop])
-
-        over_rows(len(queries), _BLOCK, work)
     length = longest(items) if length is None else length
-    return _settled(queries, items, candidates, k, length, distances=False)
+    return _neighbours(queries, items, k, length, distances=False)
+
+
+def _neighbours(
+    queries: HostArray, items: HostArray, n: int, length: float, *, distances: bool
+) -> tuple[HostArray, HostArray]:
+    """The best ``n`` items of each query by exact keys, and distances or products."""
+    depth = min(n + settle.SPARE, len(items))
+    if small(len(queries) * depth * queries.shape[1]):
+        return _by_partition(queries, items, n, depth, length, distances=distances)
+    from gpu_coldstart.engine.cpu.pairs import keys_of
+    from gpu_coldstart.engine.cpu.search import search
+
+    offsets = _halves(items) if distances else np.zeros(len(items), np.float32)
+    left = np.arange(len(queries))
+    attempts: list[_Attempt] = [_precise, partial(_precise, eager=True)]
+    if pays(queries.size * len(items)):
+        attempts.insert(0, _rough)
+    for attempt in attempts:
+        if len(left):
+            some = queries if len(left) == len(queries) else queries[left]
+            multiply, errors, eager = attempt(some, items, length)
+            slack = settle.slack(np, some, length, distances=distances)
+            margins = 2 * errors + (slack / 2 if distances else slack)
+            found, values, crowded = search(
+                some,
+                items,
+                multiply,
+                offsets,
+                margins.astype(np.float32),
+                n=n,
+                distances=distances,
+                eager=eager,
+            )
+            if some is queries:
+                best, keys = found, values
+            else:
+                best[left], keys[left] = found, values
+            left = left[crowded]
+
+    def pair(rows: HostArray, _: HostArray | None) -> HostArray:
+        return keys_of(queries[rows], items, None, distances=distances)
+
+    settle.among_all(np, left, len(items), (best, keys), pair, distances=distances)
+    return best, keys if distances else 0 - keys  # no negative null
+
+
+_Attempt: TypeAlias = Callable[..., tuple[Callable[[slice, slice, HostArray], None], Any, bool]]
+"""From queries, items and the longest's length to what multiplies them, by how much each query's
+products err beside sums, and whether to be eager.
+"""
+
+
+def _rough(queries: HostArray, items: HostArray, length: float) -> tuple[Rough, HostArray, bool]:
+    products = Rough(queries, items, length)
+    return products, products.errors, False
+
+
+def _precise(
+    queries: HostArray, items: HostArray, length: float, *, eager: bool = False
+) -> tuple[Callable[[slice, slice, HostArray], None], float, bool]:
+    del length
+
+    def multiply(rows: slice, some: slice, out: HostArray) -> None:
+        np.matmul(queries[rows], items[some].T, out=out)
+
+    return multiply, 0.0, eager
+
+
+def _by_partition(
+    queries: HostArray,
+    items: HostArray,
+    n: int,
+    depth: int,
+    length: float,
+    *,
+    distances: bool,
+) -> tuple[HostArray, HostArray]:
+    """The same by NumPy alone."""
+    candidates = np.empty((len(queries), depth), np.int64)
+    halves = _halves(items) if distances else np.float32(0)
+
+    def work(start: int, stop: int) -> None:
+        scores = queries[start:stop] @ items.T - halves
+        candidates[start:stop] = np.argpartition(scores, len(items) - depth, axis=1)[:, -depth:]
+
+    over_rows(len(queries), _BLOCK, work)
+
+    def pair(rows: HostArray, some: HostArray | None) -> HostArray:
+        if some is not None:
+            return _few_keys(queries[rows], items, some, distances=distances)
+        keys: HostArray = settle.pair_keys(np, queries[rows], items, None, distances=distances)
+        return keys
+
+    return settle.best_of(
+        np, queries, items, candidates, n=n, longest=length, distances=distances, pair=pair
+    )
+
+
+def _halves(items: HostArray) -> HostArray:
+    """Of each item's squared length."""
+    halves: HostArray = np.square(items).sum(axis=1) / 2
+    return halves
 
 
 def _few_keys(
@@ -138,56 +190,3 @@ def _few_keys(
     terms = np.square(ours - theirs) if distances else -(ours * theirs)
     keys: HostArray = np.cumsum(terms, axis=2)[:, :, -1]
     return keys
-
-
-def _settled(
-    queries: HostArray,
-    items: HostArray,
-    candidates: HostArray,
-    n: int,
-    length: float,
-    *,
-    distances: bool,
-) -> tuple[HostArray, HostArray]:
-    """The best ``n`` of candidates by exact values: :func:`gpu_coldstart.engine.settle.best_of`."""
-    best = np.empty((len(queries), n), np.int32)
-    values = np.empty((len(queries), n), np.float32)
-    if small(candidates.size * queries.shape[1]):
-
-        def pair(rows: HostArray, some: HostArray | None) -> HostArray:
-            if some is not None:
-                return _few_keys(queries[rows], items, some, distances=distances)
-            keys: HostArray = settle.pair_keys(np, queries[rows], items, None, distances=distances)
-            return keys
-
-        return settle.best_of(
-            np,
-            queries,
-            items,
-            candidates,
-            n=n,
-            longest=length,
-            distances=distances,
-            pair=pair,
-        )
-    from gpu_coldstart.engine.cpu.pairs import keys_of
-
-    def work(start: int, stop: int) -> None:
-        some = queries[start:stop]
-
-        def pair(rows: HostArray, chosen: HostArray | None) -> HostArray:
-            return keys_of(some[rows], items, chosen, distances=distances)
-
-        best[start:stop], values[start:stop] = settle.best_of(
-            np,
-            some,
-            items,
-            candidates[start:stop],
-            n=n,
-            longest=length,
-            distances=distances,
-            pair=pair,
-        )
-
-    over_rows(len(queries), max(1, _PAIRS // candidates.shape[1]), work)
-    return best, values

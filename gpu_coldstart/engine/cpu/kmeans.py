@@ -8,7 +8,7 @@ from gpu_coldstart.engine import settle
 from gpu_coldstart.engine.base import HostArray, Kmeans, KmeansOptions
 from gpu_coldstart.engine.cpu.geometry import Closeness
 from gpu_coldstart.engine.cpu.jit import add_scaled, compiled, squared_distance
-from gpu_coldstart.engine.cpu.threads import over_rows
+from gpu_coldstart.engine.cpu.threads import one_blas_thread, over_rows
 
 __all__ = ["kmeans"]
 
@@ -48,14 +48,15 @@ def _from_one_start(points: HostArray, options: KmeansOptions, seed: int) -> Kme
     sample = np.sort(order[: options.seeding_points * k or len(points)])
     centroids = _plus_plus(points[sample], lengths[sample], k, random)
     before = np.inf
-    for iteration in range(iterations + 1):
-        labels, squares = _assign(points, lengths, centroids)
-        labels = settle.occupy_all(np, labels, squares, k)
-        centroids = _means(points, labels, k)
-        inertia = float(squares.sum(dtype=np.float64))
-        if iteration == iterations or inertia > (1 - _CONVERGED) * before:
-            break
-        before = inertia
+    with one_blas_thread():
+        for iteration in range(iterations + 1):
+            labels, squares = _assign(points, lengths, centroids)
+            labels = settle.occupy_all(np, labels, squares, k)
+            centroids = _means(points, labels, k)
+            inertia = float(squares.sum(dtype=np.float64))
+            if iteration == iterations or inertia > (1 - _CONVERGED) * before:
+                break
+            before = inertia
     return Kmeans(centroids, labels, _inertia(points, centroids, labels))
 
 

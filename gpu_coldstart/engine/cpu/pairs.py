@@ -11,57 +11,66 @@ __all__ = ["keys_of"]
 
 
 def keys_of(
-    queries: HostArray, items: HostArray, candidates: HostArray | None, *, distances: bool
+    queries: HostArray,
+    items: HostArray,
+    candidates: HostArray | None,
+    held: HostArray | None = None,
+    *,
+    distances: bool,
 ) -> HostArray:
-    """The same bits as :func:`gpu_coldstart.engine.settle.pair_keys`, faster."""
-    chosen = np.arange(len(items))[None] if candidates is None else candidates
-    keys = np.empty((len(queries), chosen.shape[1]))
-    loop = _squared_distances if distances else _negated_products
-    loop(queries, items, chosen, keys)
+    """The same bits as :func:`gpu_coldstart.engine.settle.pair_keys`, faster.
+
+    Only of the first ``held`` [n] of int64 candidates of each query, where told; others are 0.
+    """
+    chosen = np.arange(len(items), dtype=np.int32)[None] if candidates is None else candidates
+    keys = np.zeros((len(queries), chosen.shape[1]))
+    if held is None:
+        held = np.full(len(queries), chosen.shape[1], np.int64)
+    _sums(queries, items, (chosen, held), keys, distances)
     return keys
 
 
 @compiled_strictly
-def _negated_products(
-    queries: HostArray, items: HostArray, candidates: HostArray, keys: HostArray
+def _sums(
+    queries: HostArray,
+    items: HostArray,
+    candidates: tuple[HostArray, HostArray],
+    keys: HostArray,
+    distances: bool,  # noqa: FBT001 - compiled functions take no keywords
 ) -> None:
-    """Four pairs abreast, each summed dimension by dimension; rows may share candidates."""
-    width, d = candidates.shape[1], queries.shape[1]
-    whole = width - width % 4
-    for row in range(len(queries)):
-        query, chosen = queries[row], candidates[row % len(candidates)]
-        for c in range(0, whole, 4):
-            i0, i1, i2, i3 = (
-                items[chosen[c]],
-                items[chosen[c + 1]],
-                items[chosen[c + 2]],
-                items[chosen[c + 3]],
-            )
-            s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-            for j in range(d):
-                q = np.float64(query[j])
-                s0 -= q * np.float64(i0[j])
-                s1 -= q * np.float64(i1[j])
-                s2 -= q * np.float64(i2[j])
-                s3 -= q * np.float64(i3[j])
-            keys[row, c], keys[row, c + 1], keys[row, c + 2], keys[row, c + 3] = s0, s1, s2, s3
-        for c in range(whole, width):
-            item, total = items[chosen[c]], 0.0
-            for j in range(d):
-                total -= np.float64(query[j]) * np.float64(item[j])
-            keys[row, c] = total
+    """Eight pairs abreast: first the terms of each, then their sums dimension by dimension.
 
-
-@compiled_strictly
-def _squared_distances(
-    queries: HostArray, items: HostArray, candidates: HostArray, keys: HostArray
-) -> None:
-    """The same, one pair at a time."""
+    Rows may share candidates.
+    """
+    every, held = candidates
+    d = queries.shape[1]
+    query, terms = np.empty(d), np.zeros((8, d))
+    t0, t1, t2, t3 = terms[0], terms[1], terms[2], terms[3]
+    t4, t5, t6, t7 = terms[4], terms[5], terms[6], terms[7]
     for row in range(len(queries)):
-        query, chosen = queries[row], candidates[row % len(candidates)]
-        for c in range(candidates.shape[1]):
-            item, total = items[chosen[c]], 0.0
-            for j in range(queries.shape[1]):
-                apart = np.float64(query[j]) - np.float64(item[j])
-                total += apart * apart
-            keys[row, c] = total
+        query[:] = queries[row]
+        chosen = every[row % len(every)]
+        for first in range(0, held[row], 8):
+            some = min(8, held[row] - first)
+            for lane in range(some):
+                item, line = items[chosen[first + lane]], terms[lane]
+                if distances:
+                    for j in range(len(query)):
+                        apart = query[j] - np.float64(item[j])
+                        line[j] = apart * apart
+                else:
+                    for j in range(len(query)):
+                        line[j] = -(query[j] * np.float64(item[j]))
+            s0, s1, s2, s3, s4, s5, s6, s7 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+            for j in range(d):
+                s0 += t0[j]
+                s1 += t1[j]
+                s2 += t2[j]
+                s3 += t3[j]
+                s4 += t4[j]
+                s5 += t5[j]
+                s6 += t6[j]
+                s7 += t7[j]
+            sums = (s0, s1, s2, s3, s4, s5, s6, s7)
+            for lane in range(some):
+                keys[row, first + lane] = sums[lane]

@@ -8,6 +8,7 @@ import numpy as np
 
 from gpu_coldstart.engine import settle
 from gpu_coldstart.engine.base import Csr, HostArray, RankMetrics
+from gpu_coldstart.engine.cpu.small import small
 from gpu_coldstart.engine.cpu.sparse import to_scipy
 
 __all__ = ["drop_seen", "rank_metrics", "row_top", "soft_allocate"]
@@ -30,11 +31,17 @@ def row_top(matrix: Csr, depth: int) -> tuple[HostArray, HostArray]:
 
     Each entry becomes one 64-bit key, (row, value descending, column), so that a plain sort of
     integers ranks all rows of a batch at once. Bits of positive float32 values order like the
-    values themselves.
+    values themselves. A row's columns may be in any order.
     """
     n_rows, n_columns = matrix.shape
     if depth > n_columns:
         raise ValueError(f"depth {depth} exceeds the {n_columns} columns")
+    if depth and not small(matrix.nnz):
+        from gpu_coldstart.engine.cpu.tally import best_entries
+
+        columns, values = best_entries(matrix, depth)
+        _fill_up(columns, (values > 0).sum(axis=1))
+        return columns, values
     columns = np.empty((n_rows, depth), np.int32)
     values = np.empty((n_rows, depth), np.float32)
     column_bits = max(1, int(n_columns - 1).bit_length())
@@ -85,23 +92,31 @@ def _batch_top(
     bits = np.uint64(0xFFFFFFFF) - ((taken >> np.uint64(column_bits)) & np.uint64(0xFFFFFFFF))
     values[present] = bits.astype(np.uint32).view(np.float32)
 
-    short = np.flatnonzero(held < depth)
-    if len(short):
-        free = np.ones((len(short), depth), bool)
-        rows_held, places = np.nonzero(present[short] & (columns[short] < depth))
-        free[rows_held, columns[short][rows_held, places]] = False
-        wanted = (np.cumsum(free, axis=1) <= (depth - held[short])[:, None]) & free
-        filled = columns[short]
-        filled[~present[short]] = np.nonzero(wanted)[1]
-        columns[short] = filled
+    _fill_up(columns, held)
     return columns, values
+
+
+def _fill_up(columns: HostArray, held: HostArray) -> None:
+    """Complete rows with the smallest columns that they do not hold among their first ``held``."""
+    depth = columns.shape[1]
+    short = np.flatnonzero(held < depth)
+    if len(short) == 0:
+        return
+    present = np.arange(depth) < held[short, None]
+    filled = columns[short]
+    free = np.ones((len(short), depth), bool)
+    rows, places = np.nonzero(present & (filled < depth))
+    free[rows, filled[rows, places]] = False
+    wanted = (np.cumsum(free, axis=1) <= (depth - held[short])[:, None]) & free
+    filled[~present] = np.nonzero(wanted)[1]
+    columns[short] = filled
 
 
 def _promising(data: HostArray, indices: HostArray, offsets: HostArray, depth: int) -> HostArray:
     """Which entries [entries] of rows may be among the best ``depth``: of long rows, few are.
 
     Those of a long row's ``depth`` largest values, ties at the end by smaller column, are left; of
-    other rows all positive ones. A row's columns may be in any order.
+    other rows all positive ones.
     """
     promising: HostArray = data > 0
     for row in np.flatnonzero(np.diff(offsets) > _LONG * depth):
