@@ -40,8 +40,9 @@ def drawn(kind: str) -> tuple[HostArray, HostArray]:
 def test_every_way_finds_what_sorting_all_does(
     monkeypatch: pytest.MonkeyPatch, kind: str, way: str, n: int
 ) -> None:
-    monkeypatch.setattr(geometry, "pays", lambda _: WAYS[way])
+    monkeypatch.setattr(geometry, "pays", lambda *_: WAYS[way])
     monkeypatch.setattr(geometry, "small", lambda _: False)
+    monkeypatch.setattr(geometry, "_TRIED", 30)
     monkeypatch.setattr(search_module, "_QUERIES", 50)
     monkeypatch.setattr(search_module, "_SCORES", 5000)
     queries, items = drawn(kind)
@@ -59,11 +60,11 @@ def test_every_way_finds_what_sorting_all_does(
 def test_rough_products_err_by_no_more_than_they_say(kind: str) -> None:
     queries, items = drawn(kind)
     longest = geometry.longest(items)
-    products = rough.Rough(queries, items, longest)
+    multiply, errors = rough.Rough(items, longest).times(queries)
     out = np.empty((90, 1500), np.float32)
-    products(slice(None), slice(None), out)
+    multiply(slice(None), slice(None), out)
     apart = np.abs(out - queries.astype(np.float64) @ items.T)
-    allowed = products.errors + settle.slack(np, queries, longest, distances=False)
+    allowed = errors + settle.slack(np, queries, longest, distances=False)
     assert (apart <= allowed[:, None]).all()
     if kind == "normal":
         assert (apart / allowed[:, None]).max() > 0.2, "it says too much"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ __all__ = ["Closeness", "longest", "nearest", "top_k"]
 
 _BLOCK = 64
 """Queries whose scores of all items a thread holds at once, by NumPy alone."""
+
+_TRIED = 256
+"""Queries by which it is seen whether half precision leaves few open."""
 
 _CACHED = 1 << 20
 """Numbers that a core works on at once, so that they stay in the cache."""
@@ -88,31 +91,38 @@ def _neighbours(
     from gpu_coldstart.engine.cpu.search import search
 
     offsets = _halves(items) if distances else np.zeros(len(items), np.float32)
+    best = np.empty((len(queries), n), np.int32)
+    keys = np.empty((len(queries), n), np.float32)
+
+    def look(rows: HostArray, times: Callable[..., Any], *, eager: bool = False) -> HostArray:
+        """Find those of some queries; returns which are left open."""
+        some = queries if len(rows) == len(queries) else queries[rows]
+        multiply, errors = times(some)
+        slack = settle.slack(np, some, length, distances=distances)
+        margins = 2 * errors + (slack / 2 if distances else slack)
+        best[rows], keys[rows], crowded = search(
+            some,
+            items,
+            multiply,
+            offsets,
+            margins.astype(np.float32),
+            n=n,
+            distances=distances,
+            eager=eager,
+        )
+        return rows[crowded]
+
     left = np.arange(len(queries))
-    attempts: list[_Attempt] = [_precise, partial(_precise, eager=True)]
-    if pays(queries.size * len(items)):
-        attempts.insert(0, _rough)
-    for attempt in attempts:
-        if len(left):
-            some = queries if len(left) == len(queries) else queries[left]
-            multiply, errors, eager = attempt(some, items, length)
-            slack = settle.slack(np, some, length, distances=distances)
-            margins = 2 * errors + (slack / 2 if distances else slack)
-            found, values, crowded = search(
-                some,
-                items,
-                multiply,
-                offsets,
-                margins.astype(np.float32),
-                n=n,
-                distances=distances,
-                eager=eager,
-            )
-            if some is queries:
-                best, keys = found, values
-            else:
-                best[left], keys[left] = found, values
-            left = left[crowded]
+    if pays(len(queries), len(items)):
+        times = Rough(items, length).times
+        # Where the best are too close to each other it is so for all. A few are not cut in two.
+        first = _TRIED if len(queries) > 4 * _TRIED else len(queries)
+        tried, rest = look(left[:first], times), left[first:]
+        if len(rest) and 4 * len(tried) < first:
+            rest = look(rest, times)
+        left = np.concatenate([tried, rest])
+    for eager in (False, True):
+        left = look(left, partial(_precisely, items), eager=eager) if len(left) else left
 
     def pair(rows: HostArray, _: HostArray | None) -> HostArray:
         return keys_of(queries[rows], items, None, distances=distances)
@@ -121,26 +131,15 @@ def _neighbours(
     return best, keys if distances else 0 - keys  # no negative null
 
 
-_Attempt: TypeAlias = Callable[..., tuple[Callable[[slice, slice, HostArray], None], Any, bool]]
-"""From queries, items and the longest's length to what multiplies them, by how much each query's
-products err beside sums, and whether to be eager.
-"""
-
-
-def _rough(queries: HostArray, items: HostArray, length: float) -> tuple[Rough, HostArray, bool]:
-    products = Rough(queries, items, length)
-    return products, products.errors, False
-
-
-def _precise(
-    queries: HostArray, items: HostArray, length: float, *, eager: bool = False
-) -> tuple[Callable[[slice, slice, HostArray], None], float, bool]:
-    del length
+def _precisely(
+    items: HostArray, queries: HostArray
+) -> tuple[Callable[[slice, slice, HostArray], None], float]:
+    """What multiplies queries with items, and by how much products err beside rounded sums."""
 
     def multiply(rows: slice, some: slice, out: HostArray) -> None:
         np.matmul(queries[rows], items[some].T, out=out)
 
-    return multiply, 0.0, eager
+    return multiply, 0.0
 
 
 def _by_partition(

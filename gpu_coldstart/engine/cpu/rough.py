@@ -5,6 +5,7 @@ instructions for them.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from gpu_coldstart.engine.cpu.threads import Arena
 
 __all__ = ["Rough", "pays"]
 
-_OPERATIONS = 1 << 28
-"""Multiplications from which on the time of conversion is made up for, as measured."""
+_PRODUCTS_EACH = 512
+"""Products of each vector that make up for the time it takes to be rounded, as measured."""
 
 _ROWS = 1024
 """Vectors that are rounded at once."""
@@ -26,9 +27,10 @@ _ROUNDING = 2.0**-9
 """Relative error of a number in bfloat16, which has 8 digits."""
 
 
-def pays(operations: int) -> bool:
-    """Whether so many multiplications are better done in half precision first."""
-    return operations >= _OPERATIONS and "torch" in sys.modules and _has_instructions()
+def pays(queries: int, items: int) -> bool:
+    """Whether so many vectors are better multiplied in half precision first."""
+    enough = queries * items >= _PRODUCTS_EACH * (queries + items)
+    return enough and "torch" in sys.modules and _has_instructions()
 
 
 @cache
@@ -40,44 +42,52 @@ def _has_instructions() -> bool:
 
 
 class Rough:
-    """Inner products of queries [q, d] with items [m, d], both of float32, by PyTorch.
+    """Inner products with items [m, d] of float32, by PyTorch.
 
-    Attributes
+    Parameters
     ----------
-    errors : array [q] of float64
-        By how much a query's products may be off, but for the rounding of sums in float32.
+    items : array [m, d] of float32
+    longest : float
+        Length of the longest.
     """
 
-    def __init__(self, queries: HostArray, items: HostArray, longest: float):
+    def __init__(self, items: HostArray, longest: float):
+        self._items, _, lost = _rounded(items)
+        self._farthest, self._longest = float(lost.max()), longest
+
+    def times(self, queries: HostArray) -> tuple[Callable[[slice, slice, HostArray], None], Any]:
+        """What multiplies queries [q, d] of float32, and by how much each one's products may err.
+
+        The rounding of sums in float32 comes on top of these errors [q] of float64.
+        """
         import torch
 
-        self._torch: Any = torch
-        (self._queries, lengths, lost), (self._items, _, of_items) = map(
-            self._rounded, (queries, items)
-        )
-        farthest = float(of_items.max())
+        rounded, lengths, lost = _rounded(queries)
         # The product itself is rounded, too; a little more than itself may have become of it.
-        found = 1.01 * _ROUNDING * lengths * longest
-        self.errors: HostArray = lost * longest + (lengths + lost) * farthest + found
+        found = 1.01 * _ROUNDING * lengths * self._longest
+        errors = lost * self._longest + (lengths + lost) * self._farthest + found
 
-    def _rounded(self, vectors: HostArray) -> tuple[Any, HostArray, HostArray]:
-        """Vectors in bfloat16, their lengths, and those of what rounding took from them."""
-        length_of = self._torch.linalg.vector_norm
-        rounded = self._torch.empty(vectors.shape, dtype=self._torch.bfloat16)
-        lengths, lost = np.empty(len(vectors)), np.empty(len(vectors))
-        for start in range(0, len(vectors), _ROWS):
-            rows = slice(start, start + _ROWS)
-            exact = self._torch.from_numpy(vectors[rows])
-            rounded[rows] = exact
-            lengths[rows] = length_of(exact, dim=1)
-            lost[rows] = length_of(rounded[rows].float().sub_(exact), dim=1)
-        return rounded, lengths, lost
+        def multiply(rows: slice, some: slice, out: HostArray) -> None:
+            with Arena.taken() as arena:
+                raw = torch.from_numpy(arena.array("rough", out.shape, np.int16))
+                products = raw.view(torch.bfloat16)
+                torch.mm(rounded[rows], self._items[some].T, out=products)
+                torch.from_numpy(out).copy_(products)
 
-    def __call__(self, rows: slice, some: slice, out: HostArray) -> None:
-        """Fill ``out`` with the products of some queries and items."""
-        queries, items = self._queries[rows], self._items[some]
-        with Arena.taken() as arena:
-            raw = self._torch.from_numpy(arena.array("rough", out.shape, np.int16))
-            products = raw.view(self._torch.bfloat16)
-            self._torch.mm(queries, items.T, out=products)
-            self._torch.from_numpy(out).copy_(products)
+        return multiply, errors
+
+
+def _rounded(vectors: HostArray) -> tuple[Any, HostArray, HostArray]:
+    """Vectors in bfloat16, their lengths, and those of what rounding took from them."""
+    import torch
+
+    length_of = torch.linalg.vector_norm
+    rounded = torch.empty(vectors.shape, dtype=torch.bfloat16)
+    lengths, lost = np.empty(len(vectors)), np.empty(len(vectors))
+    for start in range(0, len(vectors), _ROWS):
+        rows = slice(start, start + _ROWS)
+        exact = torch.from_numpy(vectors[rows])
+        rounded[rows] = exact
+        lengths[rows] = length_of(exact, dim=1)
+        lost[rows] = length_of(rounded[rows].float().sub_(exact), dim=1)
+    return rounded, lengths, lost
