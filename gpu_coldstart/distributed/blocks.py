@@ -5,9 +5,11 @@ Everything goes between Spark and Python as Arrow: a block's arrays are columns 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ __all__ = [
     "packed",
     "rows_of",
     "sent",
+    "settled",
     "spread_out",
     "sums",
 ]
@@ -83,6 +86,15 @@ def spread_out(spark: SparkSession, matrix: Csr) -> DataFrame:
     return spark.createDataFrame(pa.concat_tables(parts))
 
 
+@cache
+def settled() -> None:
+    """Keep Python's collector, which Spark's workers call after every task, from what is imported.
+
+    That would take it longer than many a task.
+    """
+    gc.freeze()
+
+
 def packed(block: Block) -> pa.Table:
     """A block as a row of :data:`BLOCK`."""
     dense = np.zeros((0, 0), np.float32) if block.dense is None else block.dense
@@ -105,6 +117,7 @@ def packed(block: Block) -> pa.Table:
 
 def _unpacked(batch: pa.RecordBatch) -> Iterator[Block]:
     """The blocks of a batch of rows of :data:`BLOCK`."""
+    settled()
     for i in range(batch.num_rows):
         # Copies: loops would be compiled once more for arrays that cannot be written to.
         rows, indptr, indices, data, dense = (
@@ -207,6 +220,7 @@ def sums(
 
 def _added(parts: pa.Table, at_once: int, columns: int) -> pa.Table:
     """Parts of one chunk, added up."""
+    settled()
     total: Any = 0.0
     for part in parts.sort_by("first")["part"]:
         total = total + np.frombuffer(part.as_buffer(), np.float32).astype(np.float64)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql.functions import expr
 
-from gpu_coldstart.distributed.blocks import BLOCK, Block, packed
+from gpu_coldstart.distributed.blocks import BLOCK, Block, packed, settled
 from gpu_coldstart.engine.base import Csr, HostArray
 from gpu_coldstart.engine.spread import CpuEngine
 
@@ -56,6 +56,7 @@ def by_users(events: DataFrame, shape: tuple[int, int], make: Make) -> DataFrame
     size = _USERS
 
     def made(some: pa.Table) -> pa.Table:
+        settled()
         user, number, liked, count = (
             np.asarray(some[name]) for name in ("user", "number", "liked", "count")
         )
