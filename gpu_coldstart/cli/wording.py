@@ -49,7 +49,7 @@ def sentence(error: Exception) -> str:
 
 
 _EXTRAS = {
-    "cpu": ("faiss", "jinja2", "matplotlib", "numba", "onnx", "torch"),
+    "cpu": ("jinja2", "matplotlib", "numba", "onnx", "torch"),
     "serve": ("fastapi", "onnxruntime", "prometheus_client", "redis", "starlette", "uvicorn"),
     "tune": ("optuna",),
     "audio": ("librosa", "pytorch_metric_learning", "sklearn", "soundfile"),

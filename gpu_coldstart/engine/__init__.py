@@ -58,7 +58,7 @@ def choose(
     DeviceError
         For a number that is no GPU's, or any on the CPU engine.
     UserError
-        For an unknown name, or where faiss is missing.
+        For an unknown name.
 
     Examples
     --------
@@ -69,13 +69,6 @@ def choose(
         *others, last = names()
         known = f"{', '.join(others)} or {last}"
         raise UserError(f"engine '{name}' is not known: use {known}")
-    try:
-        importlib.import_module("faiss")
-    except ImportError as error:
-        raise UserError(
-            f"faiss is missing ({error}): install gpu-coldstart with one of its extras, "
-            "pip install 'gpu-coldstart[cpu]', or [cuda13], [cuda12] or [cuda-pascal] for a GPU"
-        ) from error
     if name != "auto":
         return _make(name, memory_budget, device)
     try:

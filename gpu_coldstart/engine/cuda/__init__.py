@@ -34,7 +34,7 @@ def _why_not(device: int | None) -> str | None:
         )
     needed, extra = ["cupy"], "cuda-pascal"
     if capability >= _OLDEST_FOR_RAPIDS:
-        needed += ["cudf", "cuml", "rmm"]
+        needed += ["cudf", "cuml", "rmm", "faiss"]
         extra = "cuda13" if str(torch.version.cuda).startswith("13") else "cuda12"
     if extra == "cuda13" and capability < _OLDEST_FOR_CUDA13:
         return (
