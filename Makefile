@@ -23,11 +23,11 @@ test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 ## Which lines the tests reach; it takes a third longer than the tests alone
 coverage: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto --dist loadgroup --cov=gpu_coldstart --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --cov=gpu_coldstart --cov-report=term:skip-covered $(ARGS)
 
 ## The benchmarks, ours and the rivals'; options go into ARGS: make bench ARGS="top-50 --scale 0.1"
 BENCH_STAMP := $(shell date -u +%Y%m%dT%H%M%S)
@@ -48,8 +48,10 @@ TRIALS ?= 1000
 fuzz: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --seed $(SEED) --trials $(TRIALS) $(ARGS)
 
-## A cluster of two Spark executors, of which one is killed in the middle; it needs Java
+## On Spark: results are those of one machine, and so they are where one of two executors is killed
+## in the middle; it needs Java
 spark-test: $(VENV)/.dev
+	$(BIN)/python -m pytest -m spark tests/distributed
 	$(BIN)/python -m pytest -m cluster tests/distributed
 
 ## The site of the documentation, in docs/_build/html, its tutorials run; a warning is an error

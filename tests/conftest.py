@@ -117,18 +117,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests that need a GPU or a cluster unless ``-m`` speaks of them.
-
-    With ``--dist loadgroup``, a process tests whole files, and one of them all that needs Spark,
-    which takes long to start.
-    """
+    """Leave out tests that need a GPU or Spark unless ``-m`` speaks of them."""
     asked = config.option.markexpr or ""
-    apart = [marker for marker in ("gpu", "cluster") if marker not in asked]
+    apart = [marker for marker in ("gpu", "spark", "cluster") if marker not in asked]
     kept = [item for item in items if not any(map(item.get_closest_marker, apart))]
     if len(kept) < len(items):
         config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
         items[:] = kept
-    for item in items:
-        folder = item.path.parent.name
-        group = folder if folder == "distributed" else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))

@@ -105,6 +105,7 @@ WORLDS: dict[str, tuple[Callable[[], Tables], Config]] = {
 }
 
 
+@pytest.mark.spark
 @pytest.mark.parametrize("name", WORLDS)
 def test_logs_and_truth_are_those_of_one_machine(
     spark: SparkSession, cpu: Engine, name: str, tmp_path: Path
@@ -197,6 +198,7 @@ REFUSED: dict[str, Callable[[], Tables]] = {
 }
 
 
+@pytest.mark.spark
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_used_is_refused_in_the_same_words(
     spark: SparkSession, cpu: Engine, name: str
@@ -207,6 +209,7 @@ def test_what_cannot_be_used_is_refused_in_the_same_words(
     assert found == words(cpu, dataset, Config())
 
 
+@pytest.mark.spark
 def test_ids_of_other_logs(spark: SparkSession, cpu: Engine) -> None:
     del spark
     dataset = SparkDataset.of(Dataset.from_frames(**strangers()), None)
@@ -215,6 +218,7 @@ def test_ids_of_other_logs(spark: SparkSession, cpu: Engine) -> None:
     assert "777 in interactions, column 'user_id'" in found
 
 
+@pytest.mark.spark
 def test_rows_that_break_a_rule_are_counted(spark: SparkSession, cpu: Engine) -> None:
     del spark
     tables = changed(small().source(), "count", pa.array([1, 0, 0, 1, -5, 1, 1]))
@@ -226,6 +230,7 @@ def test_rows_that_break_a_rule_are_counted(spark: SparkSession, cpu: Engine) ->
     )
 
 
+@pytest.mark.spark
 def test_tables_of_spark(spark: SparkSession, cpu: Engine) -> None:
     """Frames of any Spark source, numbers in whatever type."""
     tables = some_world(2).source()
@@ -244,6 +249,7 @@ def test_tables_of_spark(spark: SparkSession, cpu: Engine) -> None:
     assert encode(cpu, dataset.index(cpu, config, silent)[0]) == encode(cpu, logs)
 
 
+@pytest.mark.spark
 def test_what_spark_cannot_count(spark: SparkSession, cpu: Engine, tmp_path: Path) -> None:
     del spark
     tables: dict[str, Any] = small().source()

@@ -43,6 +43,7 @@ def frame(spark: SparkSession, table: pa.Table) -> DataFrame:
     return spark.createDataFrame(table)
 
 
+@pytest.mark.spark
 def test_lists_are_those_of_one_machine(
     spark: SparkSession, tables: Tables, model: ColdStart, tmp_path: Path
 ) -> None:
@@ -60,6 +61,7 @@ def test_lists_are_those_of_one_machine(
     assert alone.toArrow().sort_by(ORDER).to_pydict() == same.to_pydict()
 
 
+@pytest.mark.spark
 def test_users_that_break_the_contract(
     spark: SparkSession, tables: Tables, model: ColdStart, tmp_path: Path
 ) -> None:
@@ -79,6 +81,7 @@ def test_users_that_break_the_contract(
             recommend(tmp_path / "bundle", asked)
 
 
+@pytest.mark.spark
 def test_the_command_counts_and_learns_on_spark(spark: SparkSession, tmp_path: Path) -> None:
     del spark  # is active, and so used
     options = [*synthetic(), "--strategies", "popularity,semi", "--space", "tt-svd"]

@@ -98,6 +98,7 @@ def sampled(cpu: Engine, tables: Tables) -> tuple[SparkDataset, Logs, Logs]:
     return SparkDataset.of(dataset, None), few, of_all(cpu, some, few)
 
 
+@pytest.mark.spark
 def test_tt_svd_of_users_who_are_left_out(
     spark: SparkSession, cpu: Engine, sampled: tuple[SparkDataset, Logs, Logs]
 ) -> None:
@@ -115,6 +116,7 @@ def test_tt_svd_of_users_who_are_left_out(
     assert_array_equal(found.users, unit_rows(cpu.pool(ones, wanted.tracks)))
 
 
+@pytest.mark.spark
 def test_ut_als_of_users_who_are_left_out(
     spark: SparkSession,
     cpu: Engine,
@@ -132,6 +134,7 @@ def test_ut_als_of_users_who_are_left_out(
     assert_allclose(found.users, wanted.users[mine], atol=1e-3)
 
 
+@pytest.mark.spark
 def test_nothing_to_factorise(spark: SparkSession, cpu: Engine, tables: Tables) -> None:
     del spark
     config = configured(tt_svd__min_count=1000)
