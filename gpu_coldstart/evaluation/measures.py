@@ -15,10 +15,10 @@ from scipy import sparse
 from gpu_coldstart.batches import batches
 from gpu_coldstart.engine.base import HostArray
 
-__all__ = ["AT_ONCE", "MEASURES", "TEXTBOOK", "among", "hits_of", "marked", "user_measures"]
+__all__ = ["MEASURES", "TEXTBOOK", "among", "hits_of", "marked", "user_measures"]
 
-AT_ONCE = 256
-"""Users whose tracks are marked at a time, few enough for a cache."""
+_MARKS = 1 << 21
+"""Cells of a matrix that are marked at a time, few enough for a cache."""
 
 MEASURES = ("precision", "recall", "ndcg")
 """The paper's: precision of ``min(K, |truth|)``, recall of ``|truth|``, and binary NDCG."""
@@ -82,8 +82,9 @@ def hits_of(lists: HostArray, truth: sparse.csr_array) -> HostArray:
     truth : csr_array [users, tracks]
     """
     hits = np.empty(lists.shape, bool)
-    marks = np.zeros((AT_ONCE, truth.shape[1]), bool)
-    for some in batches(len(lists), AT_ONCE):
+    at_once = max(1, _MARKS // truth.shape[1])
+    marks = np.zeros((at_once, truth.shape[1]), bool)
+    for some in batches(len(lists), at_once):
         with marked(marks, truth[some]):
             hits[some] = np.take_along_axis(marks[: len(lists[some])], lists[some], axis=1)
     return hits

@@ -34,12 +34,15 @@ from gpu_coldstart.config.parameters import CarouselsConfig
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.evaluation.comparisons import holm, wilcoxon_p
-from gpu_coldstart.evaluation.measures import AT_ONCE, marked
+from gpu_coldstart.evaluation.measures import marked
 from gpu_coldstart.evaluation.protocol import interval, resampled_means
 
 __all__ = ["MEASURES", "Followup", "cohorts", "replay", "successes", "welch_p"]
 
 MEASURES = ("display-to-stream", "display-to-favorite")
+
+_AT_ONCE = 256
+"""Users whose tracks are matched with their carousels at a time, few enough for a cache."""
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _ROUNDS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
@@ -126,8 +129,8 @@ def successes(
         Distinct tracks of a playlist that stand for it, 1 or more.
     """
     counts, each = np.empty(shown.shape[:-1], np.int64), int(np.prod(shown.shape[1:]))
-    done, by_name = (np.zeros((AT_ONCE, of.shape[1]), bool) for of in (tracks, themselves))
-    for some in batches(len(shown), AT_ONCE):
+    done, by_name = (np.zeros((_AT_ONCE, of.shape[1]), bool) for of in (tracks, themselves))
+    for some in batches(len(shown), _AT_ONCE):
         lists = shown[some].ravel()
         users = np.repeat(np.arange(some.stop - some.start), each)
         offered = playlists[lists]
