@@ -8,7 +8,7 @@ CUDA_VENV := .venv-cuda
 CUDA_EXTRA ?= cuda13
 CUDA_CALLS := $(CUDA_VENV)/calls.json
 
-.PHONY: run demo test coverage check fuzz spark-test bench bench-test docs wheel-test check-cuda-api lint-docker format clean
+.PHONY: run demo test coverage check fuzz spark-test cluster-test bench bench-test docs wheel-test check-cuda-api lint-docker format clean
 
 ## The main job: the whole flow; options go into ARGS, e.g. make run ARGS="--dataset tafeng"
 run: $(VENV)/.run
@@ -48,10 +48,12 @@ TRIALS ?= 1000
 fuzz: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --seed $(SEED) --trials $(TRIALS) $(ARGS)
 
-## On Spark: results are those of one machine, and so they are where one of two executors is killed
-## in the middle; it needs Java
+## On Spark results are those of one machine; it needs Java
 spark-test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m spark tests/distributed
+
+## And so they are where one of two executors is killed in the middle, which takes minutes
+cluster-test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m cluster tests/distributed
 
 ## The site of the documentation, in docs/_build/html, its tutorials run; a warning is an error
