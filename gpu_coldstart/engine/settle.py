@@ -177,7 +177,8 @@ def slack(xp: Any, queries: Array, longest: float, *, distances: bool) -> Array:
     Any order of summation errs by at most d units in the last place of the lengths' product;
     a distance, as |c|^2 - 2 q.c too, by at most d + 1 of their sum's square.
     """
-    lengths = xp.sqrt(xp.einsum("ij,ij->i", queries, queries)).astype(xp.float64)
+    # Squares of small numbers would be lost in float32, and the error with them.
+    lengths = xp.sqrt(xp.einsum("ij,ij->i", queries, queries, dtype=xp.float64))
     scale = (lengths + longest) ** 2 if distances else lengths * longest
     return 2 * (queries.shape[1] + 16) * _ROUNDING * scale
 

@@ -6,19 +6,13 @@ The paper's precision is not the textbook's: it divides the hits among the first
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 from scipy import sparse
 
-from gpu_coldstart.batches import batches
-from gpu_coldstart.engine.base import HostArray
+from gpu_coldstart.engine.base import Csr, HostArray
+from gpu_coldstart.engine.cpu.ranking import stored
 
-__all__ = ["MEASURES", "TEXTBOOK", "among", "hits_of", "marked", "user_measures"]
-
-_MARKS = 1 << 21
-"""Cells of a matrix that are marked at a time, few enough for a cache."""
+__all__ = ["MEASURES", "TEXTBOOK", "among", "hits_of", "user_measures"]
 
 MEASURES = ("precision", "recall", "ndcg")
 """The paper's: precision of ``min(K, |truth|)``, recall of ``|truth|``, and binary NDCG."""
@@ -81,28 +75,7 @@ def hits_of(lists: HostArray, truth: sparse.csr_array) -> HostArray:
         Columns of ``truth``.
     truth : csr_array [users, tracks]
     """
-    hits = np.empty(lists.shape, bool)
-    at_once = max(1, _MARKS // truth.shape[1])
-    marks = np.zeros((at_once, truth.shape[1]), bool)
-    for some in batches(len(lists), at_once):
-        with marked(marks, truth[some]):
-            hits[some] = np.take_along_axis(marks[: len(lists[some])], lists[some], axis=1)
-    return hits
-
-
-@contextmanager
-def marked(marks: HostArray, matrix: sparse.csr_array) -> Iterator[None]:
-    """Set the ``marks`` of a matrix's entries; afterwards there are none, as before.
-
-    Parameters
-    ----------
-    marks : HostArray [rows or more, columns] of bool
-    matrix : csr_array [rows, columns]
-    """
-    entries = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices
-    marks[entries] = True
-    yield
-    marks[entries] = False
+    return stored(Csr(truth.indptr, truth.indices, truth.data, truth.shape), lists)
 
 
 def among(keys: HostArray, wanted: HostArray) -> HostArray:

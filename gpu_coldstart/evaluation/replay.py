@@ -21,7 +21,8 @@ A replay is not an online test. It assumes that
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -34,7 +35,6 @@ from gpu_coldstart.config.parameters import CarouselsConfig
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.evaluation.comparisons import holm, wilcoxon_p
-from gpu_coldstart.evaluation.measures import marked
 from gpu_coldstart.evaluation.protocol import interval, resampled_means
 
 __all__ = ["MEASURES", "Followup", "cohorts", "replay", "successes", "welch_p"]
@@ -135,12 +135,21 @@ def successes(
         users = np.repeat(np.arange(some.stop - some.start), each)
         offered = playlists[lists]
         places = np.repeat(users * done.shape[1], np.diff(offered.indptr)) + offered.indices
-        with marked(done, tracks[some]), marked(by_name, themselves[some]):
+        with _marked(done, tracks[some]), _marked(by_name, themselves[some]):
             hits = np.append(0, done.ravel().take(places).cumsum())
             common = np.diff(hits[offered.indptr])
             success = (common >= least) | by_name[users, lists]
         counts[some] = success.reshape(shown[some].shape).sum(axis=-1)
     return counts
+
+
+@contextmanager
+def _marked(marks: HostArray, matrix: sparse.csr_array) -> Iterator[None]:
+    """Set the ``marks`` of a matrix's entries; afterwards there are none, as before."""
+    entries = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr)), matrix.indices
+    marks[entries] = True
+    yield
+    marks[entries] = False
 
 
 def replay(

@@ -67,7 +67,7 @@ def nearest(points: HostArray, centroids: HostArray, n: int) -> tuple[HostArray,
 
 def longest(items: HostArray) -> float:
     """See :meth:`gpu_coldstart.engine.base.Engine.longest`; without a copy of the items."""
-    return float(np.sqrt(np.einsum("ij,ij->i", items, items).max()))
+    return float(np.sqrt(np.einsum("ij,ij->i", items, items, dtype=np.float64).max()))
 
 
 def top_k(

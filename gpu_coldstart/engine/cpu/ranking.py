@@ -12,7 +12,7 @@ from gpu_coldstart.engine.base import Csr, HostArray, RankMetrics
 from gpu_coldstart.engine.cpu.small import small
 from gpu_coldstart.engine.cpu.sparse import to_scipy
 
-__all__ = ["drop_seen", "rank_metrics", "row_top", "soft_allocate"]
+__all__ = ["drop_seen", "rank_metrics", "row_top", "soft_allocate", "stored"]
 
 _LONG = 4
 """A row of more than so many times the entries asked for is thinned before it is sorted."""
@@ -271,7 +271,7 @@ def _values_at(matrix: Csr, keys: HostArray, columns: HostArray, rows: HostArray
     return np.where(keys[places] == wanted, matrix.data[places], np.float32(0))
 
 
-def _stored(matrix: Csr, columns: HostArray) -> HostArray:
+def stored(matrix: Csr, columns: HostArray) -> HostArray:
     """Which of each row's ``columns`` [rows, m] hold an entry.
 
     Places are counted through all rows of a batch, which NumPy looks up faster than pairs.
@@ -301,13 +301,13 @@ def drop_seen(
     tracks: HostArray, scores: HostArray, seen: Csr, k: int
 ) -> tuple[HostArray, HostArray]:
     """See :meth:`gpu_coldstart.engine.base.Engine.drop_seen`."""
-    kept = np.argsort(_stored(seen, tracks), axis=1, kind="stable")[:, :k]
+    kept = np.argsort(stored(seen, tracks), axis=1, kind="stable")[:, :k]
     return np.take_along_axis(tracks, kept, axis=1), np.take_along_axis(scores, kept, axis=1)
 
 
 def rank_metrics(tracks: HostArray, truth: Csr, ks: Sequence[int]) -> RankMetrics:
     """See :meth:`gpu_coldstart.engine.base.Engine.rank_metrics`."""
-    hits = _stored(truth, tracks)
+    hits = stored(truth, tracks)
     discounts = 1.0 / np.log2(np.arange(2, tracks.shape[1] + 2))
     ideals = np.cumsum(discounts)
     sizes = np.diff(truth.indptr)

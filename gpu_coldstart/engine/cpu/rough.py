@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -81,13 +81,14 @@ def _rounded(vectors: HostArray) -> tuple[Any, HostArray, HostArray]:
     """Vectors in bfloat16, their lengths, and those of what rounding took from them."""
     import torch
 
-    length_of = torch.linalg.vector_norm
+    # In double precision, as squares of small numbers would be lost in float32.
+    length_of = partial(torch.linalg.vector_norm, dim=1, dtype=torch.float64)
     rounded = torch.empty(vectors.shape, dtype=torch.bfloat16)
     lengths, lost = np.empty(len(vectors)), np.empty(len(vectors))
     for start in range(0, len(vectors), _ROWS):
         rows = slice(start, start + _ROWS)
         exact = torch.from_numpy(vectors[rows])
         rounded[rows] = exact
-        lengths[rows] = length_of(exact, dim=1)
-        lost[rows] = length_of(rounded[rows].float().sub_(exact), dim=1)
+        lengths[rows] = length_of(exact)
+        lost[rows] = length_of(rounded[rows].float().sub_(exact))
     return rounded, lengths, lost
