@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Debian's pip reads what is installed again and again: minutes to add an extra to an environment.
+PIP := pip==26.3
 # Python compiles what it imports, which is a small part of what pip would compile.
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 
@@ -64,8 +66,8 @@ docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 ## The wheel, built and run in an empty environment outside the repository
-wheel-test:
-	bash tests/wheel_test.sh $(PYTHON)
+wheel-test: $(BIN)/python
+	bash tests/wheel_test.sh $(BIN)/python
 
 ## Every call that the CUDA engine makes, checked against the signatures of the real packages. It
 ## needs no GPU, takes 8 GB of disk and is no part of CI.
@@ -89,7 +91,7 @@ clean:
 OLD := "Python 3.11 or newer is needed, and this is %d.%d: give another, as in make PYTHON=python3.12"
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit($(OLD) % v if v < (3, 11) else 0)'
-	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet $(PIP) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.run: $(BIN)/python pyproject.toml constraints.txt
 	$(INSTALL) --editable '.[cpu]'
@@ -115,6 +117,6 @@ $(VENV)/.bench: $(VENV)/.run
 
 $(CUDA_VENV)/.$(CUDA_EXTRA): docker/constraints-$(CUDA_EXTRA).txt
 	$(PYTHON) -m venv --clear $(CUDA_VENV)
-	$(CUDA_VENV)/bin/python -m pip install --quiet 'pip>=24.1'
+	$(CUDA_VENV)/bin/python -m pip install --quiet $(PIP)
 	$(CUDA_VENV)/bin/python -m pip install --quiet --no-compile --constraint $< --editable '.[$(CUDA_EXTRA),test]'
 	touch $@

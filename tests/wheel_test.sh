@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Builds the wheel, installs it into an empty environment and runs it away from the repository, with
 # nothing left to compile after `warm-up`.
-#   tests/wheel_test.sh [PYTHON]
+#   tests/wheel_test.sh PYTHON, which has pip 23.1 or newer
 set -euo pipefail
-python=${1:-python3}
+python=$(realpath --no-symlinks "$1")
 repo=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-"$python" -m venv "$work/venv"
-"$work/venv/bin/python" -m pip wheel --quiet --no-deps --wheel-dir "$work/dist" "$repo"
-"$work/venv/bin/python" -m pip install --quiet --no-compile --constraint \
+"$python" -m venv --without-pip "$work/venv"
+"$python" -m pip wheel --quiet --no-deps --wheel-dir "$work/dist" "$repo"
+"$python" -m pip --python "$work/venv" install --quiet --no-compile --constraint \
     "$repo/constraints.txt" "$(echo "$work"/dist/*.whl)[cpu]"
 cd "$work"
 compiled() { find "$work/venv" -path '*/gpu_coldstart/*' -name '*.nb?' -printf '%p %i %T@\n' | sort; }
