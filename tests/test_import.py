@@ -35,7 +35,9 @@ from gpu_coldstart.run import main
 status = main(OPTIONS)
 assert not torch.cuda.is_initialized()
 modules = sorted(name for name in sys.modules if name.startswith("gpu_coldstart.engine.cuda"))
-sys.stderr.write(json.dumps({"asked": sorted(asked), "modules": modules, "status": status}))
+told = {"asked": sorted(asked), "modules": modules, "status": status}
+told["compiler"] = "torch._dynamo" in sys.modules
+sys.stderr.write(json.dumps(told))
 """
 
 
@@ -65,6 +67,11 @@ def test_the_modules_of_the_cuda_engine_stay_out(told: dict[str, Any]) -> None:
 
 def test_the_cpu_engine_runs_without_any_of_them(told: dict[str, Any]) -> None:
     assert told["status"] == 0
+
+
+def test_training_leaves_the_compiler_of_pytorch_out(told: dict[str, Any]) -> None:
+    """Which takes seconds to import."""
+    assert told["compiler"] is False
 
 
 def test_a_run_on_the_cpu_asks_for_none_of_them(told: dict[str, Any]) -> None:

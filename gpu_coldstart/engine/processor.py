@@ -146,13 +146,7 @@ class Processor(ABC):
         del parts
         return model
 
-    def repeated(
-        self,
-        step: Step,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        total: torch.Tensor,
-    ) -> Step:
+    def repeated(self, step: Step, changed: Sequence[torch.Tensor]) -> Step:
         """A training step, as fast as it can be repeated here; it learns the same.
 
         Parameters
@@ -160,10 +154,8 @@ class Processor(ABC):
         step : callable
             Trains on the users at some places. For a given number of them it does the same work
             each time, on tensors that stay where they are; there are few such numbers.
-        model, optimizer
-            What it changes.
-        total : Tensor
-            What it adds its loss to.
+        changed : sequence of Tensor
+            All that it changes from one time to the next, on one device.
         """
-        del model, optimizer, total
+        del changed
         return step

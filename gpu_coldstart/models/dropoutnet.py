@@ -14,6 +14,7 @@ from gpu_coldstart.config.competitors import DropoutNetConfig
 from gpu_coldstart.engine.base import Array, Engine, Feedforward
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.models.feedforward import feedforward, scaled
+from gpu_coldstart.models.optimizers import Adam
 from gpu_coldstart.models.streams import InputLayer, block_scale
 from gpu_coldstart.spaces import Space
 
@@ -99,11 +100,10 @@ class DropoutNetTraining:
             self.towers = nn.ModuleList(
                 tower(len(each), options.hidden, options.rank, first) for each in self._scales
             ).to(self._users.device)
-        self._optimizer = torch.optim.Adam(
+        self._optimizer = Adam(
             self.towers.parameters(),
-            lr=options.learning_rate,
+            learning_rate=options.learning_rate,
             weight_decay=options.weight_decay,
-            fused=True,
         )
 
     def epoch(self, epoch: int) -> float:
@@ -145,7 +145,6 @@ class DropoutNetTraining:
         ours = self._located(0, torch.cat([places * kept[0, :, None], content], dim=1))
         theirs = self._located(1, self._tracks[tracks] * kept[1:].reshape(-1, 1))
         loss = nn.functional.mse_loss(ours @ theirs.T, products[:, tracks])
-        self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)  # what loss.backward() does, with annotations
         self._optimizer.step()
         return loss.detach()

@@ -13,6 +13,7 @@ from gpu_coldstart.data.supports import Support
 from gpu_coldstart.engine.base import Array, Csr, Engine, Feedforward
 from gpu_coldstart.engine.types import Dense
 from gpu_coldstart.features import Inputs
+from gpu_coldstart.models.optimizers import Adam
 from gpu_coldstart.models.streams import Streams, block_scale
 from gpu_coldstart.spaces import Space
 
@@ -129,9 +130,7 @@ class MeluTraining:
                 nn.Linear(hidden, 1),
             )
         self._all = nn.ModuleList([self.users, self.tracks, self.decision]).to(scale.device)
-        self._optimizer = torch.optim.Adam(
-            self._all.parameters(), lr=options.learning_rate, fused=True
-        )
+        self._optimizer = Adam(self._all.parameters(), learning_rate=options.learning_rate)
 
     def epoch(self, epoch: int) -> float:
         """One pass over the users in a fresh order; returns the mean loss met on the way."""
@@ -142,7 +141,6 @@ class MeluTraining:
         total = torch.zeros((), dtype=torch.float64, device=self._scale.device)
         for some in batches(n, self._options.batch_size):
             loss = self.loss(*(each[some] for each in draws))
-            self._optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)  # what loss.backward() does, with annotations
             self._optimizer.step()
             total += loss.detach() * (some.stop - some.start)

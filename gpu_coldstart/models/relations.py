@@ -10,6 +10,7 @@ from torch import nn
 from gpu_coldstart.config.metric import HlrConfig
 from gpu_coldstart.models.cml import in_ball, reseed
 from gpu_coldstart.models.negatives import Positives, Unstreamed
+from gpu_coldstart.models.optimizers import Adam
 from gpu_coldstart.models.training import Checkpoint, TrainingState, copied, go_on, tensors_of
 from gpu_coldstart.profiling import primitive
 from gpu_coldstart.spaces.base import Progress
@@ -131,7 +132,7 @@ class RelationTraining:
         places = in_ball(drawn(self._n_users + positives.n_tracks, d))
         self._parameters = nn.ParameterList((places, drawn(d, slots), drawn(slots, d)))
         self.places, self.keys, self.memory = self._parameters
-        self._optimizer = torch.optim.Adam(self._parameters, lr=options.learning_rate, fused=True)
+        self._optimizer = Adam(self._parameters, learning_rate=options.learning_rate)
 
     def train(self, progress: Progress, checkpoint: Checkpoint | None = None) -> tuple[float, ...]:
         """Learn until the loss of the pairs held out grows; returns those losses by epoch.
@@ -225,7 +226,6 @@ class RelationTraining:
 
     def _step(self, loss: torch.Tensor) -> None:
         """A step of Adam, after which what has become too long is shortened."""
-        self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)  # what loss.backward() does, with annotations
         self._optimizer.step()
         with torch.no_grad():

@@ -10,6 +10,7 @@ from torch import nn
 from gpu_coldstart.engine.base import Array, Engine, Step
 from gpu_coldstart.features import Resident
 from gpu_coldstart.models.feedforward import chain
+from gpu_coldstart.models.optimizers import Optimizer
 from gpu_coldstart.profiling import primitive
 
 __all__ = ["Steps"]
@@ -34,7 +35,7 @@ class Steps:
         targets: Array,
         *,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        optimizer: Optimizer,
     ):
         self._engine, self._model, self._optimizer = engine, model, optimizer
         self._compute = engine.chained(model, tuple(chain(model)))
@@ -48,9 +49,7 @@ class Steps:
         rows = engine.to_torch(vectors.whole)
         self._step = engine.repeated(
             lambda places: self._learn(rows[places], wanted[places]),
-            model,
-            optimizer,
-            self._total,
+            [self._total, *model.state_dict().values(), *optimizer.tensors().values()],
         )
 
     @primitive("epoch")
@@ -64,7 +63,6 @@ class Steps:
 
     def _learn(self, vectors: torch.Tensor, targets: torch.Tensor) -> None:
         loss = nn.functional.mse_loss(self._compute(vectors), targets)
-        self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)  # what loss.backward() does, with annotations
         self._optimizer.step()
         self._total.add_(loss.detach(), alpha=len(targets))

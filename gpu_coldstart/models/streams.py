@@ -21,6 +21,7 @@ from gpu_coldstart.data.signals import BLOCKS
 from gpu_coldstart.engine.base import Array, Csr, Engine
 from gpu_coldstart.engine.types import Dense
 from gpu_coldstart.features import Inputs
+from gpu_coldstart.models.optimizers import Adam
 
 __all__ = ["InputLayer", "StreamTraining", "Streams", "Tower", "block_scale"]
 
@@ -144,11 +145,10 @@ class StreamTraining(ABC, Generic[Network]):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network = make(partial(engine.input_layer, block=block)).to(device)
-        self._optimizer = torch.optim.Adam(
+        self._optimizer = Adam(
             self.network.parameters(),
-            lr=options.learning_rate,
+            learning_rate=options.learning_rate,
             weight_decay=options.weight_decay,
-            fused=True,
         )
         # The scalars count as one block more.
         self._block_of = (torch.arange(inputs.width, device=device) // block).clamp(max=len(BLOCKS))
@@ -178,7 +178,6 @@ class StreamTraining(ABC, Generic[Network]):
             here = engine.to_torch(places)
             vectors = engine.to_torch(self._vectors(places)) * self._scale
             loss = self.loss(vectors * kept[here][:, self._block_of], users[here], shift[here])
-            self._optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)  # what loss.backward() does, with annotations
             self._optimizer.step()
             total += loss.detach() * len(here)

@@ -23,6 +23,7 @@ from gpu_coldstart.errors import UserError
 from gpu_coldstart.features import Inputs
 from gpu_coldstart.models.feedforward import feedforward
 from gpu_coldstart.models.mlp import MlpModel
+from gpu_coldstart.models.optimizers import SGD, Adam, Optimizer
 from gpu_coldstart.models.steps import Steps
 from gpu_coldstart.spaces import Progress, Space, unit_rows
 
@@ -258,54 +259,31 @@ def restore(
 
 
 def tensors_of(
-    model: nn.Module, optimizer: torch.optim.Optimizer, best: Mapping[str, torch.Tensor]
+    model: nn.Module, optimizer: Optimizer, best: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
     """The tensors of a :class:`TrainingState`."""
     tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best/{name}": value for name, value in best.items()}
-    for number, state in optimizer.state_dict()["state"].items():
-        # Before its first step the momentum is None.
-        kept = {name: value for name, value in state.items() if value is not None}
-        tensors |= {f"optimizer/{number}/{name}": value for name, value in kept.items()}
-    return tensors
+    return tensors | {f"optimizer/{name}": value for name, value in optimizer.tensors().items()}
 
 
-def go_on(
-    saved: TrainingState, model: nn.Module, optimizer: torch.optim.Optimizer
-) -> dict[str, torch.Tensor]:
+def go_on(saved: TrainingState, model: nn.Module, optimizer: Optimizer) -> dict[str, torch.Tensor]:
     """Put a saved state into network and optimizer; returns the best weights so far."""
+    parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
     device = next(model.parameters()).device
-    parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "best": {}}
-    states: dict[int, dict[str, torch.Tensor]] = {}
     for place, tensor in saved.tensors.items():
         part, _, name = place.partition("/")
-        if part == "optimizer":
-            number, _, name = name.partition("/")
-            states.setdefault(int(number), {})[name] = tensor.to(device)
-        else:
-            parts[part][name] = tensor.to(device)
+        parts[part][name] = tensor.to(device)
     model.load_state_dict(parts["model"])
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": states, "param_groups": groups})
+    optimizer.go_on(parts["optimizer"])
     return parts["best"]
 
 
-def _optimizer(model: nn.Module, options: Training) -> torch.optim.Optimizer:
-    # Fused: one pass over the weights, where PyTorch's default makes several.
+def _optimizer(model: nn.Module, options: Training) -> Optimizer:
+    rates = {"learning_rate": options.learning_rate, "weight_decay": options.weight_decay}
     if options.optimizer == "sgd":
-        return torch.optim.SGD(
-            model.parameters(),
-            lr=options.learning_rate,
-            momentum=options.momentum,
-            weight_decay=options.weight_decay,
-            fused=True,
-        )
-    return torch.optim.Adam(
-        model.parameters(),
-        lr=options.learning_rate,
-        weight_decay=options.weight_decay,
-        fused=True,
-    )
+        return SGD(model.parameters(), momentum=options.momentum, **rates)
+    return Adam(model.parameters(), **rates)
 
 
 def _batches(engine: Engine, n: int, options: Training, *, seed: int, epoch: int) -> list[Array]:

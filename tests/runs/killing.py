@@ -16,7 +16,6 @@ import tempfile
 from typing import Any
 
 import numba
-import torch
 
 from gpu_coldstart.run import main
 from gpu_coldstart.runs.checkpoint import FileCheckpoint
@@ -47,7 +46,6 @@ def import_all() -> None:
     for name in _LATE:
         importlib.import_module(name)
     numba.njit(lambda: 0)()  # sets the compiler up
-    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # brings torch's compiler along
 
 
 class _Stop:

@@ -137,14 +137,8 @@ class CudaEngine(Engine):
         on_card = all(weights.is_cuda for weights in model.parameters())
         return layers.fused(parts) if on_card else model
 
-    def repeated(
-        self,
-        step: Step,
-        model: torch.nn.Module,
-        optimizer: torch.optim.Optimizer,
-        total: torch.Tensor,
-    ) -> Step:
-        return graph.repeated(step, model, optimizer, total)
+    def repeated(self, step: Step, changed: Sequence[torch.Tensor]) -> Step:
+        return graph.repeated(step, changed)
 
     # -- events to matrices --------------------------------------------------------------------
 
