@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     measuring = commands.add_parser("run", help="measure")
     add = measuring.add_argument
     add("names", nargs="*", metavar="NAME", help="benchmarks, or patterns like 'als-*' (all)")
+    add("--without", nargs="+", default=[], metavar="NAME", help="not these benchmarks or patterns")
     add(
         "--scale",
         type=_scales,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime
@@ -92,11 +92,16 @@ def _chosen(options: argparse.Namespace) -> list[Benchmark]:
     """The benchmarks that are asked for, in the order of the flow."""
     from bench.benchmarks import ALL
 
-    patterns = options.names or ["*"]
-    for pattern in patterns:
-        if not any(fnmatch(name, pattern) for name in ALL):
-            raise UserError(f"no benchmark is called '{pattern}': use some of {', '.join(ALL)}")
-    return [one for name, one in ALL.items() if any(fnmatch(name, p) for p in patterns)]
+    def known(patterns: Sequence[str]) -> set[str]:
+        for pattern in patterns:
+            if not any(fnmatch(name, pattern) for name in ALL):
+                raise UserError(f"no benchmark is called '{pattern}': use some of {', '.join(ALL)}")
+        return {name for name in ALL if any(fnmatch(name, each) for each in patterns)}
+
+    chosen = known(options.names or ["*"]) - known(options.without)
+    if not chosen:
+        raise UserError("--without leaves no benchmark: name fewer there")
+    return [one for name, one in ALL.items() if name in chosen]
 
 
 def say(line: str) -> None:

@@ -82,6 +82,8 @@ def test_complete_asks_for_every_rival(tmp_path: Path, monkeypatch: pytest.Monke
     ("options", "words"),
     [
         (["run", "no-such"], "no benchmark is called 'no-such'"),
+        (["run", "--without", "no-such"], "no benchmark is called 'no-such'"),
+        (["run", "als-*", "--without", "als-128*", "als-256"], "--without leaves no benchmark"),
         (["run", "--scale", "0"], "--scale is 0"),
         (["run", "--scale", "nan"], "--scale is nan"),
         (["run", "--scale", "1,0"], "--scale is 0"),
