@@ -178,6 +178,12 @@ def train(
     """
     device = engine.to_torch(warm[1][:1]).device
     dimension = int(warm[1].shape[1])
+    if options.precision == "bfloat16" and not engine.multiplies_bfloat16():
+        _log.warning(
+            "setting '%s.precision' is bfloat16, for which this processor has no instructions: "
+            "training takes longer than in float32",
+            kind.name,
+        )
 
     def built(*, training: bool) -> nn.Module:
         made: nn.Module = kind.build(engine, inputs.width, dimension, options, training=training)
@@ -198,7 +204,14 @@ def train(
         losses, cosines = saved.values["losses"], saved.values["cosines"]
         best = saved.values["best"]
     # After what was saved is in place: a graph goes on with the very tensors it was recorded with.
-    steps = Steps(engine, vectors, warm[1], model=model, optimizer=optimizer)
+    steps = Steps(
+        engine,
+        vectors,
+        warm[1],
+        model=model,
+        optimizer=optimizer,
+        precision=options.precision,
+    )
     for epoch in range(len(losses), epochs):
         batches = _batches(engine, len(warm[0]), options, seed=seed, epoch=epoch)
         losses.append(steps.epoch(batches))
@@ -332,10 +345,9 @@ def copied(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def _places(engine: Engine, vectors: Callable[[Array], Array], model: nn.Module, n: int) -> Array:
     """Where a network in training puts users [n, d] of float32."""
-    numbers = engine.xp.arange(n)
 
     def placed(some: slice) -> tuple[Array]:
-        return (engine.from_torch(model(engine.to_torch(vectors(numbers[some])))),)
+        return (engine.from_torch(model(engine.to_torch(vectors(some)))),)
 
     model.eval()
     with torch.inference_mode():
