@@ -191,8 +191,10 @@ def train(
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = built(training=True)
-        feedforward(engine, built(training=False))  # refuses now what could not predict later
+        # What is kept does without the skipping of null blocks, which makes last bits depend on the
+        # batch.
+        model, kept = built(training=True), built(training=False)
+        feedforward(engine, kept)  # refuses now what could not predict later
     optimizer = _optimizer(model, options)
     vectors, held_out = inputs.table(warm[0]), inputs.table(validation[0])
     losses: list[float] = []
@@ -232,10 +234,8 @@ def train(
             checkpoint.save(TrainingState(tensors_of(model, optimizer, best_weights), values))
     if options.patience:
         model.load_state_dict(best_weights)
-    # Without the skipping of null blocks, which makes last bits depend on the batch.
-    widths = {"inputs": inputs.width, "outputs": dimension}
-    whole = restore(engine, kind, options, model.state_dict(), **widths)
-    return Network(whole, inputs.width, dimension, tuple(losses), tuple(cosines), best + 1)
+    kept.load_state_dict(model.state_dict())
+    return Network(kept.eval(), inputs.width, dimension, tuple(losses), tuple(cosines), best + 1)
 
 
 def restore(
