@@ -196,7 +196,7 @@ def train(
         model, kept = built(training=True), built(training=False)
         feedforward(engine, kept)  # refuses now what could not predict later
     optimizer = _optimizer(model, options)
-    vectors, held_out = inputs.table(warm[0]), inputs.table(validation[0])
+    held_out = inputs.table(validation[0])
     losses: list[float] = []
     cosines: list[float] = []
     best, best_weights = 0, copied(model)
@@ -208,7 +208,7 @@ def train(
     # After what was saved is in place: a graph goes on with the very tensors it was recorded with.
     steps = Steps(
         engine,
-        vectors,
+        inputs.table(warm[0]),  # which is not kept here: a rounded copy may take its place
         warm[1],
         model=model,
         optimizer=optimizer,

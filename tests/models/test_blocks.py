@@ -154,7 +154,20 @@ def test_no_rounded_number_is_taken_for_null(value: float) -> None:
     vectors[0, 1], vectors[2, 4] = -0.0, value
     parts = blocks._parts(vectors, 3)
     assert parts.null == [slice(0, 3)]
-    assert [(columns, rows.tolist()) for columns, rows in parts.chosen] == [(slice(3, 6), [2])]
+    ((columns, rows),) = parts.chosen
+    assert columns == slice(3, 6)
+    assert rows[0] == 2
+
+
+@pytest.mark.parametrize(("n", "there", "wanted"), [(99, 20, 32), (99, 64, 64), (31, 24, 31)])
+def test_rounded_rows_come_in_few_numbers(n: int, there: int, wanted: int) -> None:
+    """Those left over have a null block; there are no more of them than users."""
+    vectors = torch.zeros(n, 4, dtype=torch.bfloat16)
+    having = torch.randperm(n)[:there]
+    vectors[having, 2] = 1
+    ((_, rows),) = blocks._parts(vectors, 4).chosen
+    assert len(set(rows.tolist())) == len(rows) == wanted
+    assert rows[:there].tolist() == sorted(having.tolist())
 
 
 def test_it_repeats_bit_by_bit() -> None:
