@@ -163,7 +163,7 @@ class Resident:
         self.whole = whole
 
     def __call__(self, places: Array) -> Array:
-        """Input vectors at some places."""
+        """Input vectors at some places; those of a slice are not copied."""
         return self.whole[places]
 
 
@@ -226,9 +226,9 @@ class Inputs(ABC):
         Returns
         -------
         callable
-            From places in ``users`` [m] to their input vectors [m, width]. All vectors are made
-            once if the engine can spare the memory, else those asked for, each time; they are the
-            same bit by bit.
+            From places in ``users`` [m], or a slice of them, to their input vectors [m, width]. All
+            vectors are made once if the engine can spare the memory, else those asked for, each
+            time; they are the same bit by bit.
         """
         if 4 * len(users) * self.width > self._engine.resident_bytes:
             return lambda places: self.batch(users[places])

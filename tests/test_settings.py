@@ -40,6 +40,7 @@ def another(key: str, value: Any) -> Any:
         "features.pooling": "distinct",
         "features.scalars": "raw",
         "mlp.optimizer": "sgd",
+        "mlp.precision": "bfloat16",
         "strategies.names": ("semi", "popularity"),
         "strategies.best_experts": ("semi", "ridge"),
         "strategies.dropoutnet_full_cold": "transform",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +14,7 @@ from bench.data import Floats, points
 from gpu_coldstart.config.components import MlpConfig
 from gpu_coldstart.data.signals import BLOCKS, SCALARS, width
 from gpu_coldstart.engine.base import Array, Engine
-from gpu_coldstart.features import Inputs
+from gpu_coldstart.features import Inputs, Resident
 from gpu_coldstart.models import train
 
 _EPOCHS = 3
@@ -32,9 +32,9 @@ class _Ready(Inputs):
         self.width = int(vectors.shape[1])
         self.scalars = self._vectors[:, -len(SCALARS) :]
 
-    def table(self, users: Array) -> Callable[[Array], Array]:
-        """The table itself: a copy of it would be timed."""
-        return lambda places: self._vectors[users[places]]
+    def table(self, users: Array) -> Resident:
+        """The table itself, where these users follow one another: a copy would be timed."""
+        return Resident(self._vectors[int(users[0]) : int(users[-1]) + 1])
 
     def batch(self, users: Array) -> Array:
         """Rows of the table."""
@@ -46,7 +46,7 @@ class _Ready(Inputs):
         return self._vectors[users, start : start + _DIMENSION]
 
 
-def _prepare(setting: Setting) -> Case:
+def _prepare(setting: Setting, precision: str = "float32") -> Case:
     engine = setting.engine
     sizes = {
         name: max(1024, round(setting.scale * n))
@@ -54,7 +54,9 @@ def _prepare(setting: Setting) -> Case:
     }
     vectors, targets = _made_up(sum(sizes.values()), setting.seed)
     n = sizes["warm"]
-    options = setting.data.config.mlp.replace(learning_rate=1e-3, batch_size=min(512, n // 2))
+    options = setting.data.config.mlp.replace(
+        learning_rate=1e-3, batch_size=min(512, n // 2), precision=precision
+    )
 
     def ours() -> Work:
         inputs, aims = _Ready(engine, vectors), engine.asarray(targets)
@@ -81,15 +83,29 @@ def _prepare(setting: Setting) -> Case:
         cosines = 1 - errors[n:].sum(axis=1) / 2  # both are unit
         return {"loss": float(errors[:n].mean()), "validation cosine": float(cosines.mean())}
 
-    on_gpu = engine.name == "cuda"
+    device = "cuda" if engine.name == "cuda" else "cpu"
     weights = _weights()
+    rivals = {"PyTorch loop": "float32"}
+    if precision != "float32":
+        rivals[f"PyTorch loop, {precision} by autocast"] = precision
     return Case(
         contenders=[
             Contender("gpu_coldstart", ours, ours=True),
-            Contender(
-                "PyTorch loop",
-                lambda: _plain(vectors, targets, n, options, setting),
-                device="cuda" if on_gpu else "cpu",
+            *(
+                Contender(
+                    name,
+                    partial(
+                        _plain,
+                        vectors,
+                        targets,
+                        n,
+                        options.replace(precision=its),
+                        device=device,
+                        seed=setting.seed,
+                    ),
+                    device=device,
+                )
+                for name, its in rivals.items()
             ),
         ],
         quality=quality,
@@ -145,14 +161,17 @@ def _network() -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(before, _DIMENSION), _Unit())
 
 
-def _plain(vectors: Floats, targets: Floats, n: int, options: MlpConfig, setting: Setting) -> Work:
+def _plain(
+    vectors: Floats, targets: Floats, n: int, options: MlpConfig, *, device: str, seed: int
+) -> Work:
     """What one writes first with PyTorch, and what the release does in essence.
 
     In each epoch the whole table is shuffled and then cut; after it validation users are
-    measured.
+    measured. Rounding is by autocast, in training alone, as it is for ours.
     """
-    device = torch.device("cuda" if setting.engine.name == "cuda" else "cpu")
     all_inputs, all_targets = (torch.from_numpy(part).to(device) for part in (vectors, targets))
+
+    rounding = torch.autocast(device, torch.bfloat16, enabled=options.precision == "bfloat16")
 
     def epoch(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         order = torch.randperm(n, device=device)
@@ -160,7 +179,9 @@ def _plain(vectors: Floats, targets: Floats, n: int, options: MlpConfig, setting
         model.train()
         for start in range(0, n, options.batch_size):
             some = slice(start, start + options.batch_size)
-            loss = nn.functional.mse_loss(model(inputs[some]), aims[some])
+            with rounding:
+                found = model(inputs[some])
+            loss = nn.functional.mse_loss(found.float(), aims[some])
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
@@ -172,7 +193,7 @@ def _plain(vectors: Floats, targets: Floats, n: int, options: MlpConfig, setting
             return float(nn.functional.cosine_similarity(found, all_targets[n:]).mean())
 
     def work() -> nn.Module:
-        torch.manual_seed(setting.seed)
+        torch.manual_seed(seed)
         model = _network().to(device)
         optimizer = torch.optim.Adam(model.parameters(), lr=options.learning_rate)
         for _ in range(_EPOCHS):
@@ -183,12 +204,17 @@ def _plain(vectors: Floats, targets: Floats, n: int, options: MlpConfig, setting
     return work
 
 
+_WHAT = (
+    f"{_EPOCHS} epochs of training on ready input vectors (made up), and a look at the "
+    "validation users after each; Adam, batches of 512, d = 128"
+)
+
 BENCHMARKS = (
+    Benchmark("mlp", _WHAT, _prepare, slow=True, most_rounds=3),
     Benchmark(
-        "mlp",
-        f"{_EPOCHS} epochs of training on ready input vectors (made up), and a look at the "
-        "validation users after each; Adam, batches of 512, d = 128",
-        _prepare,
+        "mlp-bfloat16",
+        f"{_WHAT}; products of bfloat16, but for one contender's",
+        partial(_prepare, precision="bfloat16"),
         slow=True,
         most_rounds=3,
     ),

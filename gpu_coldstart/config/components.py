@@ -132,6 +132,9 @@ class Training(Parameters):
     patience : int
         Stop after this many epochs without a better validation cosine and keep the best epoch; 0
         never stops early and keeps the last.
+    precision : {"float32", "bfloat16"}
+        What the factors of a network's products are rounded to while it learns, by
+        :class:`torch.autocast`; weights are of float32, and so is all that predicts.
     """
 
     optimizer: Literal["adam", "sgd"] = "adam"
@@ -142,6 +145,7 @@ class Training(Parameters):
     drop_last: bool = False
     epochs: Count = 30
     patience: Natural = 5
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     def epochs_in(self, space: str) -> int:
         """Epochs in a space: ``epochs_<space>`` where there is such a parameter, else ``epochs``.

@@ -132,10 +132,16 @@ class Processor(ABC):
         del block
         return nn.Linear(inputs, outputs)
 
+    def multiplies_bfloat16(self) -> bool:
+        """Whether there are instructions here for products of bfloat16, which then are faster."""
+        return False
+
     def chained(
         self, model: nn.Module, parts: Sequence[nn.Module]
     ) -> Callable[[torch.Tensor], torch.Tensor]:
         """What computes a network as is fastest here while it trains, the same but for last bits.
+
+        Factors of products are rounded as :class:`torch.autocast` says where it is called.
 
         Parameters
         ----------

@@ -179,6 +179,12 @@ def train(
     """
     device = engine.to_torch(warm[1][:1]).device
     dimension = int(warm[1].shape[1])
+    if options.precision == "bfloat16" and not engine.multiplies_bfloat16():
+        _log.warning(
+            "setting '%s.precision' is bfloat16, for which this processor has no instructions: "
+            "training takes longer than in float32",
+            kind.name,
+        )
 
     def built(*, training: bool) -> nn.Module:
         made: nn.Module = kind.build(engine, inputs.width, dimension, options, training=training)
@@ -186,10 +192,12 @@ def train(
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = built(training=True)
-        feedforward(engine, built(training=False))  # refuses now what could not predict later
+        # What is kept does without the skipping of null blocks, which makes last bits depend on the
+        # batch.
+        model, kept = built(training=True), built(training=False)
+        feedforward(engine, kept)  # refuses now what could not predict later
     optimizer = _optimizer(model, options)
-    vectors, held_out = inputs.table(warm[0]), inputs.table(validation[0])
+    held_out = inputs.table(validation[0])
     losses: list[float] = []
     cosines: list[float] = []
     best, best_weights = 0, copied(model)
@@ -199,7 +207,14 @@ def train(
         losses, cosines = saved.values["losses"], saved.values["cosines"]
         best = saved.values["best"]
     # After what was saved is in place: a graph goes on with the very tensors it was recorded with.
-    steps = Steps(engine, vectors, warm[1], model=model, optimizer=optimizer)
+    steps = Steps(
+        engine,
+        inputs.table(warm[0]),  # which is not kept here: a rounded copy may take its place
+        warm[1],
+        model=model,
+        optimizer=optimizer,
+        precision=options.precision,
+    )
     for epoch in range(len(losses), epochs):
         batches = _batches(engine, len(warm[0]), options, seed=seed, epoch=epoch)
         losses.append(steps.epoch(batches))
@@ -220,10 +235,8 @@ def train(
             checkpoint.save(TrainingState(tensors_of(model, optimizer, best_weights), values))
     if options.patience:
         model.load_state_dict(best_weights)
-    # Without the skipping of null blocks, which makes last bits depend on the batch.
-    widths = {"inputs": inputs.width, "outputs": dimension}
-    whole = restore(engine, kind, options, model.state_dict(), **widths)
-    return Network(whole, inputs.width, dimension, tuple(losses), tuple(cosines), best + 1)
+    kept.load_state_dict(model.state_dict())
+    return Network(kept.eval(), inputs.width, dimension, tuple(losses), tuple(cosines), best + 1)
 
 
 def restore(
@@ -310,10 +323,9 @@ def copied(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def _places(engine: Engine, vectors: Callable[[Array], Array], model: nn.Module, n: int) -> Array:
     """Where a network in training puts users [n, d] of float32."""
-    numbers = engine.xp.arange(n)
 
     def placed(some: slice) -> tuple[Array]:
-        return (engine.from_torch(model(engine.to_torch(vectors(numbers[some])))),)
+        return (engine.from_torch(model(engine.to_torch(vectors(some)))),)
 
     model.eval()
     with torch.inference_mode():

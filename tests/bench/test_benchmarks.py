@@ -36,6 +36,7 @@ _SLOW_TO_REHEARSE = {
     "kmeans",
     "features",
     "mlp",
+    "mlp-bfloat16",
 } | _ON_TAFENG
 
 

@@ -76,19 +76,47 @@ def test_it_is_a_linear_layer(batch: tuple[torch.Tensor, int], of_vectors: bool)
     assert_same(passed(ours, vectors, of_vectors=of_vectors), wanted)
 
 
+@given(batches(), st.booleans())
+def test_it_rounds_factors_where_it_is_told(
+    batch: tuple[torch.Tensor, int], rounded_before: bool
+) -> None:
+    """Against products of the rounded factors in double precision; each part is rounded again."""
+    vectors, block = batch
+    ours = layers(vectors.shape[1], block)[1]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = ours(vectors.bfloat16() if rounded_before else vectors)
+    assert found.dtype == torch.float32
+    gradient = torch.arange(1.0, 1 + found.numel()).view(found.shape).cos()
+    found.backward(gradient)
+    given, weight, of_outputs = (
+        each.detach().bfloat16().double() for each in (vectors, ours.weight, gradient)
+    )
+    checks = [
+        (found.detach() - ours.bias.detach(), given, weight.T),
+        (ours.weight.grad, of_outputs.T, given),
+    ]
+    for value, left, right in checks:
+        assert value is not None
+        bound = 2.0**-8 * (left.abs() @ right.abs()) + 1e-6
+        assert ((value.double() - left @ right).abs() <= bound).all()
+
+
 @given(batches())
 def test_it_multiplies_what_is_there_and_no_more(batch: tuple[torch.Tensor, int]) -> None:
     vectors, block = batch
     n, inputs = vectors.shape
     count = inputs // block
     cut = vectors[:, : count * block].view(n, count, block)
-    parts = blocks._parts(cut, inputs)
-    met = np.zeros((n, inputs), np.int64)
+    parts = blocks._parts(vectors, block)
+    met, known = np.zeros((n, inputs), np.int64), np.zeros(inputs, np.int64)
+    for columns in [*parts.null, *parts.whole]:
+        known[columns] += 1
     for columns in parts.whole:
         met[:, columns] += 1
-    for columns, entries in parts.chosen:
-        assert set((parts.blocks[entries] * block).tolist()) == {columns.start}
-        met[parts.rows[entries].numpy(), columns] += 1
+    for columns, rows in parts.chosen:
+        known[columns] += 1
+        met[rows.numpy(), columns] += 1
+    assert (known == 1).all()
     assert met.max(initial=0) <= 1
     assert (met == 1)[vectors.numpy() != 0].all()
     for place, there in enumerate((cut != 0).any(dim=2).T.numpy()):
@@ -113,11 +141,33 @@ def test_no_number_is_taken_for_null(value: float, rows: int) -> None:
         plain.weight[:, 4] = ours.weight[:, 4] = 1e10
         found, wanted = ours(vectors) - ours.bias, plain(vectors) - plain.bias
     assert_allclose(found.numpy(), wanted.numpy(), rtol=1e-5, equal_nan=True)
-    chosen = blocks._parts(vectors[:, :6].view(4, 2, 3), 7).chosen
+    chosen = blocks._parts(vectors, 3).chosen
     assert [columns.start for columns, _ in chosen] == ([3] if rows == 1 else [])
     if np.isnan(value):
         assert found[:rows].isnan().all()
         assert not found[rows:].isnan().any()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 2.0**-133, -(2.0**-133)])
+def test_no_rounded_number_is_taken_for_null(value: float) -> None:
+    vectors = torch.zeros(4, 6, dtype=torch.bfloat16)
+    vectors[0, 1], vectors[2, 4] = -0.0, value
+    parts = blocks._parts(vectors, 3)
+    assert parts.null == [slice(0, 3)]
+    ((columns, rows),) = parts.chosen
+    assert columns == slice(3, 6)
+    assert rows[0] == 2
+
+
+@pytest.mark.parametrize(("n", "there", "wanted"), [(99, 20, 32), (99, 64, 64), (31, 24, 31)])
+def test_rounded_rows_come_in_few_numbers(n: int, there: int, wanted: int) -> None:
+    """Those left over have a null block; there are no more of them than users."""
+    vectors = torch.zeros(n, 4, dtype=torch.bfloat16)
+    having = torch.randperm(n)[:there]
+    vectors[having, 2] = 1
+    ((_, rows),) = blocks._parts(vectors, 4).chosen
+    assert len(set(rows.tolist())) == len(rows) == wanted
+    assert rows[:there].tolist() == sorted(having.tolist())
 
 
 def test_it_repeats_bit_by_bit() -> None:

@@ -15,6 +15,8 @@ from gpu_coldstart.engine.base import Array
 from gpu_coldstart.features import InputVectors, Resident
 from tests.models.helpers import OPTIONS, Inputs, fit, weights
 
+PRECISIONS = ["float32", "bfloat16"]
+
 
 class Held(Inputs):
     """Inputs whose table is resident."""
@@ -27,9 +29,13 @@ def held(engine: Engine) -> InputVectors:
     return cast("InputVectors", Held(engine))
 
 
-def test_the_step_to_record_trains_as_the_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_step_to_record_trains_as_the_plain_loop(
+    monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
     engine = choose("cpu")[0]
-    plain = fit(engine, inputs=held(engine))
+    options = OPTIONS.replace(precision=precision)
+    plain = fit(engine, options)  # its table is not resident, so that each batch is rounded
     sizes: list[int] = []
 
     def replaying(step: Callable[[torch.Tensor], None], *_: Any) -> Callable[[torch.Tensor], None]:
@@ -40,22 +46,23 @@ def test_the_step_to_record_trains_as_the_plain_loop(monkeypatch: pytest.MonkeyP
         return replayed
 
     monkeypatch.setattr(type(engine), "repeated", lambda _, step, *rest: replaying(step, *rest))
-    found = fit(engine, inputs=held(engine))
+    found = fit(engine, options, inputs=held(engine))
     assert sizes == [16, 16, 16, 2] * 3
     assert found.train_loss == plain.train_loss
     for name, value in weights(plain).items():
         assert_array_equal(weights(found)[name], value)
     sizes.clear()
-    fit(engine)  # its table is not resident
+    fit(engine, options)
     assert not sizes
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("patience", [0, 2])
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_graph_trains_as_eager(
-    card: Engine, monkeypatch: pytest.MonkeyPatch, patience: int
+    card: Engine, monkeypatch: pytest.MonkeyPatch, patience: int, precision: str
 ) -> None:
-    options = OPTIONS.model_copy(update={"patience": patience})
+    options = OPTIONS.replace(patience=patience, precision=precision)
     graphs = [fit(card, options, inputs=held(card)) for _ in range(2)]
     monkeypatch.setattr(type(card), "repeated", lambda _, step, *rest: step)
     eager = fit(card, options, inputs=held(card))

@@ -20,7 +20,16 @@ from gpu_coldstart.features import InputVectors
 from gpu_coldstart.models import Mlp, check_batches, mlp
 from gpu_coldstart.models.feedforward import feedforward
 from gpu_coldstart.predicting import predict
-from tests.models.helpers import N_WARM, OPTIONS, Inputs, fit, inputs_of, targets_of, weights
+from tests.models.helpers import (
+    N_WARM,
+    OPTIONS,
+    Inputs,
+    cosine,
+    fit,
+    inputs_of,
+    targets_of,
+    weights,
+)
 
 
 class Watched(Mlp):
@@ -202,6 +211,39 @@ def test_the_seed_decides_everything(engine: Engine) -> None:
     assert np.abs(weights(one)["layers.0.weight"] - weights(other)["layers.0.weight"]).max() > 1e-3
 
 
+def test_training_in_bfloat16_comes_close(engine: Engine) -> None:
+    # In a batch of two users, of which OPTIONS has one, anything is magnified.
+    plain = OPTIONS.replace(batch_size=25)
+    rounding = plain.replace(precision="bfloat16")
+    exact, rounded, again = (
+        fit(engine, options, epochs=12) for options in (plain, rounding, rounding)
+    )
+    assert exact.train_loss[-1] < 0.5 * exact.train_loss[0]
+    assert rounded.train_loss == again.train_loss
+    assert_allclose(rounded.train_loss, exact.train_loss, rtol=0.02)
+    assert_allclose(rounded.validation_cosine, exact.validation_cosine, atol=0.02)
+    # What is kept is not rounded, and predicts in float32.
+    for name, value in weights(rounded).items():
+        assert_array_equal(value, weights(again)[name])
+        if value.dtype != np.int64:
+            assert value.dtype == np.float32
+    first = torch.from_numpy(weights(rounded)["layers.0.weight"])
+    assert not torch.equal(first, first.bfloat16().float())
+    assert_allclose(cosine(engine, rounded), rounded.validation_cosine[-1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_a_processor_without_bfloat16_is_named(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, has: bool
+) -> None:
+    monkeypatch.setattr(type(engine), "multiplies_bfloat16", lambda _: has)
+    fit(engine, epochs=1)
+    fit(engine, OPTIONS.replace(precision="bfloat16"), epochs=1)
+    told = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == (0 if has else 1)
+    assert all("'mlp.precision' is bfloat16" in line for line in told)
+
+
 def test_no_global_random_state_is_touched(engine: Engine) -> None:
     before = torch.get_rng_state().clone(), random.getstate()
     numpy_before = str(np.random.get_state(legacy=False))  # noqa: NPY002
@@ -219,6 +261,7 @@ def test_no_global_random_state_is_touched(engine: Engine) -> None:
         {"weight_decay": 0.1},
         {"batch_size": 8},
         {"normalize_output": False},
+        {"precision": "bfloat16"},
     ],
     ids=str,
 )

@@ -79,6 +79,12 @@ def test_it_says_what_runs_on_the_cpu(name: str) -> None:
     assert reason == REASON
 
 
+@pytest.mark.parametrize(("capability", "has"), [("61", False), ("75", False), ("80", True)])
+def test_which_cards_multiply_bfloat16(capability: str, has: bool) -> None:
+    with rehearsed(capability, rapids=capability != "61"):
+        assert choose("cuda")[0].multiplies_bfloat16() == has
+
+
 def test_a_run_says_so_too(whole: Path) -> None:
     assert REASON in (whole / "run.log").read_text().splitlines()[0]
 

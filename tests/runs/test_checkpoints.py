@@ -20,13 +20,20 @@ from tests.runs.killing import EPOCH
 from tests.runs.stages import KILLED, Stopper, whole
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize(
+    ("optimizer", "precision"), [("adam", "bfloat16"), ("sgd", "float32")], ids=str
+)
 def test_killed_amid_its_epochs_it_ends_the_same(
-    stopper: Stopper, tmp_path: Path, optimizer: str
+    stopper: Stopper, tmp_path: Path, optimizer: str, precision: str
 ) -> None:
     """The state is saved after every epoch here, and the kill comes after each."""
     options = [
-        *synthetic(mlp__optimizer=optimizer, mlp__epochs_tt_svd=4, mlp__patience=3),
+        *synthetic(
+            mlp__optimizer=optimizer,
+            mlp__precision=precision,
+            mlp__epochs_tt_svd=4,
+            mlp__patience=3,
+        ),
         *("--space", "tt-svd", "--strategies", "full", "--set", "evaluation.analysis=false"),
     ]
     out, alone = tmp_path / "run", tmp_path / "alone"

@@ -151,6 +151,7 @@ CASES: dict[str, Case] = {
     "mlp.epochs": Case("3", NETWORK, SEGMENTS, "cml", under={"mlp.patience": "0"}),
     "mlp.epochs_tt_svd": mlp("3", patience="0"),
     "mlp.epochs_ut_als": Case("3", NETWORK, SEGMENTS, "ut-als", under={"mlp.patience": "0"}),
+    "mlp.precision": mlp("bfloat16"),
     "mlp.patience": mlp("1", learning_rate="10.0", epochs_tt_svd="20", batch_size="8"),
     "strategies.names": Case("semi", "recommendations/tt-svd/semi.parquet", NETWORK),
     "strategies.similarity": Case("inner", LISTS, NETWORK, space="ut-als", strategy="full"),

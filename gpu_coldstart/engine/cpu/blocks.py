@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from gpu_coldstart.engine.layers import product_type
+
 __all__ = ["NARROWEST", "BlockLinear"]
 
 NARROWEST = 96
@@ -20,6 +22,12 @@ NARROWEST = 96
 
 _WHOLE_FROM = 0.8
 """A block that at least this share of a batch has is multiplied whole: choosing rows costs, too."""
+
+_GRAIN = 16
+"""A multiple of so many rows is multiplied in bfloat16, some with a null block.
+
+oneDNN compiles a product for each size, which takes three times as long as to multiply.
+"""
 
 
 class BlockLinear(nn.Linear):
@@ -64,32 +72,35 @@ class _Product(torch.autograd.Function):
     def forward(
         ctx: Any, vectors: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, block: int
     ) -> torch.Tensor:
-        n, inputs = vectors.shape
-        count = inputs // block
-        blocks = vectors[:, : count * block].view(n, count, block)
-        parts = _parts(blocks, inputs)
-        outputs = bias.repeat(n, 1)
+        kind = product_type(vectors)
+        vectors, learned = vectors.to(kind), weight.to(kind)
+        parts = _parts(vectors, block)
+        outputs = bias.repeat(len(vectors), 1)
         for columns in parts.whole:
-            outputs.addmm_(vectors[:, columns], weight[:, columns].T)
-        values = blocks[parts.rows, parts.blocks]
-        products = values.new_empty(len(values), len(weight))
-        for columns, entries in parts.chosen:
-            torch.mm(values[entries], weight[:, columns].T, out=products[entries])
-        outputs.index_add_(0, parts.rows, products)
-        ctx.parts = parts
-        ctx.save_for_backward(vectors, weight, values)
+            outputs += vectors[:, columns] @ learned[:, columns].T
+        # One block after the other, as what is made for one then stays in the cache.
+        chosen = [
+            (columns, rows, vectors[:, columns].index_select(0, rows))
+            for columns, rows in parts.chosen
+        ]
+        for columns, rows, values in chosen:
+            outputs.index_add_(0, rows, (values @ learned[:, columns].T).to(outputs.dtype))
+        ctx.null, ctx.whole, ctx.chosen = parts.null, parts.whole, chosen
+        ctx.save_for_backward(vectors, weight)
         return outputs
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        vectors, weight, values = ctx.saved_tensors
-        of_weight = torch.zeros_like(weight)
-        for columns in ctx.parts.whole:
-            torch.mm(gradient.T, vectors[:, columns], out=of_weight[:, columns])
-        met = gradient.index_select(0, ctx.parts.rows)
-        for columns, entries in ctx.parts.chosen:
-            torch.mm(met[entries].T, values[entries], out=of_weight[:, columns])
+        vectors, weight = ctx.saved_tensors
+        rounded = gradient.to(vectors.dtype)
+        of_weight = torch.empty_like(weight)
+        for columns in ctx.null:
+            of_weight[:, columns] = 0
+        for columns in ctx.whole:
+            of_weight[:, columns] = rounded.T @ vectors[:, columns]
+        for columns, rows, values in ctx.chosen:
+            of_weight[:, columns] = rounded.index_select(0, rows).T @ values
         of_vectors = gradient @ weight if ctx.needs_input_grad[0] else None
         return of_vectors, of_weight, gradient.sum(dim=0), None
 
@@ -99,41 +110,51 @@ class _Parts(NamedTuple):
 
     Attributes
     ----------
-    whole : list of slice
-        Columns to multiply for all rows.
-    chosen : list of (slice, slice)
-        Columns of each block to multiply for some rows, and its entries in the next two.
-    rows, blocks : Tensor [m] of int64
-        These rows' places in the batch, and the number of the block, block by block.
+    null, whole : list of slice
+        Columns to multiply for no row, and for all of them.
+    chosen : list of (slice, Tensor [m] of int64)
+        Columns of each block to multiply for some rows, and these rows' places in the batch.
     """
 
+    null: list[slice]
     whole: list[slice]
-    chosen: list[tuple[slice, slice]]
-    rows: torch.Tensor
-    blocks: torch.Tensor
+    chosen: list[tuple[slice, torch.Tensor]]
 
 
-def _parts(blocks: torch.Tensor, inputs: int) -> _Parts:
-    """Tell which of the ``blocks`` [n, blocks, block] of vectors [n, inputs] are not null."""
-    n, _, block = blocks.shape
-    # Of NaN the largest is NaN, which is not 0. Two passes that store nothing are faster than one
-    # over absolute values, and nothing can underflow.
-    there = ((blocks.amax(dim=2) != 0) | (blocks.amin(dim=2) != 0)).T
+def _parts(vectors: torch.Tensor, block: int) -> _Parts:
+    """Tell which blocks of vectors [n, inputs] are not null."""
+    n, inputs = vectors.shape
+    count = inputs // block
+    there = _there(vectors[:, : count * block].view(n, count, block)).T
     counts = there.sum(dim=1)
     is_whole = counts >= _WHOLE_FROM * n
-    places = (there & ~is_whole[:, None]).nonzero()
+    rows = there.byte().argsort(dim=1, descending=True, stable=True)  # those that have it first
+    grain = _GRAIN if vectors.dtype is torch.bfloat16 else 1
+    starts = range(0, count * block, block)
+    null: list[slice] = []
     whole: list[slice] = []
-    chosen: list[tuple[slice, slice]] = []
-    start = done = 0
-    for count, all_rows in zip(counts.tolist(), is_whole.tolist(), strict=True):
-        columns = slice(start, start := start + block)
+    chosen: list[tuple[slice, torch.Tensor]] = []
+    for start, all_rows, some in zip(starts, is_whole.tolist(), counts.tolist(), strict=True):
+        columns = slice(start, start + block)
         if all_rows:
             _append(whole, columns)
-        elif count:
-            chosen.append((columns, slice(done, done := done + count)))
-    if start < inputs:
-        _append(whole, slice(start, inputs))
-    return _Parts(whole, chosen, places[:, 1], places[:, 0])
+        elif some:
+            chosen.append((columns, rows[start // block, : -(-some // grain) * grain]))
+        else:
+            _append(null, columns)
+    if count * block < inputs:
+        _append(whole, slice(count * block, inputs))
+    return _Parts(null, whole, chosen)
+
+
+def _there(blocks: torch.Tensor) -> torch.Tensor:
+    """Which of the blocks [n, blocks, block] are not null."""
+    if blocks.dtype is torch.bfloat16:
+        # Of which PyTorch sums fast, and finds the largest slowly. Of NaN the sum is NaN.
+        return blocks.abs().sum(dim=2) != 0
+    # Of NaN the largest is NaN, which is not 0. Two passes that store nothing are faster than one
+    # over absolute values, and nothing can underflow.
+    return (blocks.amax(dim=2) != 0) | (blocks.amin(dim=2) != 0)
 
 
 def _append(parts: list[slice], columns: slice) -> None:

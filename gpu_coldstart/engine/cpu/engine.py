@@ -33,7 +33,7 @@ from gpu_coldstart.engine.base import (
     Svd,
     SvdOptions,
 )
-from gpu_coldstart.engine.cpu import geometry, ranking, sparse
+from gpu_coldstart.engine.cpu import geometry, ranking, rough, sparse
 from gpu_coldstart.engine.cpu.small import small
 from gpu_coldstart.engine.cpu.sparse import from_scipy, to_scipy
 from gpu_coldstart.engine.cpu.threads import number_of_threads, over_rows
@@ -84,6 +84,9 @@ class CpuEngine(Engine):
         if block < blocks.NARROWEST:
             return super().input_layer(inputs, outputs, block)
         return blocks.BlockLinear(inputs, outputs, block=block)
+
+    def multiplies_bfloat16(self) -> bool:
+        return rough.has_instructions()
 
     def compile(self) -> Iterator[str]:
         # With Numba loaded nothing is too small for it.

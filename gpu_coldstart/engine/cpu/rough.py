@@ -15,7 +15,7 @@ import numpy as np
 from gpu_coldstart.engine.base import HostArray
 from gpu_coldstart.engine.cpu.threads import Arena
 
-__all__ = ["Rough", "pays"]
+__all__ = ["Rough", "has_instructions", "pays"]
 
 _PRODUCTS_EACH = 512
 """Products of each vector that make up for the time it takes to be rounded, as measured."""
@@ -30,11 +30,12 @@ _ROUNDING = 2.0**-9
 def pays(queries: int, items: int) -> bool:
     """Whether so many vectors are better multiplied in half precision first."""
     enough = queries * items >= _PRODUCTS_EACH * (queries + items)
-    return enough and "torch" in sys.modules and _has_instructions()
+    return enough and "torch" in sys.modules and has_instructions()
 
 
 @cache
-def _has_instructions() -> bool:
+def has_instructions() -> bool:
+    """Whether the processor multiplies bfloat16."""
     try:
         return "avx512_bf16" in Path("/proc/cpuinfo").read_text()
     except OSError:  # not Linux

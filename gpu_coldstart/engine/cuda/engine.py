@@ -54,6 +54,9 @@ _KEPT_SHARE = 3
 _UNBOUNDED_KMEANS = (10, 0)
 """Compute capability from which on no limit bounds the memory of cuML's k-means."""
 
+_BFLOAT16 = (8, 0)
+"""Compute capability from which on tensor cores multiply bfloat16."""
+
 
 class CudaEngine(Engine):
     """Every primitive of :class:`~gpu_coldstart.engine.base.Engine` in GPU memory.
@@ -130,6 +133,9 @@ class CudaEngine(Engine):
         from gpu_coldstart.engine.cuda import read
 
         return read.read(source, columns)
+
+    def multiplies_bfloat16(self) -> bool:
+        return torch.cuda.get_device_capability() >= _BFLOAT16
 
     def chained(
         self, model: torch.nn.Module, parts: Sequence[torch.nn.Module]

@@ -15,7 +15,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from gpu_coldstart.engine.cuda.kernels import BLOCK, kernel
-from gpu_coldstart.engine.layers import UnitLength
+from gpu_coldstart.engine.layers import UnitLength, product_type
 
 __all__ = ["fused"]
 
@@ -44,7 +44,7 @@ def fused(parts: Sequence[nn.Module]) -> Layer:
                 layers.append(partial(_hidden, linear, norm))
                 del left[:3]
             case [UnitLength(), *_]:
-                layers.append(partial(_applied, _UnitLength))
+                layers.append(lambda vectors: _applied(_UnitLength, vectors.float()))
                 del left[0]
             case [other, *_]:
                 layers.append(other)
@@ -69,14 +69,16 @@ def _applied(function: type[torch.autograd.Function], *given: Any) -> torch.Tens
 
 
 class _Hidden(torch.autograd.Function):
-    """Product, offset, rectifier, batch normalisation."""
+    """Product, offset, rectifier, batch normalisation; all but the product in float32."""
 
     @staticmethod
     def forward(
         ctx: Any, vectors: torch.Tensor, norm: nn.BatchNorm1d, *learned: torch.Tensor
     ) -> torch.Tensor:
         weights, offset, weight, bias = learned
-        before = vectors @ weights.T
+        ctx.given, kind = vectors.dtype, product_type(vectors)
+        vectors, weights = vectors.to(kind), weights.to(kind)
+        before = (vectors @ weights.T).float()
         n, m = before.shape
         out = torch.empty_like(before)
         mean, inverse = torch.empty_like(offset), torch.empty_like(offset)
@@ -126,8 +128,10 @@ class _Hidden(torch.autograd.Function):
             n=n,
             m=m,
         )
-        of_vectors = of_before @ weights if ctx.needs_input_grad[0] else None
-        return of_vectors, None, of_before.T @ vectors, of_offset, of_weight, of_bias
+        of_before = of_before.to(weights.dtype)
+        of_vectors = (of_before @ weights).to(ctx.given) if ctx.needs_input_grad[0] else None
+        of_weights = (of_before.T @ vectors).float()
+        return of_vectors, None, of_weights, of_offset, of_weight, of_bias
 
 
 class _UnitLength(torch.autograd.Function):
