@@ -6,8 +6,8 @@ matrices of tracks by factors.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -27,13 +27,13 @@ from gpu_coldstart.distributed.blocks import (
     sent,
     sums,
 )
-from gpu_coldstart.distributed.warm import Histories, by_users
+from gpu_coldstart.distributed.warm import Did, Histories, by_users
 from gpu_coldstart.engine import spread
 from gpu_coldstart.engine.base import AlsOptions, Csr, Engine, HostArray
 from gpu_coldstart.spaces.base import Progress, Space, unit_rows
 from gpu_coldstart.spaces.ut_als import affinity_of, als_options, covers
 
-__all__ = ["Users", "ut_als"]
+__all__ = ["Users", "users", "ut_als"]
 
 
 def ut_als(
@@ -61,18 +61,51 @@ def ut_als(
         progress(iteration + 1, parameters.iterations, f"loss {loss:.6g}")
 
     events, mine = histories()
-    stream_weight, confidence = parameters.stream_weight, np.float32(options.confidence)
     with sent(events, on_host(engine, covers(engine, logs, parameters))) as covered:
 
-        def matrix(cpu: spread.CpuEngine, history: Csr, favorites: Csr) -> Csr:
-            drawn = affinity_of(cpu, history, favorites, covered.value, stream_weight)
-            return drawn.with_data(1 + confidence * drawn.data)
+        def matrix(cpu: spread.CpuEngine, did: Did) -> Csr:
+            return _confidence(cpu, did, covered.value, parameters)
 
         shape = logs.n_tracks, logs.members.shape[0]
         with Users(by_users(events, shape, matrix), logs.n_tracks, options) as everyone:
             tracks = engine.asarray(spread.als(everyone, options, report))
             users = engine.asarray(everyone.factors(mine))
     return Space("ut-als", tracks, unit_rows(users), tuple(losses))
+
+
+def _confidence(cpu: spread.CpuEngine, did: Did, covered: Csr, parameters: UtAlsConfig) -> Csr:
+    """What is factorised, of some users."""
+    drawn = affinity_of(cpu, did.history, did.favorites, covered, parameters.stream_weight)
+    return drawn.with_data(1 + np.float32(parameters.confidence) * drawn.data)
+
+
+@contextmanager
+def users(
+    engine: Engine,
+    logs: Logs,
+    space: Space,
+    parameters: UtAlsConfig,
+    histories: Histories,
+) -> Iterator[DataFrame]:
+    """As :func:`gpu_coldstart.distributed.tt_svd.users`: users are solved once more.
+
+    They start from nothing, hence as many steps as in all iterations.
+    """
+    options = als_options(parameters, 0)
+    options = replace(options, cg_steps=options.cg_steps * options.iterations)
+    covered, tracks = covers(engine, logs, parameters), engine.to_host(space.tracks)
+    gram = spread.gram_of(tracks, options)
+    with sent(histories.events, (on_host(engine, covered), tracks, gram)) as known:
+
+        def place(cpu: spread.CpuEngine, did: Did) -> HostArray:
+            covered, tracks, gram = known.value
+            confidence = _confidence(cpu, did, covered, parameters)
+            start = np.zeros((confidence.shape[0], tracks.shape[1]), np.float32)
+            found: HostArray = unit_rows(spread.solved(confidence, start, tracks, gram, options))
+            return found
+
+        shape = logs.n_tracks, logs.members.shape[0]
+        yield by_users(histories.events, shape, lambda _, did: did.plays, place)
 
 
 class Users(AbstractContextManager["Users"]):
