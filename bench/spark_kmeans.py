@@ -106,7 +106,7 @@ def _blocks(spark: SparkSession, users: HostArray) -> DataFrame:
     table = pa.concat_tables(
         packed(Block(number, rows, none, users[rows])) for number, rows in enumerate(parts)
     )
-    return _cached(spark.createDataFrame(table))
+    return _cached(spark.createDataFrame(table.combine_chunks()))
 
 
 def _vectors(spark: SparkSession, users: HostArray) -> DataFrame:
@@ -116,7 +116,8 @@ def _vectors(spark: SparkSession, users: HostArray) -> DataFrame:
 
 
 def _cached(frame: DataFrame) -> DataFrame:
-    frame.persist().count()
+    frame = frame.repartition(2 * frame.sparkSession.sparkContext.defaultParallelism).persist()
+    frame.count()
     return frame
 
 

@@ -34,8 +34,7 @@ def segments(
 ) -> Segments:
     """As :func:`gpu_coldstart.segments.fit`, of all warm users.
 
-    The segments of the users that the driver holds are what it starts from, and their number is
-    as many as fit these.
+    It starts from segments of the users that the driver holds; so there are no more than these.
 
     Parameters
     ----------
@@ -50,13 +49,15 @@ def segments(
         Labels are of the users that the driver holds.
     """
     options = config.segments
-    k = number_of_segments(options.k, logs.n_warm)
-    start = cluster(engine, space.users, k, options, config.seed).centroids
 
     def report(iteration: int, inertia: float) -> None:
         progress(iteration + 1, options.iterations + 2, f"inertia {inertia:.6g}")
 
     with kept(users) as everyone:
+        k = number_of_segments(options.k, logs.n_warm)
+        if not options.k:
+            k = min(number_of_segments(0, _number(everyone)), logs.n_warm)
+        start = cluster(engine, space.users, k, options, config.seed).centroids
         crowd = Crowd(dense_alone(everyone))
         cut = spread.kmeans(crowd, engine.to_host(start), options.iterations, report)
         progress(options.iterations + 1, options.iterations + 2, "popular tracks")
@@ -107,6 +108,13 @@ class Crowd:
         return spread.Far(
             numbers, labels, squares, np.reshape(points, (len(numbers), centroids.shape[1]))
         )
+
+
+def _number(users: DataFrame) -> int:
+    """How many users there are."""
+    total = users.agg(expr("sum(length(rows)) AS bytes")).first()
+    assert total is not None  # a sum has one row
+    return int(total["bytes"]) // np.dtype(np.int32).itemsize
 
 
 def _counts(engine: Engine, users: DataFrame, cut: spread.Cut, n_tracks: int) -> Csr:

@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from pyspark.sql import SparkSession
 
-from gpu_coldstart import Dataset
+from gpu_coldstart import Dataset, segments
 from gpu_coldstart.datasets.synthetic.generate import generate
 from gpu_coldstart.distributed import SparkDataset, blocks, warm
 from gpu_coldstart.distributed.blocks import Block
@@ -26,7 +26,11 @@ from tests.engine.test_spread import Scattered, lloyd
 from tests.worlds import dense
 
 K = 9
-SETTINGS: dict[str, Any] = {"segments__k": K, "ut_als__factors": 6, "tt_svd__dimension": 6}
+SETTINGS: dict[str, Any] = {
+    "segments__iterations": 3,
+    "ut_als__factors": 6,
+    "tt_svd__dimension": 6,
+}
 
 
 def solved(tracks: HostArray, drawn: HostArray, options: Any) -> HostArray:
@@ -43,20 +47,22 @@ def solved(tracks: HostArray, drawn: HostArray, options: Any) -> HostArray:
 
 @pytest.mark.spark
 @pytest.mark.parametrize(
-    ("name", "of", "days"), [("tt-svd", "members", 0), ("ut-als", "listens", 5)]
+    ("name", "of", "days", "k"), [("tt-svd", "members", 0, 0), ("ut-als", "listens", 5, K)]
 )
 def test_segments_of_all(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, name: str, of: str, days: int
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, name: str, of: str, days: int, k: int
 ) -> None:
     del spark  # is active, and so used
     monkeypatch.setattr(warm, "_USERS", 50)
     monkeypatch.setattr(blocks, "_CHUNK", 40)
-    counted = {"segments__popularity": of, "segments__popularity_days": days, **SETTINGS}
-    config = configured(split__warm_users=60, **counted)
+    monkeypatch.setattr(segments, "_WARM_USERS_EACH", 13)  # of 120: K
+    settings = {"segments__k": k, "segments__popularity": of, **SETTINGS}
+    settings |= {"segments__popularity_days": days}
+    config = configured(split__warm_users=60, **settings)
     cpu, tables = choose("cpu")[0], generate(config.world, 0)
     dataset = SparkDataset.of(Dataset.from_frames(**tables), None)
     few, _ = Dataset.from_frames(**tables).index(cpu, config, silent)
-    every = of_all(cpu, tables, few, **counted)
+    every = of_all(cpu, tables, few, **settings)
     mine = np.searchsorted(every.user_ids, few.user_ids[:60])
 
     fitted: Any = {"tt-svd": TtSvd, "ut-als": UtAls}[name]
@@ -101,7 +107,7 @@ def test_segments_that_nobody_is_near(spark: SparkSession) -> None:
 
 def test_who_holds_all_cuts_them() -> None:
     """Without Spark, which would find the same."""
-    config = configured(**SETTINGS)
+    config = configured(segments__k=K, **SETTINGS)
     cpu, plain = choose("cpu")[0], Dataset.from_frames(**generate(config.world, 0))
     logs, _ = plain.index(cpu, config, silent)
     space = TtSvd.fit(cpu, logs, config.tt_svd, 0, silent)
