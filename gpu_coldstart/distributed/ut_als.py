@@ -35,6 +35,9 @@ from gpu_coldstart.spaces.ut_als import affinity_of, als_options, covers
 
 __all__ = ["Users", "users", "ut_als"]
 
+_RIDGE = 0.1
+"""Of a regression on unit vectors."""
+
 
 def ut_als(
     engine: Engine,
@@ -87,25 +90,51 @@ def users(
     parameters: UtAlsConfig,
     histories: Histories,
 ) -> Iterator[DataFrame]:
-    """As :func:`gpu_coldstart.distributed.tt_svd.users`: users are solved once more.
+    """As :func:`gpu_coldstart.distributed.tt_svd.users`, but for what ALS leaves undone.
 
-    They start from nothing, hence as many steps as in all iterations.
+    Users are solved once more, against the tracks as they are. That is not where ALS left them,
+    which had not converged; but what takes the users that the driver holds from here to there, a
+    matrix, takes the others, too.
     """
-    options = als_options(parameters, 0)
-    options = replace(options, cg_steps=options.cg_steps * options.iterations)
     covered, tracks = covers(engine, logs, parameters), engine.to_host(space.tracks)
-    gram = spread.gram_of(tracks, options)
-    with sent(histories.events, (on_host(engine, covered), tracks, gram)) as known:
+    known = on_host(engine, covered), tracks
+    mine = Did(*(on_host(engine, each) for each in (logs.history, logs.plays, logs.favorites)))
+    found = _solved(spread.CpuEngine(), mine, known, parameters)
+    turn = _turn(found, engine.to_host(space.users))
+    with sent(histories.events, (known, turn)) as told:
 
         def place(cpu: spread.CpuEngine, did: Did) -> HostArray:
-            covered, tracks, gram = known.value
-            confidence = _confidence(cpu, did, covered, parameters)
-            start = np.zeros((confidence.shape[0], tracks.shape[1]), np.float32)
-            found: HostArray = unit_rows(spread.solved(confidence, start, tracks, gram, options))
-            return found
+            known, turn = told.value
+            places: HostArray = unit_rows(_solved(cpu, did, known, parameters) @ turn)
+            return places
 
         shape = logs.n_tracks, logs.members.shape[0]
         yield by_users(histories.events, shape, lambda _, did: did.plays, place)
+
+
+def _solved(
+    cpu: spread.CpuEngine, did: Did, known: tuple[Csr, HostArray], parameters: UtAlsConfig
+) -> HostArray:
+    """Unit factors of users given the tracks', from nothing, by as many steps as in all of ALS."""
+    covered, tracks = known
+    options = als_options(parameters, 0)
+    options = replace(options, cg_steps=options.cg_steps * options.iterations)
+    confidence = _confidence(cpu, did, covered, parameters)
+    start = np.zeros((confidence.shape[0], tracks.shape[1]), np.float32)
+    gram = spread.gram_of(tracks, options)
+    users: HostArray = unit_rows(spread.solved(confidence, start, tracks, gram, options))
+    return users
+
+
+def _turn(found: HostArray, wanted: HostArray) -> HostArray:
+    """The matrix [d, d] that takes users to where they are wanted, by ridge regression.
+
+    Where there are too few users to tell, it leaves them where they are found.
+    """
+    x, same = found.astype(np.float64), np.eye(found.shape[1])
+    change = np.linalg.solve(x.T @ x + _RIDGE * same, x.T @ (wanted - x))
+    turn: HostArray = (same + change).astype(np.float32)
+    return turn
 
 
 class Users(AbstractContextManager["Users"]):

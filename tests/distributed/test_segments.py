@@ -71,6 +71,9 @@ def test_segments_of_all(
     if name == "ut-als":
         drawn = dense(cpu, affinity(cpu, every, config.ut_als))
         places = solved(space.tracks, drawn, als_options(config.ut_als, 0))
+        x = np.concatenate([places[mine], np.sqrt(0.1) * np.eye(6)])
+        y = np.concatenate([space.users - places[mine], np.zeros((6, 6))])
+        places = unit_rows(places + (places @ np.linalg.lstsq(x, y)[0]).astype(np.float32))
     found = dataset.segments(cpu, few, space, config, silent)
 
     start = cluster(cpu, space.users, K, config.segments, 0).centroids
@@ -85,7 +88,7 @@ def test_segments_of_all(
     if name == "tt-svd":
         assert_array_equal(found.labels, labels[mine])
     else:  # held users are where the factorisation left them
-        assert (found.labels == labels[mine]).mean() > 0.8
+        assert (found.labels == labels[mine]).mean() > 0.9
 
 
 @pytest.mark.spark
