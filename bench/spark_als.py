@@ -39,7 +39,7 @@ from gpu_coldstart.engine.base import AlsOptions, Csr, Engine, HostArray
 from gpu_coldstart.spaces import silent
 from gpu_coldstart.spaces.ut_als import affinity, als_options
 
-__all__ = ["main"]
+__all__ = ["main", "session", "worked"]
 
 
 class Point(NamedTuple):
@@ -73,7 +73,7 @@ def _lines(given: argparse.Namespace) -> Iterator[str]:
     chosen = config.ut_als.replace(factors=given.factors, iterations=given.iterations)
     drawn, options = affinity(engine, logs, chosen), als_options(chosen, 0)
     weighted = given.weighted or options.regularization * drawn.shape[0] / drawn.nnz
-    spark = _session(given.threads)
+    spark = session(given.threads)
     n_users, n_tracks = drawn.shape
     yield f"{n_users} users, {n_tracks} tracks, {drawn.nnz} entries; regParam {weighted:.3g}"
     yield ""
@@ -92,7 +92,8 @@ def _row(name: str, point: Point) -> str:
     return f"| {name} | {n} | {seconds:.1f} | {objective:.5f} | {unweighted:.5f} |"
 
 
-def _session(threads: int) -> SparkSession:
+def session(threads: int) -> SparkSession:
+    """Spark on so many threads of this machine."""
     python_of_workers()
     builder = SparkSession.builder.master(f"local[{threads}]")
     for key, value in {
@@ -112,7 +113,7 @@ _seen: dict[int, int] = {}
 """For how many ticks each process has worked when it was last looked at."""
 
 
-def _worked() -> float:
+def worked() -> float:
     """Seconds for which cores have worked for this process and all that come from it."""
     for process in family(os.getpid()):
         try:
@@ -127,11 +128,11 @@ def _ours(spark: SparkSession, engine: Engine, drawn: Csr, options: AlsOptions) 
     confidence = drawn.with_data(1 + np.float32(options.confidence) * drawn.data)
     points: list[tuple[int, float, float]] = []
     with Users(spread_out(spark, confidence), drawn.shape[1], options) as everyone:
-        start = _worked()
+        start = worked()
         tracks = spread.als(
             everyone,
             options,
-            lambda i, loss: points.append((i + 1, _worked() - start, loss)),
+            lambda i, loss: points.append((i + 1, worked() - start, loss)),
         )
         users = everyone.factors(np.arange(drawn.shape[0], dtype=np.int32))
     unweighted = _objective(engine, drawn, options, users, tracks)[1]
@@ -164,9 +165,9 @@ def _mllib(
         alpha=options.confidence,
         seed=0,
     )
-    start = _worked()
+    start = worked()
     model = als.fit(table)
-    seconds = _worked() - start
+    seconds = worked() - start
     sides = []
     for frame, n in zip((model.userFactors, model.itemFactors), drawn.shape, strict=True):
         found = frame.toArrow()

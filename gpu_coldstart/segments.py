@@ -20,6 +20,7 @@ __all__ = [
     "fit",
     "number_of_segments",
     "shares_of",
+    "shares_of_counts",
 ]
 
 _WARM_USERS_EACH = 70  # 70 000 warm users in 1000 segments
@@ -104,13 +105,25 @@ def shares_of(engine: Engine, plays: Csr, labels: Array, k: int, *, of: str) -> 
     -------
     Csr [k, tracks]
     """
-    xp = engine.xp
     counts = engine.segment_counts(labels, plays, k)
+    return shares_of_counts(engine, counts, engine.xp.bincount(labels, minlength=k), of=of)
+
+
+def shares_of_counts(engine: Engine, counts: Csr, sizes: Array, *, of: str) -> Csr:
+    """The same of what is counted already.
+
+    Parameters
+    ----------
+    counts : Csr [k, tracks]
+        Members who streamed each track.
+    sizes : Array [k] of integers
+        Members.
+    """
+    xp = engine.xp
     segments, _ = entries(engine, counts)
-    if of == "members":
-        totals = xp.bincount(labels, minlength=k)
-    else:
-        totals = xp.bincount(segments, weights=counts.data, minlength=k)
+    totals = sizes
+    if of == "listens":
+        totals = xp.bincount(segments, weights=counts.data, minlength=len(sizes))
     return counts.with_data(counts.data / totals.astype(xp.float32)[segments])
 
 

@@ -145,8 +145,9 @@ class SparkConfig(Parameters):
     Attributes
     ----------
     spaces : {"driver", "executors"}
-        Spaces are learned by the driver from the warm users that it holds (``split.warm_users``),
-        or by Spark's executors from all warm users, whose histories the driver then never holds.
+        Spaces, and segments with their popular tracks, are learned by the driver from the warm
+        users that it holds (``split.warm_users``), or by Spark's executors from all warm users,
+        whose histories the driver then never holds.
     """
 
     spaces: Literal["driver", "executors"] = "driver"

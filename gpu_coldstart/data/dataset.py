@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from gpu_coldstart import features, spaces
+from gpu_coldstart import features, segments, spaces
 from gpu_coldstart.config.parameters import Config
 from gpu_coldstart.data import tables
 from gpu_coldstart.data.events import DAY
@@ -186,6 +186,18 @@ class Dataset:
             engine, logs, config.of(name), config.seed, progress, **resumed
         )
         return space
+
+    def segments(
+        self,
+        engine: Engine,
+        logs: Logs,
+        space: spaces.Space,
+        config: Config,
+        progress: spaces.Progress,
+    ) -> segments.Segments:
+        """The segments of the warm users in a space, and their popular tracks (3.1.3)."""
+        del progress
+        return segments.fit(engine, logs, space, config.segments, config.seed)
 
     def inputs(
         self, engine: Engine, logs: Logs, space: spaces.Space, config: Config

@@ -1,8 +1,8 @@
 """The same method on logs that fit no machine, by Apache Spark (extra ``spark``).
 
-Spark validates and counts interactions where they lie, and may learn spaces there; everything else
-goes on from the counts as on one machine, with the same results. Recommending is spread over
-executors, each with the bundle.
+Spark validates and counts interactions where they lie, and may learn spaces and segments there;
+everything else goes on from the counts as on one machine, with the same results. Recommending is
+spread over executors, each with the bundle.
 """
 
 from gpu_coldstart.distributed.dataset import SparkDataset

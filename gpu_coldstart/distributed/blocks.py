@@ -13,9 +13,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyspark import Broadcast
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.functions import lit
 
 from gpu_coldstart.engine.base import Csr, Engine, HostArray
 from gpu_coldstart.engine.spread import CpuEngine
@@ -24,6 +26,7 @@ __all__ = [
     "BLOCK",
     "DENSE",
     "Block",
+    "dense_alone",
     "gathered",
     "kept",
     "mapped",
@@ -135,6 +138,13 @@ def _unpacked(batch: pa.RecordBatch) -> Iterator[Block]:
         yield Block(batch["block"][i].as_py(), rows, matrix, own)
 
 
+def dense_alone(blocks: DataFrame) -> DataFrame:
+    """Blocks whose matrix is left behind: Python then reads no more than what goes with rows."""
+    return blocks.withColumns(
+        {"columns": lit(0), **{name: lit(b"") for name in ("indptr", "indices", "data")}}
+    )
+
+
 @contextmanager
 def sent(frame: DataFrame, value: Any) -> Iterator[Broadcast[Any]]:
     """A value that every executor of a frame's session gets once, as long as the block lasts."""
@@ -184,9 +194,12 @@ def gathered(frame: DataFrame, out: HostArray) -> HostArray:
 
 
 def sums(
-    blocks: DataFrame, add: Callable[[Block, HostArray], None], shape: tuple[int, int]
+    blocks: DataFrame,
+    add: Callable[[Block, HostArray], None],
+    shape: tuple[int, int],
+    dtype: npt.DTypeLike = np.float32,
 ) -> HostArray:
-    """The sum of what ``add`` adds of each block to a matrix of float32.
+    """The sum of what ``add`` adds of each block to a matrix of that type.
 
     A task adds up its own blocks; what the tasks have come to is cut into chunks of rows, each of
     which is added up by one task, in double precision and always in the same order.
@@ -194,7 +207,7 @@ def sums(
     at_once = max(1, _CHUNK // shape[1])
 
     def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        total, first = np.zeros(shape, np.float32), None
+        total, first = np.zeros(shape, dtype), None
         for batch in batches:
             for block in _unpacked(batch):
                 first = block.number if first is None else first
@@ -213,17 +226,17 @@ def sums(
 
     parts = blocks.mapInArrow(work, "chunk int, first int, part binary")
     added = parts.groupBy("chunk").applyInArrow(
-        lambda parts: _added(parts, at_once, shape[1]), DENSE
+        lambda parts: _added(parts, at_once, shape[1], dtype), DENSE
     )
-    return gathered(added, np.zeros(shape, np.float32))
+    return gathered(added, np.zeros(shape, dtype))
 
 
-def _added(parts: pa.Table, at_once: int, columns: int) -> pa.Table:
+def _added(parts: pa.Table, at_once: int, columns: int, dtype: npt.DTypeLike) -> pa.Table:
     """Parts of one chunk, added up."""
     settled()
     total: Any = 0.0
     for part in parts.sort_by("first")["part"]:
-        total = total + np.frombuffer(part.as_buffer(), np.float32).astype(np.float64)
-    chunk = total.reshape(-1, columns).astype(np.float32)
+        total = total + np.frombuffer(part.as_buffer(), dtype).astype(np.float64)
+    chunk = total.reshape(-1, columns).astype(dtype)
     start = parts["chunk"][0].as_py() * at_once
     return rows_of(np.arange(start, start + len(chunk)), chunk)

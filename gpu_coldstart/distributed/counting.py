@@ -93,8 +93,8 @@ class Counting:
         -------
         DataFrame
             ``user`` : int, place among the users by ascending id; ``number`` : int, of an entity;
-            ``liked`` : whether it is a favourite rather than a track that was streamed; ``count`` :
-            float, how often.
+            ``liked`` : whether it is a favourite rather than a track that was streamed; ``early`` :
+            whether any of that counts for popularity; ``count`` : float, how often.
         """
         numbered = _Numbered(engine, self._interactions, tables, users, entities)
         dated = _dated(engine, numbered, split, users, entities, tested=False)
@@ -104,8 +104,12 @@ class Counting:
             f"{_KNOWN} AND {_WARM} AND since >= 0 AND day <= {dated.until} "
             f"AND ({_are('stream', 'track')} OR {liked})"
         )
-        told = rows.selectExpr("user", "number", f"{liked} AS liked", "count")
-        return told.groupBy("user", "number", "liked").agg(expr("float(sum(count)) AS count"))
+        days = self._popularity_days
+        early = f"since BETWEEN 1 AND {days}" if days else "true"
+        told = rows.selectExpr("user", "number", f"{liked} AS liked", f"{early} AS early", "count")
+        return told.groupBy("user", "number", "liked").agg(
+            expr("max(early) AS early"), expr("float(sum(count)) AS count")
+        )
 
 
 class _Dated(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -21,14 +22,15 @@ from gpu_coldstart.data.newcomers import Entities
 from gpu_coldstart.data.problems import refuse
 from gpu_coldstart.data.selection import Registered
 from gpu_coldstart.data.truth import GroundTruth
+from gpu_coldstart.distributed import tt_svd, ut_als
 from gpu_coldstart.distributed.checks import checked, numbers, schema_sample
 from gpu_coldstart.distributed.counting import Counting
+from gpu_coldstart.distributed.segments import segments
 from gpu_coldstart.distributed.sessions import session
-from gpu_coldstart.distributed.tt_svd import tt_svd
-from gpu_coldstart.distributed.ut_als import ut_als
 from gpu_coldstart.distributed.warm import Histories
 from gpu_coldstart.engine.base import Engine
 from gpu_coldstart.errors import UserError
+from gpu_coldstart.segments import Segments
 from gpu_coldstart.spaces import Progress, Space
 from gpu_coldstart.spaces.tt_svd import check_dimension
 
@@ -39,8 +41,14 @@ __all__ = ["SparkDataset"]
 
 Interactions: TypeAlias = Path | pa.Table | DataFrame
 
-_FITS: dict[str, Callable[..., Space]] = {"tt-svd": tt_svd, "ut-als": ut_als}
+_FITS: dict[str, Callable[..., Space]] = {"tt-svd": tt_svd.tt_svd, "ut-als": ut_als.ut_als}
 """What learns a space in executors."""
+
+_USERS: dict[str, Callable[..., AbstractContextManager[DataFrame]]] = {
+    "tt-svd": tt_svd.users,
+    "ut-als": ut_als.users,
+}
+"""What places all warm users in such a space."""
 
 
 class SparkDataset(Dataset):
@@ -174,16 +182,6 @@ class SparkDataset(Dataset):
         progress(0, 1, "opening the tables")
         source = self._source()
         with session(self._master) as spark:
-
-            def histories() -> Histories:
-                loaded, frame = _opened(engine, spark, source)
-                counting = Counting(numbers(frame), config.segments.popularity_days)
-                users = Registered.of(engine, loaded)
-                entities = Entities.of(engine, logs)
-                events = counting.histories(engine, loaded, config.split, users, entities)
-                held = engine.lookup(logs.user_ids[logs.users("warm")], users.ids)
-                return Histories(events, engine.to_host(held))
-
             return _FITS[name](
                 engine,
                 logs,
@@ -191,8 +189,43 @@ class SparkDataset(Dataset):
                 config.seed,
                 progress,
                 spark=spark,
-                histories=histories,
+                histories=lambda: _histories(engine, spark, source, logs, config),
             )
+
+    def segments(
+        self, engine: Engine, logs: Logs, space: Space, config: Config, progress: Progress
+    ) -> Segments:
+        """See :meth:`~gpu_coldstart.data.dataset.Dataset.segments`; maybe of users in executors.
+
+        Not where the driver holds all warm users, from whom it learns the same.
+        """
+        if config.spark.spaces == "driver" or not config.split.warm_users:
+            return super().segments(engine, logs, space, config, progress)
+        progress(0, 1, "opening the tables")
+        source = self._source()
+        with session(self._master) as spark:
+            histories = _histories(engine, spark, source, logs, config)
+            parameters = config.of(space.name)
+            with _USERS[space.name](engine, logs, space, parameters, histories) as users:
+                return segments(
+                    engine, logs, space, config, progress, users=users, held=histories.held
+                )
+
+
+def _histories(
+    engine: Engine,
+    spark: SparkSession,
+    source: Mapping[str, Interactions],
+    logs: Logs,
+    config: Config,
+) -> Histories:
+    """What all warm users did, by the numbers that the logs give entities."""
+    loaded, frame = _opened(engine, spark, source)
+    counting = Counting(numbers(frame), config.segments.popularity_days)
+    users, entities = Registered.of(engine, loaded), Entities.of(engine, logs)
+    events = counting.histories(engine, loaded, config.split, users, entities)
+    held = engine.lookup(logs.user_ids[logs.users("warm")], users.ids)
+    return Histories(events, engine.to_host(held))
 
 
 def _opened(

@@ -5,7 +5,8 @@ The driver holds matrices of tracks by dimensions, and the playlists, if there a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -44,9 +45,10 @@ from gpu_coldstart.spaces.tt_svd import (
     placed,
     pmi_options,
     svd_options,
+    users_at,
 )
 
-__all__ = ["tt_svd"]
+__all__ = ["tt_svd", "users"]
 
 _TRACKS = 1000
 """Tracks of a block of counts. Popular ones and others alternate, so that all are about as long."""
@@ -78,7 +80,7 @@ def tt_svd(
         blocks = by_users(
             histories().events.where("NOT liked"),
             (n_tracks, 0),
-            lambda engine, history, _: capped(engine, history, most),
+            lambda engine, did: capped(engine, did.history, most),
         )
     progress(1, 4, "counting co-occurrences on Spark")
     with kept(_counts(blocks, n_tracks, options)) as counts:
@@ -94,6 +96,30 @@ def tt_svd(
     tracks, users = placed(engine, logs, parameters, svd, engine.asarray(pmi.entries))
     progress(4, 4, "done")
     return Space("tt-svd", tracks, users, notes=() if sets.nnz else (NO_PLAYLISTS,))
+
+
+@contextmanager
+def users(
+    engine: Engine,
+    logs: Logs,
+    space: Space,
+    parameters: TtSvdConfig,
+    histories: Histories,
+) -> Iterator[DataFrame]:
+    """What all warm users played, and where they are in a space that was learned before.
+
+    Yields
+    ------
+    DataFrame of :data:`gpu_coldstart.distributed.blocks.BLOCK`
+        Their matrices are :attr:`gpu_coldstart.data.logs.Logs.plays`.
+    """
+    with sent(histories.events, engine.to_host(space.tracks)) as tracks:
+        yield by_users(
+            histories.events.where("NOT liked"),
+            (logs.n_tracks, 0),
+            lambda _, did: did.plays,
+            lambda cpu, did: users_at(cpu, did.history, tracks.value, parameters),
+        )
 
 
 def _counts(sets: DataFrame, n_tracks: int, options: PmiOptions) -> DataFrame:

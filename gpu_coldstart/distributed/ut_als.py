@@ -6,8 +6,8 @@ matrices of tracks by factors.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -27,13 +27,16 @@ from gpu_coldstart.distributed.blocks import (
     sent,
     sums,
 )
-from gpu_coldstart.distributed.warm import Histories, by_users
+from gpu_coldstart.distributed.warm import Did, Histories, by_users
 from gpu_coldstart.engine import spread
 from gpu_coldstart.engine.base import AlsOptions, Csr, Engine, HostArray
 from gpu_coldstart.spaces.base import Progress, Space, unit_rows
 from gpu_coldstart.spaces.ut_als import affinity_of, als_options, covers
 
-__all__ = ["Users", "ut_als"]
+__all__ = ["Users", "users", "ut_als"]
+
+_RIDGE = 0.1
+"""Of a regression on unit vectors."""
 
 
 def ut_als(
@@ -61,18 +64,77 @@ def ut_als(
         progress(iteration + 1, parameters.iterations, f"loss {loss:.6g}")
 
     events, mine = histories()
-    stream_weight, confidence = parameters.stream_weight, np.float32(options.confidence)
     with sent(events, on_host(engine, covers(engine, logs, parameters))) as covered:
 
-        def matrix(cpu: spread.CpuEngine, history: Csr, favorites: Csr) -> Csr:
-            drawn = affinity_of(cpu, history, favorites, covered.value, stream_weight)
-            return drawn.with_data(1 + confidence * drawn.data)
+        def matrix(cpu: spread.CpuEngine, did: Did) -> Csr:
+            return _confidence(cpu, did, covered.value, parameters)
 
         shape = logs.n_tracks, logs.members.shape[0]
         with Users(by_users(events, shape, matrix), logs.n_tracks, options) as everyone:
             tracks = engine.asarray(spread.als(everyone, options, report))
             users = engine.asarray(everyone.factors(mine))
     return Space("ut-als", tracks, unit_rows(users), tuple(losses))
+
+
+def _confidence(cpu: spread.CpuEngine, did: Did, covered: Csr, parameters: UtAlsConfig) -> Csr:
+    """What is factorised, of some users."""
+    drawn = affinity_of(cpu, did.history, did.favorites, covered, parameters.stream_weight)
+    return drawn.with_data(1 + np.float32(parameters.confidence) * drawn.data)
+
+
+@contextmanager
+def users(
+    engine: Engine,
+    logs: Logs,
+    space: Space,
+    parameters: UtAlsConfig,
+    histories: Histories,
+) -> Iterator[DataFrame]:
+    """As :func:`gpu_coldstart.distributed.tt_svd.users`, but for what ALS leaves undone.
+
+    Users are solved once more, against the tracks as they are. That is not where ALS left them,
+    which had not converged; but what takes the users that the driver holds from here to there, a
+    matrix, takes the others, too.
+    """
+    covered, tracks = covers(engine, logs, parameters), engine.to_host(space.tracks)
+    known = on_host(engine, covered), tracks
+    mine = Did(*(on_host(engine, each) for each in (logs.history, logs.plays, logs.favorites)))
+    found = _solved(spread.CpuEngine(), mine, known, parameters)
+    turn = _turn(found, engine.to_host(space.users))
+    with sent(histories.events, (known, turn)) as told:
+
+        def place(cpu: spread.CpuEngine, did: Did) -> HostArray:
+            known, turn = told.value
+            places: HostArray = unit_rows(_solved(cpu, did, known, parameters) @ turn)
+            return places
+
+        shape = logs.n_tracks, logs.members.shape[0]
+        yield by_users(histories.events, shape, lambda _, did: did.plays, place)
+
+
+def _solved(
+    cpu: spread.CpuEngine, did: Did, known: tuple[Csr, HostArray], parameters: UtAlsConfig
+) -> HostArray:
+    """Unit factors of users given the tracks', from nothing, by as many steps as in all of ALS."""
+    covered, tracks = known
+    options = als_options(parameters, 0)
+    options = replace(options, cg_steps=options.cg_steps * options.iterations)
+    confidence = _confidence(cpu, did, covered, parameters)
+    start = np.zeros((confidence.shape[0], tracks.shape[1]), np.float32)
+    gram = spread.gram_of(tracks, options)
+    users: HostArray = unit_rows(spread.solved(confidence, start, tracks, gram, options))
+    return users
+
+
+def _turn(found: HostArray, wanted: HostArray) -> HostArray:
+    """The matrix [d, d] that takes users to where they are wanted, by ridge regression.
+
+    Where there are too few users to tell, it leaves them where they are found.
+    """
+    x, same = found.astype(np.float64), np.eye(found.shape[1])
+    change = np.linalg.solve(x.T @ x + _RIDGE * same, x.T @ (wanted - x))
+    turn: HostArray = (same + change).astype(np.float32)
+    return turn
 
 
 class Users(AbstractContextManager["Users"]):

@@ -14,13 +14,24 @@ from gpu_coldstart.distributed.blocks import BLOCK, Block, packed, settled
 from gpu_coldstart.engine.base import Csr, HostArray
 from gpu_coldstart.engine.spread import CpuEngine
 
-__all__ = ["Histories", "by_users"]
+__all__ = ["Did", "Histories", "by_users"]
 
 _USERS = 1000
 """Users of a block, registered one after another; fewer where not all are warm."""
 
-Make = Callable[[CpuEngine, Csr, Csr], Csr]
-"""From history [users, tracks] and favourites [users, entities] to a matrix [users, columns]."""
+
+class Did(NamedTuple):
+    """What some warm users did, as in :class:`gpu_coldstart.data.logs.Logs`.
+
+    Attributes
+    ----------
+    history, plays : Csr [users, tracks]
+    favorites : Csr [users, entities]
+    """
+
+    history: Csr
+    plays: Csr
+    favorites: Csr
 
 
 class Histories(NamedTuple):
@@ -38,7 +49,12 @@ class Histories(NamedTuple):
     held: HostArray
 
 
-def by_users(events: DataFrame, shape: tuple[int, int], make: Make) -> DataFrame:
+def by_users(
+    events: DataFrame,
+    shape: tuple[int, int],
+    make: Callable[[CpuEngine, Did], Csr],
+    place: Callable[[CpuEngine, Did], HostArray] | None = None,
+) -> DataFrame:
     """A matrix of all warm users who streamed a track, made where their events are.
 
     Parameters
@@ -47,6 +63,9 @@ def by_users(events: DataFrame, shape: tuple[int, int], make: Make) -> DataFrame
         See :class:`Histories`.
     shape : (tracks, entities)
     make : callable
+        Makes some rows of the matrix [users, columns].
+    place : callable, or None
+        Gives what goes with each of these rows [users, d] of float32.
 
     Returns
     -------
@@ -57,8 +76,8 @@ def by_users(events: DataFrame, shape: tuple[int, int], make: Make) -> DataFrame
 
     def made(some: pa.Table) -> pa.Table:
         settled()
-        user, number, liked, count = (
-            np.asarray(some[name]) for name in ("user", "number", "liked", "count")
+        user, number, liked, early, count = (
+            np.asarray(some[name]) for name in ("user", "number", "liked", "early", "count")
         )
         users = np.unique(user[~liked])
         if not len(users):
@@ -71,8 +90,13 @@ def by_users(events: DataFrame, shape: tuple[int, int], make: Make) -> DataFrame
             places = row[which], number[which]
             return engine.csr(*places, count[which], (len(users), columns))
 
-        played, favorites = matrix(known & ~liked, shape[0]), matrix(known & liked, shape[1])
-        return packed(Block(int(users[0]) // size, users, make(engine, played, favorites)))
+        streamed = known & ~liked
+        history = plays = matrix(streamed, shape[0])
+        if not early.all():
+            plays = matrix(streamed & early, shape[0])
+        did = Did(history, plays, matrix(known & liked, shape[1]))
+        dense = None if place is None else place(engine, did)
+        return packed(Block(int(users[0]) // size, users, make(engine, did), dense))
 
     return events.groupBy(expr(f"user div {size}")).applyInArrow(made, BLOCK)
 

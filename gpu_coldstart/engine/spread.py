@@ -1,27 +1,37 @@
-"""Spaces of matrices that are spread over processes: the parts of the sums, and what they come to.
+"""Fits of what is spread over processes: the parts of the sums, and what they come to.
 
 A process works on the rows that it has, on its CPU, with the code of the CPU engine; whoever puts
-the parts together never holds the matrix, nor the users' factors.
+the parts together never holds the matrix, nor the users' factors or places.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from gpu_coldstart.engine import settle
 from gpu_coldstart.engine.base import AlsOptions, Csr, HostArray
 from gpu_coldstart.engine.cpu.als import ARRIVED, add_pulls, gram_of, solve, start
 from gpu_coldstart.engine.cpu.engine import CpuEngine
+from gpu_coldstart.engine.cpu.kmeans import add_to_segments, assign, lloyd
 from gpu_coldstart.engine.cpu.products import product
 from gpu_coldstart.engine.cpu.spaces import pmi_of_rows, svd_by, totals_of
 from gpu_coldstart.engine.cpu.sparse import to_scipy
 
 __all__ = [
     "CpuEngine",
+    "Crowd",
+    "Cut",
+    "Far",
     "Spread",
+    "add_points",
     "als",
+    "farthest",
+    "gram_of",
+    "kmeans",
+    "labels_of",
     "pmi_of_rows",
     "pulls",
     "solved",
@@ -144,3 +154,161 @@ def _products(left: HostArray, right: HostArray) -> HostArray:
     """Inner product of each two rows [rows] of float64."""
     products: HostArray = np.einsum("ij,ij->i", left, right, dtype=np.float64)
     return products
+
+
+def add_points(points: HostArray, centroids: HostArray, out: HostArray) -> None:
+    """Add points [n, d] of float32 to the sums of the segments in which they are.
+
+    Parameters
+    ----------
+    centroids : HostArray [k, d] of float32
+    out : HostArray [k, d + 2] of float64
+        Of each segment, the sum of its points, their number, and the sum of their squared
+        distances from the centroid.
+    """
+    labels, squares = _nearest(points, centroids)
+    once = np.ones(len(points), np.float32)
+    add_to_segments(np.column_stack([points, once, squares]), labels, out)
+
+
+class Far(NamedTuple):
+    """Points that are far from their centroids.
+
+    Attributes
+    ----------
+    numbers, labels : HostArray [n] of int32
+    squares : HostArray [n] of float32
+        Squared distances from the centroids.
+    points : HostArray [n, d] of float32
+    """
+
+    numbers: HostArray
+    labels: HostArray
+    squares: HostArray
+    points: HostArray
+
+
+def farthest(
+    numbers: HostArray, points: HostArray, centroids: HostArray, several: HostArray, n: int
+) -> Far:
+    """The ``n`` points farthest from their centroids; of equals, the first.
+
+    Parameters
+    ----------
+    numbers : HostArray [points] of int32
+        By which all points are told apart.
+    several : HostArray [k] of bool
+        Only points of these segments.
+    """
+    labels, squares = _nearest(points, centroids)
+    some = np.flatnonzero(several[labels])
+    some = some[np.argsort(-squares[some], kind="stable")[:n]]
+    return Far(numbers[some], labels[some], squares[some], points[some])
+
+
+class Crowd(Protocol):
+    """Points, wherever they are."""
+
+    def sums(self, centroids: HostArray) -> HostArray:
+        """The sum of what all points add (:func:`add_points`) [k, d + 2] of float64."""
+
+    def farthest(self, centroids: HostArray, several: HostArray, n: int) -> Far:
+        """The farthest of all points (:func:`farthest`), farthest first; of equals, the first."""
+
+
+class Cut(NamedTuple):
+    """Segments of points that are spread over processes.
+
+    Attributes
+    ----------
+    centroids : HostArray [k, d] of float32
+        Mean of each segment's points.
+    before : HostArray [k, d] of float32
+        A segment's points are those to which its row of these is the nearest,
+    moved : (HostArray of int32, HostArray of int32)
+        but for points of these numbers, which are in these segments, nearest to nobody.
+    sizes : HostArray [k] of int64
+    inertia : float
+        Sum of squared distances from the centroids.
+    """
+
+    centroids: HostArray
+    before: HostArray
+    moved: tuple[HostArray, HostArray]
+    sizes: HostArray
+    inertia: float
+
+
+def labels_of(cut: Cut, numbers: HostArray, points: HostArray) -> HostArray:
+    """Segment of each of some points [n, d] of float32, whose numbers are given [n] of int32."""
+    labels, _ = _nearest(points, cut.before)
+    for number, label in zip(*cut.moved, strict=True):
+        labels[numbers == number] = label
+    return labels
+
+
+def kmeans(
+    crowd: Crowd, centroids: HostArray, iterations: int, progress: Callable[[int, float], None]
+) -> Cut:
+    """Lloyd's iterations of the CPU engine, but for the order of sums, from some centroids.
+
+    Parameters
+    ----------
+    centroids : HostArray [k, d] of float32
+    progress : callable
+        Called with the number of an iteration and the inertia before.
+    """
+    passes, last = 0, None
+
+    def step(before: HostArray) -> tuple[HostArray, float]:
+        nonlocal passes, last
+        sums = crowd.sums(before)
+        inertia = float(sums[:, -1].sum())
+        progress(passes, inertia)
+        passes += 1
+        moved = _occupied(crowd, before, sums)
+        means = (sums[:, :-2] / sums[:, -2:-1]).astype(np.float32)
+        # The squared distances from the mean are those from elsewhere less how far that is away.
+        away = _products(means - before, means - before) * sums[:, -2]
+        after = np.maximum(sums[:, -1] - away, 0).sum()
+        last = Cut(means, before, moved, sums[:, -2].astype(np.int64), float(after))
+        return means, inertia
+
+    lloyd(step, centroids, iterations)
+    assert last is not None  # there is a step at least
+    return last
+
+
+def _occupied(crowd: Crowd, centroids: HostArray, sums: HostArray) -> tuple[HostArray, HostArray]:
+    """Give empty segments points by :func:`settle.occupy_all`, and ``sums`` what that changes.
+
+    Returns
+    -------
+    HostArray of int32, HostArray of int32
+        Numbers of the points that moved, and their segments.
+    """
+    counts = sums[:, -2].astype(np.int64)
+    empty = int((counts == 0).sum())
+    if not empty:
+        return np.zeros(0, np.int32), np.zeros(0, np.int32)
+    # Every second one may be the nearest of its segment, which stays.
+    far = crowd.farthest(centroids, counts > 1, 2 * empty)
+    nearer = np.flatnonzero(counts > np.bincount(far.labels, minlength=len(counts)))
+    labels = settle.occupy_all(
+        np,
+        np.concatenate([far.labels, nearer]),
+        np.concatenate([far.squares, np.full(len(nearer), -1, np.float32)]),
+        len(counts),
+    )[: len(far.labels)]
+    moves = np.flatnonzero(labels != far.labels)
+    points, old, new = far.points[moves].astype(np.float64), far.labels[moves], labels[moves]
+    once = np.ones(len(moves))
+    np.subtract.at(sums, old, np.column_stack([points, once, far.squares[moves]]))
+    away = np.square(points - centroids[new]).sum(axis=1)
+    sums[new] = np.column_stack([points, once, away])
+    return far.numbers[moves], new.astype(np.int32)
+
+
+def _nearest(points: HostArray, centroids: HostArray) -> tuple[HostArray, HostArray]:
+    """The nearest centroid of each point, and the squared distance."""
+    return assign(points, np.square(points).sum(axis=1), centroids)

@@ -226,12 +226,12 @@ class Flow:
         engine, config, data = self.engine, self.config, self.data
         return Stage(
             f"{name}/segments",
-            lambda given: segments.fit(
-                engine, given[data][0], given[space], config.segments, config.seed
+            lambda given: self._dataset.segments(
+                engine, given[data][0], given[space], config, self._progress
             ),
             self._arrays(paths.segments(name), segments.Segments),
             (data, space),
-            self._section("segments", "seed"),
+            self._section("segments", "seed", "spark"),
         )
 
     def _assembling(self, name: str, space: Stage[spaces.Space]) -> Stage[Inputs]:

@@ -21,6 +21,7 @@ __all__ = [
     "placed",
     "pmi_options",
     "svd_options",
+    "users_at",
 ]
 
 _FEW_SETS = 500
@@ -133,14 +134,17 @@ def placed(
     entries : Array [tracks] of integers
         Of each track's row.
     """
-    xp = engine.xp
     tracks = unit_rows(svd.u * svd.s**parameters.exponent)
     # Made unit, the rounding errors of a null row would be a direction like any other.
     tracks[entries == 0] = 0
-    weights = logs.history
+    return tracks, users_at(engine, logs.history, tracks, parameters)
+
+
+def users_at(engine: Engine, history: Csr, tracks: Array, parameters: TtSvdConfig) -> Array:
+    """Places [users, d] of users with some history [users, tracks], given those of tracks."""
     if parameters.history == "distinct":
-        weights = weights.with_data(xp.ones(weights.nnz, dtype=xp.float32))
-    return tracks, unit_rows(engine.pool(weights, tracks))
+        history = history.with_data(engine.xp.ones(history.nnz, dtype=engine.xp.float32))
+    return unit_rows(engine.pool(history, tracks))
 
 
 def _co_occur(engine: Engine, sets: Csr, parameters: TtSvdConfig) -> bool:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from py4j.protocol import Py4JError
+from pyspark import SparkContext
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
@@ -101,6 +103,23 @@ def test_workers_with_another_python() -> None:
     sentence = r"\(No module named 'pyarrow'\): set PYSPARK_PYTHON to one in which"
     with pytest.raises(UserError, match=sentence), refused():
         raise PySparkException(told)
+
+
+def test_java_that_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it does once its heap is full; what py4j then raises is of many kinds."""
+
+    class Gone:
+        def __getattr__(self, name: str) -> None:
+            raise ConnectionRefusedError(111, "Connection refused")
+
+    errors = ConnectionResetError(104, "reset"), Py4JError("An error occurred while calling o51.do")
+    for error in errors:
+        monkeypatch.setattr(SparkContext, "_active_spark_context", Gone())
+        with pytest.raises(UserError, match=r"set spark\.driver\.memory higher"), refused():
+            raise error
+        monkeypatch.setattr(SparkContext, "_active_spark_context", None)
+        with pytest.raises((ConnectionResetError, UserError), match=r"reset|o51"), refused():
+            raise error
 
 
 def test_a_data_set_without_interactions_and_no_pyspark(

@@ -62,9 +62,9 @@ def configured(**settings: Any) -> Config:
     return resolve(preset="tiny", settings=given)
 
 
-def of_all(cpu: Engine, tables: Tables, few: Logs) -> Logs:
+def of_all(cpu: Engine, tables: Tables, few: Logs, **settings: Any) -> Logs:
     """The logs of all warm users on one machine, with the numbers that few of them give tracks."""
-    every, _ = Dataset.from_frames(**tables).index(cpu, configured(), silent)
+    every, _ = Dataset.from_frames(**tables).index(cpu, configured(**settings), silent)
     place = {int(track): number for number, track in enumerate(few.track_ids)}
     order = np.array([place[int(track)] for track in every.track_ids])
 
@@ -79,6 +79,7 @@ def of_all(cpu: Engine, tables: Tables, few: Logs) -> Logs:
         n_warm=every.n_warm,
         user_ids=every.user_ids[: every.n_warm],
         history=renumbered(every.history),
+        plays=renumbered(every.plays),
         favorites=renumbered(every.favorites),
     )
 

@@ -208,13 +208,13 @@ def test_kmeans_starts_in_every_far_group() -> None:
 def test_kmeans_ends_where_the_inertia_hardly_falls(monkeypatch: pytest.MonkeyPatch) -> None:
     points = np.random.default_rng(0).normal(size=(4000, 3)).astype(np.float32)
     calls = []
-    assign = cpu_kmeans._assign
+    assign = cpu_kmeans.assign
 
     def counted(*arguments: HostArray) -> tuple[HostArray, HostArray]:
         calls.append(1)
         return assign(*arguments)
 
-    monkeypatch.setattr(cpu_kmeans, "_assign", counted)
+    monkeypatch.setattr(cpu_kmeans, "assign", counted)
     options = KmeansOptions(k=30, iterations=200, seed=0)
     found = cpu_kmeans.kmeans(points, options)
     taken = len(calls)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gpu_coldstart.engine import choose, spread
+from gpu_coldstart.engine import choose, settle, spread
 from gpu_coldstart.engine.base import AlsOptions, Csr, Engine, HostArray, PmiOptions, SvdOptions
 
 
@@ -120,3 +120,68 @@ def test_a_part_starts_where_it_does_on_one_machine(factors: int) -> None:
     whole = random.random((9, factors), np.float32) * np.float32(0.01)
     for first, n in [(0, 9), (1, 4), (5, 4)]:
         assert_array_equal(spread.start(options, first, n), whole[first : first + n])
+
+
+class Scattered:
+    """Points in parts, as :class:`gpu_coldstart.engine.spread.Crowd` has them."""
+
+    def __init__(self, points: HostArray):
+        numbers = np.arange(len(points), dtype=np.int32)
+        self._parts = [(numbers[i::3], np.ascontiguousarray(points[i::3])) for i in range(3)]
+
+    def sums(self, centroids: HostArray) -> HostArray:
+        k, d = centroids.shape
+        out = np.zeros((k, d + 2))
+        for _, points in self._parts:
+            spread.add_points(points, centroids, out)
+        return out
+
+    def farthest(self, centroids: HostArray, several: HostArray, n: int) -> spread.Far:
+        found = [spread.farthest(*part, centroids, several, n) for part in self._parts]
+        far = spread.Far(*map(np.concatenate, zip(*found, strict=True)))
+        first = np.lexsort((far.numbers, -far.squares))[:n]
+        return spread.Far(*(each[first] for each in far))
+
+
+def lloyd(
+    points: HostArray, centroids: HostArray, iterations: int
+) -> tuple[HostArray, HostArray, list[float]]:
+    """Centroids, labels and the inertia before each iteration, by all distances."""
+    inertias: list[float] = []
+    while len(inertias) <= iterations:
+        squares = np.square(points[:, None].astype(np.float64) - centroids).sum(axis=2)
+        labels, nearest = squares.argmin(axis=1), squares.min(axis=1)
+        labels = settle.occupy_all(np, labels, nearest.astype(np.float32), len(centroids))
+        members = [points[labels == label] for label in range(len(centroids))]
+        centroids = np.array([each.mean(axis=0, dtype=np.float64) for each in members], np.float32)
+        inertias.append(float(nearest.sum()))
+        if len(inertias) > 1 and inertias[-1] > (1 - 5e-4) * inertias[-2]:
+            break
+    return centroids, labels, inertias
+
+
+@pytest.mark.parametrize("far", [0, 1, 7])
+@pytest.mark.parametrize("seed", range(4))
+def test_kmeans(seed: int, far: int) -> None:
+    """With ``far`` centroids that no point is near, and once as many segments as points.
+
+    Coordinates are small whole numbers, so that ties and equal points abound.
+    """
+    random = np.random.default_rng(seed)
+    points = random.integers(-4, 5, (60, 3)).astype(np.float32)
+    start = points[random.permutation(60)[:12]].copy()
+    start[12 - far :] += 1000
+    if seed == 3:  # every point is a segment
+        points = points[:12]
+    said: list[float] = []
+    found = spread.kmeans(Scattered(points), start, 9, lambda _, inertia: said.append(inertia))
+    centroids, labels, inertias = lloyd(points, start, 9)
+    numbers = np.arange(len(points), dtype=np.int32)
+    assert_array_equal(spread.labels_of(found, numbers, points), labels)
+    assert_allclose(said, inertias, rtol=1e-5, atol=1e-4)
+    assert_allclose(found.centroids, centroids, atol=1e-6)
+    assert_array_equal(found.sizes, np.bincount(labels, minlength=12))
+    assert (found.sizes > 0).all()
+    assert_allclose(
+        found.inertia, np.square(points - centroids[labels]).sum(), rtol=1e-5, atol=1e-3
+    )

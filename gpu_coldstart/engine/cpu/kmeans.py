@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from gpu_coldstart.engine import settle
@@ -10,7 +12,7 @@ from gpu_coldstart.engine.cpu.geometry import Closeness
 from gpu_coldstart.engine.cpu.jit import add_scaled, compiled, squared_distance
 from gpu_coldstart.engine.cpu.threads import one_blas_thread, over_rows
 
-__all__ = ["kmeans"]
+__all__ = ["add_to_segments", "assign", "kmeans", "lloyd"]
 
 _MOST_SEED = 2**31 - 1
 
@@ -47,17 +49,36 @@ def _from_one_start(points: HostArray, options: KmeansOptions, seed: int) -> Kme
     order = random.permutation(len(points))
     sample = np.sort(order[: options.seeding_points * k or len(points)])
     centroids = _plus_plus(points[sample], lengths[sample], k, random)
-    before = np.inf
+    labels = np.empty(len(points), np.int32)
+
+    def step(centroids: HostArray) -> tuple[HostArray, float]:
+        nearest, squares = assign(points, lengths, centroids)
+        labels[:] = settle.occupy_all(np, nearest, squares, k)
+        return _means(points, labels, k), float(squares.sum(dtype=np.float64))
+
     with one_blas_thread():
-        for iteration in range(iterations + 1):
-            labels, squares = _assign(points, lengths, centroids)
-            labels = settle.occupy_all(np, labels, squares, k)
-            centroids = _means(points, labels, k)
-            inertia = float(squares.sum(dtype=np.float64))
-            if iteration == iterations or inertia > (1 - _CONVERGED) * before:
-                break
-            before = inertia
+        centroids = lloyd(step, centroids, iterations)
     return Kmeans(centroids, labels, _inertia(points, centroids, labels))
+
+
+def lloyd(
+    step: Callable[[HostArray], tuple[HostArray, float]], centroids: HostArray, iterations: int
+) -> HostArray:
+    """Centroids [k, d] after Lloyd's iterations, which end where one gains too little.
+
+    Parameters
+    ----------
+    step : callable
+        From centroids to the means of the points that are nearest to each, and these points'
+        squared distances from the centroids, added up.
+    """
+    before = np.inf
+    for _ in range(iterations + 1):
+        centroids, inertia = step(centroids)
+        if inertia > (1 - _CONVERGED) * before:
+            break
+        before = inertia
+    return centroids
 
 
 def _plus_plus(
@@ -128,7 +149,7 @@ def _choose(
     return step
 
 
-def _assign(
+def assign(
     points: HostArray, lengths: HostArray, centroids: HostArray
 ) -> tuple[HostArray, HostArray]:
     """The nearest centroid of each point, and the squared distance, but for rounding."""
@@ -149,12 +170,13 @@ def _assign(
 def _means(points: HostArray, labels: HostArray, k: int) -> HostArray:
     """Mean of each segment's points, summed in double precision in the order of the points."""
     sums = np.zeros((k, points.shape[1]))
-    _add_to_segments(points, labels, sums)
+    add_to_segments(points, labels, sums)
     return (sums / np.bincount(labels, minlength=k)[:, None]).astype(np.float32)
 
 
 @compiled
-def _add_to_segments(points: HostArray, labels: HostArray, sums: HostArray) -> None:
+def add_to_segments(points: HostArray, labels: HostArray, sums: HostArray) -> None:
+    """Add points [n, d] of float32 to the sums of their segments [k, d] of float64."""
     for row in range(len(points)):
         add_scaled(np.float64(1), points[row], sums[labels[row]])
 
