@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +26,7 @@ from pyspark.ml.recommendation import ALS
 from pyspark.sql import DataFrame, SparkSession
 
 from bench.spark import family
+from bench.sweep import say
 from gpu_coldstart import Dataset
 from gpu_coldstart.config.resolve import resolve
 from gpu_coldstart.data.catalogue import entries
@@ -62,8 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     given = parser.parse_args(arguments)
     for line in _lines(given):
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
+        say(line)
 
 
 def _lines(given: argparse.Namespace) -> Iterator[str]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,6 +22,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.functions import col
 
 from bench.spark_als import session, worked
+from bench.sweep import say
 from gpu_coldstart import Dataset
 from gpu_coldstart.config.parameters import SegmentsConfig
 from gpu_coldstart.config.resolve import resolve
@@ -51,8 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     given = parser.parse_args(arguments)
     for line in _lines(given):
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
+        say(line)
 
 
 def _lines(given: argparse.Namespace) -> Iterator[str]:

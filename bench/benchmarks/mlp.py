@@ -85,29 +85,16 @@ def _prepare(setting: Setting, precision: str = "float32") -> Case:
 
     device = "cuda" if engine.name == "cuda" else "cpu"
     weights = _weights()
-    rivals = {"PyTorch loop": "float32"}
+
+    def rival(name: str, its: str) -> Contender:
+        start = partial(_plain, vectors, targets, n, options.replace(precision=its))
+        return Contender(name, partial(start, device=device, seed=setting.seed), device=device)
+
+    rivals = [rival("PyTorch loop", "float32")]
     if precision != "float32":
-        rivals[f"PyTorch loop, {precision} by autocast"] = precision
+        rivals.append(rival(f"PyTorch loop, {precision} by autocast", precision))
     return Case(
-        contenders=[
-            Contender("gpu_coldstart", ours, ours=True),
-            *(
-                Contender(
-                    name,
-                    partial(
-                        _plain,
-                        vectors,
-                        targets,
-                        n,
-                        options.replace(precision=its),
-                        device=device,
-                        seed=setting.seed,
-                    ),
-                    device=device,
-                )
-                for name, its in rivals.items()
-            ),
-        ],
+        contenders=[Contender("gpu_coldstart", ours, ours=True), *rivals],
         quality=quality,
         rules=(Rule("loss", LOWER, 0.05), Rule("validation cosine", HIGHER, 0.05)),
         sizes={

@@ -131,6 +131,7 @@ def _ended() -> bool:
     if context is None:
         return False
     try:
+        # Typed as optional, as it is None until a context has started; an active one has.
         context._jvm.System.nanoTime()  # type: ignore[union-attr]
     except (Py4JError, ConnectionError):
         return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import nn
@@ -17,7 +17,8 @@ from torch.optim.sgd import sgd
 
 __all__ = ["SGD", "Adam", "Optimizer"]
 
-State = dict[str, torch.Tensor]
+State: TypeAlias = dict[str, torch.Tensor]
+Tensors: TypeAlias = list[torch.Tensor]
 
 
 class Optimizer(ABC):
@@ -60,12 +61,7 @@ class Optimizer(ABC):
             each.grad = None
 
     @abstractmethod
-    def _move(
-        self,
-        parameters: list[torch.Tensor],
-        gradients: list[torch.Tensor],
-        states: Sequence[State],
-    ) -> None: ...
+    def _move(self, parameters: Tensors, gradients: Tensors, states: Sequence[State]) -> None: ...
 
     def tensors(self) -> State:
         """What it keeps, by number of the parameter and name: the tensors themselves."""
@@ -89,12 +85,7 @@ class Adam(Optimizer):
 
     NAMES = ("step", "exp_avg", "exp_avg_sq")
 
-    def _move(
-        self,
-        parameters: list[torch.Tensor],
-        gradients: list[torch.Tensor],
-        states: Sequence[State],
-    ) -> None:
+    def _move(self, parameters: Tensors, gradients: Tensors, states: Sequence[State]) -> None:
         steps, means, squares = ([state[name] for state in states] for name in self.NAMES)
         adam(
             parameters,
@@ -130,12 +121,7 @@ class SGD(Optimizer):
         super().__init__(parameters, learning_rate=learning_rate, weight_decay=weight_decay)
         self._momentum = momentum
 
-    def _move(
-        self,
-        parameters: list[torch.Tensor],
-        gradients: list[torch.Tensor],
-        states: Sequence[State],
-    ) -> None:
+    def _move(self, parameters: Tensors, gradients: Tensors, states: Sequence[State]) -> None:
         sgd(
             parameters,
             gradients,

@@ -179,12 +179,7 @@ def train(
     """
     device = engine.to_torch(warm[1][:1]).device
     dimension = int(warm[1].shape[1])
-    if options.precision == "bfloat16" and not engine.multiplies_bfloat16():
-        _log.warning(
-            "setting '%s.precision' is bfloat16, for which this processor has no instructions: "
-            "training takes longer than in float32",
-            kind.name,
-        )
+    _warn_of_precision(engine, kind, options)
 
     def built(*, training: bool) -> nn.Module:
         made: nn.Module = kind.build(engine, inputs.width, dimension, options, training=training)
@@ -237,6 +232,15 @@ def train(
         model.load_state_dict(best_weights)
     kept.load_state_dict(model.state_dict())
     return Network(kept.eval(), inputs.width, dimension, tuple(losses), tuple(cosines), best + 1)
+
+
+def _warn_of_precision(engine: Engine, kind: Any, options: Training) -> None:
+    if options.precision == "bfloat16" and not engine.multiplies_bfloat16():
+        _log.warning(
+            "setting '%s.precision' is bfloat16, for which this processor has no instructions: "
+            "training takes longer than in float32",
+            kind.name,
+        )
 
 
 def restore(
