@@ -44,6 +44,7 @@ def another(key: str, value: Any) -> Any:
         "strategies.names": ("semi", "popularity"),
         "strategies.best_experts": ("semi", "ridge"),
         "strategies.dropoutnet_full_cold": "transform",
+        "strategies.ridge_routes": ("tracks",),
         "strategies.ridge_targets": ("month",),
         "strategies.similarity": "inner",
         "strategies.registration_day_fallback": "none",

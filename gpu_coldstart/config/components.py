@@ -335,20 +335,33 @@ class RidgeConfig(Parameters):
 
     Attributes
     ----------
+    prior_events : float
+        Events on registration day that weigh as much as age and country: each block of the input
+        vector is weighed by its share of the evidence on the user.
     components : int
         Principal components of the input vectors that take part.
+    track_components : int
+        How many of them do where tracks are told from the input vector at once.
+    routes : tuple of {"places", "tracks"}
+        Whether tracks are told from the place in the space that is told from the input vector, or
+        from the input vector at once; each at every strength.
     strengths : tuple of float
-        Of the regularisation, in units of a block's variance; the best on the validation users is
-        kept.
+        Of the regularisation of what is told from the input vector, in units of a block's variance.
+    place_strengths : tuple of float
+        Of that of what is told from the place, in units of the places' variance: the first at every
+        strength, the others at the best of these.
     targets : tuple of {"all", "month"}
-        What warm users streamed that is to be told from their input vectors: all that counts for
-        popularity, or on the days after registration on which cold users are judged. The first is
-        learned at every strength, the others at the best of these; what the validation users prefer
-        is kept.
+        What warm users streamed that is to be told: all that counts for popularity, or on the days
+        after registration on which cold users are judged. The first is learned at every strength,
+        the others at the best.
     """
 
-    components: Annotated[Count, Searched(50, 2000, log=True)] = 600
+    prior_events: Annotated[Positive, Searched(1, 1000, log=True)] = 20.0
+    components: Annotated[Count, Searched(50, 2000, log=True)] = 1500
+    track_components: Annotated[Count, Searched(50, 2000, log=True)] = 600
+    routes: Distinct[Literal["places", "tracks"]] = ("places", "tracks")
     strengths: Distinct[Positive] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    place_strengths: Distinct[Positive] = (0.0001, 0.001, 0.01)
     targets: Distinct[Literal["all", "month"]] = ("all", "month")
 
 

@@ -1,21 +1,22 @@
 """Ridge: every track's audience by linear regression on the input vector, in closed form.
 
-The paper trains a network for a place in the space and ranks tracks from there. Ridge is fitted to
-what is wanted, the tracks that a warm user streamed, as EASE and its kin do (Steck 2019).
+The paper trains a network for a place in the space and ranks tracks by their own places. Ridge is
+fitted to what is wanted, the tracks that a warm user streamed, as EASE and its kin do (Steck 2019).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from gpu_coldstart.batches import batches
 from gpu_coldstart.config.components import RidgeConfig
-from gpu_coldstart.data.signals import BLOCKS
+from gpu_coldstart.data.signals import BLOCKS, SCALARS
 from gpu_coldstart.engine.base import Array, Csr, Engine, Feedforward
 from gpu_coldstart.engine.types import Dense
 from gpu_coldstart.features import Inputs
@@ -27,7 +28,8 @@ from gpu_coldstart.strategies.tuning import tuned
 __all__ = ["Ridge"]
 
 _BATCH = 4096
-_POWER_ITERATIONS, _OVERSAMPLES = 3, 20
+_POWER_ITERATIONS, _OVERSAMPLES = 1, 20
+_NOISE = 1e-6  # of the largest variance; less is rounding
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,9 @@ class Regression:
     network : Feedforward
         One layer, to c + 1 numbers.
     tracks : Array [tracks, c + 1] of float32
-        Of each track, its products with the principal components, and its mean.
+        Of each track, its products with the vector it is told from, and its mean.
     curve : tuple of float
-        NDCG of the validation users for each strength tried.
+        NDCG of the validation users for each trial.
     """
 
     network: Feedforward
@@ -49,14 +51,97 @@ class Regression:
     curve: tuple[float, ...] = ()
 
 
+@dataclass(frozen=True)
+class Route:
+    """What tracks are told from: a vector z of each user, which is told from the input vector.
+
+    Attributes
+    ----------
+    warm : Array [n, c] of float32
+        Of warm users, as they are known: uncorrelated, and with a mean of 0.
+    variances : Array [c] of float32
+        Of ``warm``.
+    covariance : Array [p, c] of float32
+        Of the principal components of warm users' input vectors with ``warm``.
+    """
+
+    warm: Array
+    variances: Array
+    covariance: Array
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is tried: one of each of the settings that are tuned."""
+
+    route: str
+    strength: float
+    place_strength: float
+    target: str
+
+    def __str__(self) -> str:
+        by = f"by {self.route}" + f" ({self.place_strength:g})" * (self.route == "places")
+        return f"{self.target}, {by}, strength {self.strength:g}"
+
+
+@dataclass(frozen=True)
+class Equations:
+    """The normal equations of all that is tried.
+
+    Attributes
+    ----------
+    engine : Engine
+    mean : Array [width] of float32
+        Of warm users' input vectors.
+    axes : Array [width, p] of float32
+        To their principal components.
+    variances : Array [p] of float32
+        Of these.
+    routes : dict of name to Route
+    targets : dict of name to Csr [users, tracks]
+        Streams; rows are warm users first.
+    known : dict of names of a route and a target to arrays
+        What was added up for a trial, for the others.
+    """
+
+    engine: Engine
+    mean: Array
+    axes: Array
+    variances: Array
+    routes: Mapping[str, Route]
+    targets: Mapping[str, Csr]
+    known: dict[tuple[str, str], tuple[Array, Array]] = field(default_factory=dict)
+
+    def solved(self, trial: Trial) -> Regression:
+        """The regression of a trial."""
+        xp, route = self.engine.xp, self.routes[trial.route]
+        # What is told from the input vector at once is regularised there alone.
+        least = trial.place_strength * route.variances.sum() if trial.route == "places" else 0
+        known = route.variances > _NOISE * route.variances.max()
+        divisor = xp.where(known, route.variances + least, xp.inf)
+        sums, share = self._audiences(trial.route, trial.target)
+        tracks = xp.concatenate([sums / divisor, share[:, None]], axis=1)
+        told = route.covariance / (self.variances + trial.strength)[:, None]
+        spread = (told**2 * self.variances[:, None]).sum(axis=0)
+        return _balanced(xp, tracks, self.axes @ told, variances=spread, mean=self.mean)
+
+    def _audiences(self, route: str, target: str) -> tuple[Array, Array]:
+        """Of a route's vectors and a target, added up once."""
+        if (route, target) not in self.known:
+            vectors = self.routes[route].warm
+            self.known[route, target] = _audiences(self.engine, self.targets[target], vectors)
+        return self.known[route, target]
+
+
 class Ridge(Strategy):
     """Tracks in the order of the probability, linear in the input vector, that a user streams them.
 
-    Minimises ``sum_ut (y_ut - mean_t - (x_u - mean) . b_t)^2 + strength n sum_t |b_t|^2`` over the
-    n warm users, with y = 1 for a track streamed, and each block of the input vector scaled to a
-    variance of 1 in all. Only the first ``strategies.ridge_components`` principal components of
-    the input vectors take part, and no matrix of users by tracks is ever made. Scores estimate the
-    share of users alike who stream the track.
+    Minimises ``sum_ut (y_ut - mean_t - z_u . b_t)^2 + strength n sum_t |b_t|^2`` over the n warm
+    users, with y = 1 for a track streamed. Either z is the user's place in the space, which another
+    such regression tells from the input vector, or the input vector itself. Each block of that is
+    weighed by its share of the evidence on the user and scaled to a variance of 1 in all; only the
+    first ``strategies.ridge_components`` principal components take part. No matrix of users by
+    tracks is ever made. Scores estimate the share of users alike who stream the track.
     """
 
     name = "ridge"
@@ -72,46 +157,99 @@ class Ridge(Strategy):
 
     @classmethod
     def fit(cls, context: Context, parameters: Any, past: Past, progress: Progress) -> Regression:
-        """Solve for every strength and target, and keep the best on the validation users."""
-        engine, xp, logs = context.engine, context.engine.xp, past.logs
+        """Solve for every route and strength, and keep the best on the validation users."""
         progress(0, 2, "covariance of the input vectors")
-        mean, scale, covariance = _moments(engine, past.inputs, logs.n_warm)
-        variances, axes = _principal(engine, covariance, parameters.components, context.seed)
+        equations = _equations(context, past, parameters)
         progress(1, 2, "products with the tracks")
-        axes *= scale[:, None]
-        components = _components(engine, past.inputs, logs.n_warm, mean=mean, axes=axes)
-        targets = {"all": logs.plays, "month": logs.month}
+        tried: list[Trial] = []
 
-        def tried(target: str, strengths: Sequence[float], best: Regression | None) -> Regression:
-            products, share = _products(engine, targets[target], components, logs.n_warm)
+        def better(trials: list[Trial], best: Regression | None) -> tuple[Trial, Regression]:
+            tried.extend(trials)
+            states = {str(each): partial(equations.solved, each) for each in trials}
+            best = tuned(partial(cls, context, parameters), states, past, progress, best)
+            return tried[best.curve.index(max(best.curve))], best
 
-            def solved(strength: float) -> Regression:
-                tracks = xp.concatenate([products / (variances + strength), share[:, None]], axis=1)
-                return _balanced(xp, tracks, axes, variances=variances, mean=mean)
-
-            trials = {f"{target}, strength {each}": partial(solved, each) for each in strengths}
-            return tuned(partial(cls, context, parameters), trials, past, progress, best)
-
-        first, *others = parameters.targets
-        best = tried(first, parameters.strengths, None)
-        strength = parameters.strengths[best.curve.index(max(best.curve))]
-        for other in others:
-            best = tried(other, [strength], best)
-        return best
+        (place_strength, *others), (target, *more) = parameters.place_strengths, parameters.targets
+        pairs = product(parameters.routes, parameters.strengths)
+        at, best = better([Trial(*pair, place_strength, target) for pair in pairs], None)
+        if at.route == "places":
+            at, best = better([replace(at, place_strength=each) for each in others], best)
+        return better([replace(at, target=each) for each in more], best)[1]
 
     def recommend(self, users: Users, k: int) -> Ranking:
         """See :meth:`Strategy.recommend`."""
-        queries = self.context.engine.feed_forward(self.state.network, users.vectors())
+        signals = users.registrations.signals[users.numbers]
+        vectors = _weighed(
+            self.context.engine.xp, users.vectors(), signals, self.parameters.prior_events
+        )
+        queries = self.context.engine.feed_forward(self.state.network, vectors)
         return Ranking(*self._retriever.rank(queries, k))
 
 
-def _moments(engine: Engine, inputs: Inputs, n: int) -> tuple[Array, Array, Array]:
-    """Mean [width] of the first ``n`` users' vectors, scale [width], covariance as scaled."""
-    xp, width = engine.xp, inputs.width
+def _equations(context: Context, past: Past, parameters: RidgeConfig) -> Equations:
+    """All that is tried takes from the warm users."""
+    engine, xp, logs = context.engine, context.engine.xp, past.logs
+    signals = logs.registrations.signals
+
+    def vectors() -> Iterator[Array]:
+        for some in batches(logs.n_warm, _BATCH):
+            made = past.inputs.batch(xp.arange(some.start, some.stop))
+            yield _weighed(xp, made, signals[some], parameters.prior_events)
+
+    places, spread = _uncorrelated(xp, past.space.users)
+    mean, scale, covariance, with_places = _moments(engine, vectors(), past.inputs, places)
+    variances, axes = _principal(engine, covariance, parameters.components, context.seed)
+    axes *= scale[:, None]
+    routes = {"places": Route(places, spread, axes.T @ with_places)}
+    if "tracks" in parameters.routes:
+        kept = slice(parameters.track_components)
+        components = xp.concatenate([(some - mean) @ axes[:, kept] for some in vectors()])
+        routes["tracks"] = Route(components, variances[kept], xp.diag(variances)[:, kept])
+    targets = {"all": logs.plays, "month": logs.month}
+    return Equations(engine, mean, axes, variances, routes, targets)
+
+
+def _uncorrelated(xp: Any, places: Array) -> tuple[Array, Array]:
+    """Places [n, d] in the space along their principal axes, and the variance along each [d]."""
+    centred = places - places.mean(axis=0)
+    variances, axes = xp.linalg.eigh(centred.T @ centred / len(places))
+    return centred @ axes, xp.maximum(variances, 0)
+
+
+def _weighed(xp: Any, vectors: Array, signals: Array, prior_events: float) -> Array:
+    """Input vectors [n, width], each block by its share of the evidence on the user.
+
+    As in the mean of a Gaussian posterior, where each event is an observation: a signal of n of all
+    N events counts n / (N + prior events), age and country prior events / (N + prior events).
+
+    Parameters
+    ----------
+    vectors : Array [n, width] of float32
+        Overwritten.
+    signals : Array [n, 18] of float32
+        Events of each signal.
+    """
+    n, blocks = len(vectors), len(BLOCKS)
+    priors = xp.full((n, blocks - signals.shape[1]), prior_events, dtype=xp.float32)
+    evidence = xp.concatenate([priors, signals], axis=1)
+    weights = evidence / (signals.sum(axis=1, keepdims=True) + xp.float32(prior_events))
+    d = (vectors.shape[1] - len(SCALARS)) // blocks
+    by_block = vectors[:, : blocks * d].reshape(n, blocks, d) * weights[:, :, None]
+    vectors[:, : blocks * d] = by_block.reshape(n, blocks * d)
+    return vectors
+
+
+def _moments(
+    engine: Engine, batches_of_vectors: Iterable[Array], inputs: Inputs, places: Array
+) -> tuple[Array, Array, Array, Array]:
+    """Mean [width] of all vectors, scale [width], covariance, and covariance with places [n, d]."""
+    xp, width, n = engine.xp, inputs.width, 0
     total = xp.zeros(width)
     products = xp.zeros((width, width))
-    for some in batches(n, _BATCH):
-        vectors = inputs.batch(xp.arange(some.start, some.stop))
+    with_places = xp.zeros((width, places.shape[1]))
+    for vectors in batches_of_vectors:
+        with_places += vectors.T @ places[n : n + len(vectors)]
+        n += len(vectors)
         total += vectors.sum(axis=0, dtype=xp.float64)
         products += vectors.T @ vectors
     mean = total / n
@@ -127,7 +265,8 @@ def _moments(engine: Engine, inputs: Inputs, n: int) -> tuple[Array, Array, Arra
     scale[rest] = xp.where(variance[rest] > 0, variance[rest] * inputs.scalars.shape[1], 1) ** -0.5
     scale[variance == 0] = 0
     covariance = (products / n - mean[:, None] * mean) * scale[:, None] * scale
-    return mean.astype(xp.float32), scale.astype(xp.float32), covariance.astype(xp.float32)
+    found = mean, scale, covariance, with_places / n
+    return tuple(each.astype(xp.float32) for each in found)
 
 
 def _principal(
@@ -144,21 +283,12 @@ def _principal(
     return xp.maximum(values[::-1][:c], 0), basis @ vectors[:, ::-1][:, :c]
 
 
-def _components(engine: Engine, inputs: Inputs, n: int, *, mean: Array, axes: Array) -> Array:
-    """Principal components [n, c] of the first ``n`` users' vectors."""
-    xp = engine.xp
-    made = xp.empty((n, axes.shape[1]), dtype=xp.float32)
-    for some in batches(n, _BATCH):
-        made[some] = (inputs.batch(xp.arange(some.start, some.stop)) - mean) @ axes
-    return made
-
-
-def _products(engine: Engine, plays: Csr, components: Array, n: int) -> tuple[Array, Array]:
-    """Sum of the components of each track's audience [tracks, c], and its size, over ``n``."""
-    xp = engine.xp
+def _audiences(engine: Engine, plays: Csr, warm: Array) -> tuple[Array, Array]:
+    """Sum of the vectors [n, c] of each track's audience [tracks, c], and its size, over n."""
+    xp, n = engine.xp, len(warm)
     audience = engine.transpose(plays.with_data(xp.ones(plays.nnz, dtype=xp.float32)))
     sizes = xp.diff(audience.indptr).astype(xp.float32)
-    return engine.pool(audience, components) * sizes[:, None] / n, sizes / n
+    return engine.pool(audience, warm) * sizes[:, None] / n, sizes / n
 
 
 def _balanced(xp: Any, tracks: Array, axes: Array, *, variances: Array, mean: Array) -> Regression:

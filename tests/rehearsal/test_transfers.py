@@ -134,8 +134,10 @@ _ONE_TRIAL = {
     "strategies__mixture_sharpnesses": "1.0",
     "strategies__neighbours_sharpnesses": "1.0",
     "strategies__item_item_shrinkages": "1.0",
+    "strategies__ridge_routes": "places",
+    "strategies__ridge_strengths": "1.0",
 }
-"""Others would move the same arrays again."""
+"""Others would move the same arrays again, or lead, of which examples are made."""
 
 
 def world(**changes: str) -> list[str]:

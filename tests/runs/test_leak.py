@@ -86,6 +86,8 @@ PATIENT: dict[str, Any] = {
     "strategies__gar_patience": 0,
     "strategies__aldi_patience": 0,
     "strategies__ridge_strengths": 0.1,
+    "strategies__ridge_routes": "places",
+    "strategies__ridge_place_strengths": 0.001,
     "strategies__ridge_targets": "all",
     "strategies__mixture_sharpnesses": 1.0,
     "strategies__neighbours_sharpnesses": 1.0,
