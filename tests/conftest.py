@@ -99,6 +99,12 @@ def stand_ins(request: pytest.FixtureRequest) -> Iterator[Stage | None]:
     _calls.update(stage.calls)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are cores, as some tests wait for processes and services."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 def pytest_collection_finish() -> None:
     """What is imported and collected stays: the garbage collector need not look at it again."""
     gc.freeze()
