@@ -117,8 +117,8 @@ class Equations:
         xp, route = self.engine.xp, self.routes[trial.route]
         # What is told from the input vector at once is regularised there alone.
         least = trial.place_strength * route.variances.sum() if trial.route == "places" else 0
-        known = route.variances > _NOISE * route.variances.max()
-        divisor = xp.where(known, route.variances + least, xp.inf)
+        usable = route.variances > _NOISE * route.variances.max()
+        divisor = xp.where(usable, route.variances + least, xp.inf)
         sums, share = self._audiences(trial.route, trial.target)
         tracks = xp.concatenate([sums / divisor, share[:, None]], axis=1)
         told = route.covariance / (self.variances + trial.strength)[:, None]
