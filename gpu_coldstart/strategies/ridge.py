@@ -19,7 +19,6 @@ from gpu_coldstart.config.components import RidgeConfig
 from gpu_coldstart.data.signals import BLOCKS, SCALARS
 from gpu_coldstart.engine.base import Array, Csr, Engine, Feedforward
 from gpu_coldstart.engine.types import Dense
-from gpu_coldstart.features import Inputs
 from gpu_coldstart.spaces import Progress
 from gpu_coldstart.spaces.similarity import Retriever
 from gpu_coldstart.strategies.base import Context, Past, Ranking, Strategy, Users
@@ -28,7 +27,7 @@ from gpu_coldstart.strategies.tuning import tuned
 __all__ = ["Ridge"]
 
 _BATCH = 4096
-_POWER_ITERATIONS, _OVERSAMPLES = 1, 20
+_OVERSAMPLES = 20
 _NOISE = 1e-6  # of the largest variance; less is rounding
 
 
@@ -160,7 +159,7 @@ class Ridge(Strategy):
         """Solve for every route and strength, and keep the best on the validation users."""
         progress(0, 2, "covariance of the input vectors")
         equations = _equations(context, past, parameters)
-        progress(1, 2, "products with the tracks")
+        progress(1, 2, "regressions")
         tried: list[Trial] = []
 
         def better(trials: list[Trial], best: Regression | None) -> tuple[Trial, Regression]:
@@ -197,7 +196,7 @@ def _equations(context: Context, past: Past, parameters: RidgeConfig) -> Equatio
             yield _weighed(xp, made, signals[some], parameters.prior_events)
 
     places, spread = _uncorrelated(xp, past.space.users)
-    mean, scale, covariance, with_places = _moments(engine, vectors(), past.inputs, places)
+    mean, scale, covariance, with_places = _moments(xp, vectors(), past.inputs.width, places)
     variances, axes = _principal(engine, covariance, parameters.components, context.seed)
     axes *= scale[:, None]
     routes = {"places": Route(places, spread, axes.T @ with_places)}
@@ -240,10 +239,10 @@ def _weighed(xp: Any, vectors: Array, signals: Array, prior_events: float) -> Ar
 
 
 def _moments(
-    engine: Engine, batches_of_vectors: Iterable[Array], inputs: Inputs, places: Array
+    xp: Any, batches_of_vectors: Iterable[Array], width: int, places: Array
 ) -> tuple[Array, Array, Array, Array]:
     """Mean [width] of all vectors, scale [width], covariance, and covariance with places [n, d]."""
-    xp, width, n = engine.xp, inputs.width, 0
+    n = 0
     total = xp.zeros(width)
     products = xp.zeros((width, width))
     with_places = xp.zeros((width, places.shape[1]))
@@ -256,13 +255,13 @@ def _moments(
     square = xp.diagonal(products) / n
     variance = xp.where(square - mean**2 > 1e-6 * square, square - mean**2, 0)
     scale = xp.zeros(width)
-    size = (width - inputs.scalars.shape[1]) // len(BLOCKS)
+    size = (width - len(SCALARS)) // len(BLOCKS)
     blocks = [slice(i * size, (i + 1) * size) for i in range(len(BLOCKS))]
     for block in blocks:
         spread = variance[block].sum()
         scale[block] = xp.where(spread > 0, spread, 1) ** -0.5
     rest = slice(len(BLOCKS) * size, width)
-    scale[rest] = xp.where(variance[rest] > 0, variance[rest] * inputs.scalars.shape[1], 1) ** -0.5
+    scale[rest] = xp.where(variance[rest] > 0, variance[rest] * len(SCALARS), 1) ** -0.5
     scale[variance == 0] = 0
     covariance = (products / n - mean[:, None] * mean) * scale[:, None] * scale
     found = mean, scale, covariance, with_places / n
@@ -276,9 +275,7 @@ def _principal(
     xp, width = engine.xp, len(covariance)
     c = min(components, width)
     start = np.random.default_rng(seed).standard_normal((width, min(width, c + _OVERSAMPLES)))
-    basis = engine.asarray(start.astype(np.float32))
-    for _ in range(_POWER_ITERATIONS):
-        basis = xp.linalg.qr(covariance @ basis)[0]
+    basis = xp.linalg.qr(covariance @ engine.asarray(start.astype(np.float32)))[0]
     values, vectors = xp.linalg.eigh(basis.T @ (covariance @ basis))
     return xp.maximum(values[::-1][:c], 0), basis @ vectors[:, ::-1][:, :c]
 
