@@ -7,6 +7,9 @@ PIP := pip==26.3
 # Python compiles what it imports, which is a small part of what pip would compile.
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 
+# Where this is set, Python would compile all that it imports, PyTorch too, at each start.
+unexport PYTHONDONTWRITEBYTECODE
+
 # NVIDIA's real packages, in an environment of their own; the extra is cuda13 or cuda12.
 CUDA_VENV := .venv-cuda
 CUDA_EXTRA ?= cuda13

@@ -126,7 +126,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out tests that need a GPU or Spark unless ``-m`` speaks of them."""
     asked = config.option.markexpr or ""
     apart = [marker for marker in ("gpu", "spark", "cluster") if marker not in asked]
-    kept = [item for item in items if not any(map(item.get_closest_marker, apart))]
-    if len(kept) < len(items):
-        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    kept, left = list[pytest.Item](), list[pytest.Item]()
+    for item in items:
+        (left if any(map(item.get_closest_marker, apart)) else kept).append(item)
+    if left:
+        config.hook.pytest_deselected(items=left)
         items[:] = kept
