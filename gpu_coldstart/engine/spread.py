@@ -16,7 +16,7 @@ from gpu_coldstart.engine.base import AlsOptions, Csr, HostArray
 from gpu_coldstart.engine.cpu.als import ARRIVED, add_pulls, gram_of, solve, start
 from gpu_coldstart.engine.cpu.engine import CpuEngine
 from gpu_coldstart.engine.cpu.kmeans import add_to_segments, assign, lloyd
-from gpu_coldstart.engine.cpu.products import product
+from gpu_coldstart.engine.cpu.products import times_dense
 from gpu_coldstart.engine.cpu.spaces import pmi_of_rows, svd_by, totals_of
 from gpu_coldstart.engine.cpu.sparse import to_scipy
 
@@ -44,7 +44,7 @@ __all__ = [
 
 def times(matrix: Csr, dense: HostArray) -> HostArray:
     """Sparse times dense [columns, d] of float32."""
-    return product(to_scipy(matrix), dense)
+    return times_dense(to_scipy(matrix), dense)
 
 
 def solved(

@@ -86,8 +86,7 @@ def softmax_loss(logits: torch.Tensor, tracks: torch.Tensor, shares: torch.Tenso
     tracks, shares : Tensor [n, m]
         What :meth:`gpu_coldstart.models.streams.Streams.of` returns.
     """
-    mine = (shares * logits.gather(1, tracks)).sum(dim=1)
-    return (logits.logsumexp(dim=1) - mine).mean()
+    return -(shares * logits.log_softmax(dim=1).gather(1, tracks)).sum(dim=1).mean()
 
 
 def sampled_loss(

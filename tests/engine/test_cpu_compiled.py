@@ -133,6 +133,7 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(cpu_als, "_ROWS", 4)
     monkeypatch.setattr(sparse, "_ROWS", 4)
     monkeypatch.setattr(products, "_FEW_ROWS", 4)
+    monkeypatch.setattr(products, "_ROWS", 4)
     monkeypatch.setattr(geometry, "_CACHED", 1 << 10)
     monkeypatch.setattr(search, "_QUERIES", 300)
     matrix = affinity(0, (300, 200))
@@ -144,12 +145,30 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -
         clusters = cpu_kmeans.kmeans(points, KmeansOptions(k=30, iterations=3, seed=0))
         pooled = np.empty((300, 40), np.float32)
         sparse.pool(matrix, points[:200], None, pooled)
-        product = products.product(sparse.to_scipy(matrix), points[:200])
+        both = products.times_sparse(matrix, sparse.from_scipy(sparse.to_scipy(matrix).T.tocsr()))
+        product = products.times_dense(sparse.to_scipy(matrix), points[:200])
         nearest = geometry.nearest(points, clusters.centroids, 3)
-        return [users, tracks, clusters.centroids, clusters.labels, pooled, product, *nearest]
+        learned = [users, tracks, clusters.centroids, clusters.labels, pooled]
+        return [*learned, both.indptr, both.indices, both.data, product, *nearest]
 
     for one, other in zip(found(1), found(5), strict=True):
         assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("width", [40, 4000])  # most columns of a row are met, and few
+def test_a_sparse_product_has_the_bits_of_scipys(width: int) -> None:
+    """With what cancels out left out."""
+    random = np.random.default_rng(0)
+    half = random.normal(size=(90, 30)) * (random.random((90, 30)) < 0.2)
+    other = random.normal(size=(30, width)) * (random.random((30, width)) < 0.05)
+    left = sp.csr_array(np.hstack([half, -half[:, ::-1]]).astype(np.float32))
+    right = sp.csr_array(np.vstack([other, other[::-1]]).astype(np.float32))
+    found = products.times_sparse(from_scipy(left), from_scipy(right))
+    wanted = from_scipy(left @ right)
+    assert found.shape == wanted.shape
+    for part in ("indptr", "indices", "data"):
+        assert_array_equal(getattr(found, part), getattr(wanted, part))
+    assert found.nnz < (abs(left) @ abs(right)).nnz
 
 
 def affinity(seed: int, shape: tuple[int, int]) -> Csr:

@@ -152,7 +152,11 @@ class CpuEngine(Engine):
         return from_scipy(to_scipy(matrix).T.tocsr())
 
     def product(self, left: Csr, right: Csr) -> Csr:
-        return from_scipy(to_scipy(left) @ to_scipy(right))
+        if small(left.nnz * max(1, right.nnz // max(1, right.shape[0]))):
+            return from_scipy(to_scipy(left) @ to_scipy(right))
+        from gpu_coldstart.engine.cpu import products
+
+        return products.times_sparse(left, right)
 
     def take_rows(self, matrix: Csr, rows: Array) -> Csr:
         return sparse.take_rows(matrix, rows)

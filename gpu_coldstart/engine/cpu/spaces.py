@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from scipy import linalg
 
 from gpu_coldstart.engine.base import Csr, HostArray, PmiOptions, Svd, SvdOptions
-from gpu_coldstart.engine.cpu.products import product
+from gpu_coldstart.engine.cpu.products import times_dense
 
 __all__ = ["Times", "pmi", "pmi_of_rows", "svd", "svd_by", "totals_of"]
 
@@ -75,7 +75,7 @@ def _counted(counts: Csr, options: PmiOptions) -> tuple[HostArray, HostArray]:
 def svd(matrix: sp.csr_array, options: SvdOptions) -> Svd:
     """See :meth:`gpu_coldstart.engine.base.Engine.svd`."""
     across = matrix.T.tocsr()
-    return svd_by(partial(product, matrix), partial(product, across), matrix.shape, options)
+    return svd_by(partial(times_dense, matrix), partial(times_dense, across), matrix.shape, options)
 
 
 def svd_by(times: Times, across: Times, shape: tuple[int, int], options: SvdOptions) -> Svd:
