@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from gpu_coldstart.batches import batches
 from gpu_coldstart.engine.base import Array, Engine
 
 __all__ = ["Choices", "fit_logit"]
@@ -56,40 +55,45 @@ def fit_logit(
     xp = engine.xp
     users = xp.flatnonzero(choices.chosen.any(axis=1))
     n, f = max(len(users), 1), choices.features.shape[2]
-    # The likelihood is linear in the features of what was chosen: their sum says it all.
-    chosen = xp.zeros(f)
-    for x, _, mine in _parts(engine, choices, users):
+
+    def picked(some: slice) -> tuple[Array]:
+        mine = users[some]
         y = choices.chosen[mine] / choices.chosen[mine].sum(axis=1, keepdims=True)
-        chosen += (y[:, None] @ x).sum(axis=(0, 1)) / n
+        return ((y[:, None] @ choices.features[mine]).sum(axis=0),)
+
+    def terms(some: slice) -> tuple[Array, Array, Array]:
+        mine = users[some]
+        x = choices.features[mine].astype(xp.float64)
+        scores = x @ tried + xp.where(choices.allowed[mine], 0.0, -xp.inf)
+        most = scores.max(axis=1, keepdims=True)
+        odds = xp.exp(scores - most)
+        total = odds.sum(axis=1, keepdims=True)
+        shares = odds / total
+        expected = (shares[:, None] @ x)[:, 0]
+        flat = x.reshape(-1, f)
+        square = (flat * shares.reshape(-1, 1)).T @ flat
+        return (
+            (xp.log(total) + most).sum(axis=0),
+            expected.sum(axis=0, keepdims=True),
+            (square - expected.T @ expected)[None],
+        )
+
+    def summed(make: Callable[[slice], tuple[Array, ...]]) -> tuple[Array, ...]:
+        made = engine.by_batches(len(users), make, size=engine.users_at_once)
+        return tuple(each.sum(axis=0) / n for each in made)
+
+    # The likelihood is linear in the features of what was chosen: their sum says it all.
+    (chosen,) = summed(picked)
     tried = weights = xp.zeros(f) if start is None else start
     least, step, size = xp.full((), xp.inf), xp.zeros(f), xp.ones(())
     for _ in range(_STEPS if start is None else _FEWER):
-        loss = strength / 2 * (tried @ tried) - tried @ chosen
-        gradient, hessian = strength * tried - chosen, strength * xp.eye(f)
-        for x, barred, _ in _parts(engine, choices, users):
-            scores = x @ tried + barred
-            most = scores.max(axis=1, keepdims=True)
-            odds = xp.exp(scores - most)
-            total = odds.sum(axis=1, keepdims=True)
-            shares = odds / total
-            expected = (shares[:, None] @ x)[:, 0]
-            flat = x.reshape(-1, f)
-            square = (flat * shares.reshape(-1, 1)).T @ flat
-            loss += (xp.log(total) + most).sum() / n
-            gradient += expected.sum(axis=0) / n
-            hessian += (square - expected.T @ expected) / n
+        cost, pull, curvature = summed(terms)
+        loss = strength / 2 * (tried @ tried) - tried @ chosen + cost
+        gradient = strength * tried - chosen + pull
+        hessian = strength * xp.eye(f) + curvature
         better = loss <= least
         least, weights = xp.where(better, loss, least), xp.where(better, tried, weights)
         step = xp.where(better, xp.linalg.solve(hessian, gradient), step)
         size = xp.where(better, 1.0, size / 4)
         tried = weights - size * step
     return weights
-
-
-def _parts(engine: Engine, choices: Choices, users: Array) -> Iterator[tuple[Array, Array, Array]]:
-    """By batches of some users: features, -inf for what there is not or 0, and which users."""
-    xp = engine.xp
-    for part in batches(len(users), engine.users_at_once):
-        mine = users[part]
-        barred = xp.where(choices.allowed[mine], 0.0, -xp.inf)
-        yield choices.features[mine].astype(xp.float64), barred, mine
