@@ -45,7 +45,8 @@ class ColdStart:
     strategies : sequence of str, or dict
         Strategies to prepare (default: all); or a dict of their settings, as for other sections.
     engine : str or Engine
-        ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        ``"auto"``, ``"cpu"`` or ``"cuda"``; ``"spark"`` is ``"auto"``, and Apache Spark counts the
+        interactions of the data set that is fitted (:meth:`Dataset.on_spark`).
     seed : int
         Seed of every random choice.
     **parameters : dict
@@ -65,6 +66,8 @@ class ColdStart:
     >>> lists["rank"].to_pylist()
     [1, 2, 3]
     """
+
+    _spark = False  # of a model that was loaded
 
     def __init__(
         self,
@@ -86,7 +89,8 @@ class ColdStart:
             else:
                 settings["evaluation.protocol" if key == "protocol" else key] = value
         self.config = resolve(settings=settings)
-        self._engine = _chosen(engine)
+        self._spark = engine == "spark"
+        self._engine = _chosen("auto" if self._spark else engine)
         self._fitted: Fitted | None = None
 
     # -- learning ------------------------------------------------------------------------------
@@ -111,6 +115,7 @@ class ColdStart:
                 f"fit takes a Dataset, not a {type(dataset).__name__}: make one of your tables "
                 "with Dataset.from_frames or Dataset.from_parquet"
             )
+        dataset = dataset.on_spark() if self._spark else dataset
         self._fitted = fit(self._engine, dataset, self.config, progress)
         for note in self._fitted.about["notes"]:
             _log.info("%s", note)

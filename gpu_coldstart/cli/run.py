@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import re
 import textwrap
@@ -22,7 +21,6 @@ from gpu_coldstart.runs.tracking import TRACKERS
 
 if TYPE_CHECKING:
     from gpu_coldstart.config.parameters import Config
-    from gpu_coldstart.data.dataset import Dataset
 
 __all__ = ["EPILOG", "HELP", "SHORT", "configured", "run", "size_in_bytes"]
 
@@ -299,20 +297,6 @@ def size_in_bytes(size: str | None) -> int | None:
     return int(value)
 
 
-def _on_spark(config: Config, master: str | None) -> Dataset:
-    """The configured data set, its interactions counted by Spark."""
-    try:
-        distributed = importlib.import_module("gpu_coldstart.distributed")
-    except ImportError as error:
-        raise UserError(
-            f"PySpark is missing ({error}): pip install 'gpu-coldstart[spark]'; it also needs Java"
-        ) from error
-    dataset: Dataset = distributed.SparkDataset.of(
-        DATASETS.get(config.dataset).open(config), master
-    )
-    return dataset
-
-
 def _run(
     config: Config,
     out: Path,
@@ -338,7 +322,7 @@ def _run(
             f"({', '.join(config.spaces)}): name one for each at most"
         )
     spark = engine == "spark" or master is not None
-    dataset = _on_spark(config, master) if spark else None
+    dataset = DATASETS.get(config.dataset).open(config).on_spark(master) if spark else None
     engine = "auto" if engine == "spark" else engine
     try:
         chosen, reason = engines.choose(engine, budget, devices[0] if devices else None)

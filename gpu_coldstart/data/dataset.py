@@ -6,6 +6,7 @@ and so is a data set of its own (:mod:`gpu_coldstart.datasets.deezer.dataset`).
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from gpu_coldstart.data.logs import Logs
 from gpu_coldstart.data.problems import refuse
 from gpu_coldstart.data.truth import GroundTruth
 from gpu_coldstart.engine.base import Engine, HostArray
+from gpu_coldstart.errors import UserError
 from gpu_coldstart.registry import SPACES
 
 if TYPE_CHECKING:
@@ -104,6 +106,30 @@ class Dataset:
 
         place = Path(directory)
         return cls(lambda: events.source(place), str(directory), files=lambda: events.files(place))
+
+    def on_spark(self, master: str | None = None) -> Dataset:
+        """The same, but Apache Spark counts the interactions where they lie.
+
+        Parameters
+        ----------
+        master : str or None
+            Where Spark runs, such as ``"local[*]"``; None for the session that is active, or what
+            the surroundings say.
+
+        Raises
+        ------
+        UserError
+            Where PySpark is missing, or for a data set that is not made of tables.
+        """
+        try:
+            distributed = importlib.import_module("gpu_coldstart.distributed")
+        except ImportError as error:
+            raise UserError(
+                f"PySpark is missing ({error}): pip install 'gpu-coldstart[spark]'; it also needs "
+                "Java"
+            ) from error
+        moved: Dataset = distributed.SparkDataset.of(self, master)
+        return moved
 
     def index(
         self, engine: Engine, config: Config, progress: spaces.Progress, *, tested: bool = True

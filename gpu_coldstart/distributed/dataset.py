@@ -95,7 +95,7 @@ class SparkDataset(Dataset):
         """
         if type(dataset) is not Dataset:
             raise UserError(
-                "Spark counts interactions, and this data set has none: leave out --engine spark"
+                "Spark counts interactions, and this data set has none: take another engine"
             )
         return cls(
             dataset._source,
@@ -104,6 +104,10 @@ class SparkDataset(Dataset):
             files=dataset.files,
             parameters=dataset.parameters,
         )
+
+    def on_spark(self, master: str | None = None) -> SparkDataset:
+        """Itself, where it is, whatever the ``master``."""
+        return self
 
     @classmethod
     def from_spark(

@@ -64,6 +64,20 @@ def test_lists_are_those_of_one_machine(
 
 
 @pytest.mark.spark
+def test_a_model_learns_from_interactions_on_spark(
+    spark: SparkSession, tables: Tables, model: ColdStart
+) -> None:
+    local = Dataset.from_frames(**tables)
+    there = ColdStart(preset="tiny", strategies=["semi"], engine="spark", segments={"k": 6})
+    users = tables["users"].slice(0, 90)
+    wanted = model.recommend(users, tables["interactions"], k=7)
+    for dataset in (local, local.on_spark()):
+        assert there.fit(dataset).recommend(users, tables["interactions"], k=7).equals(wanted)
+    assert "on Spark" in repr(local.on_spark())
+    assert spark.version  # it was active, and still is
+
+
+@pytest.mark.spark
 def test_users_that_break_the_contract(
     spark: SparkSession, tables: Tables, model: ColdStart, tmp_path: Path
 ) -> None:
@@ -137,7 +151,7 @@ def test_a_data_set_without_interactions_and_no_pyspark(
     ]
     refused = command(*options)
     assert refused.status == 2
-    assert "has none: leave out --engine spark" in refused.err
+    assert "has none: take another engine" in refused.err
     actual = importlib.import_module
 
     def missing(name: str, *arguments: str) -> object:
@@ -149,4 +163,6 @@ def test_a_data_set_without_interactions_and_no_pyspark(
     refused = command("--engine", "spark", "--out", tmp_path / "x")
     assert refused.status == 2
     assert "pip install 'gpu-coldstart[spark]'" in refused.err
+    with pytest.raises(UserError, match="PySpark is missing"):
+        ColdStart(engine="spark").fit(Dataset(dict))
     assert not (tmp_path / "x").exists()
