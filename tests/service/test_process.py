@@ -137,8 +137,15 @@ def test_what_was_asked_before_the_end_is_answered(serving: Serving, bundle: Pat
     for thread in threads:
         thread.start()
     with httpx.Client(base_url=server.url) as web:
-        while "gpu_coldstart_batch_size_count 0.0" in web.get("/metrics").text:
-            time.sleep(0.005)
+
+        def arrived() -> float:
+            names = "gpu_coldstart_queue_depth", "gpu_coldstart_batch_size_sum"
+            lines = map(str.split, web.get("/metrics").text.splitlines())
+            return sum(float(words[1]) for words in lines if words[0] in names)
+
+        begun = time.monotonic()
+        while arrived() < 600:
+            assert time.monotonic() - begun < 30
     server.process.send_signal(signal.SIGTERM)
     for thread in threads:
         thread.join(30)
